@@ -1,0 +1,110 @@
+#pragma once
+/* handshake - HS1, HS2 and COOKIE: bytes, Noise, mac1 and mac2. No policy: who may call, and what
+ * an accepted handshake does, is node's business. docs/protocol.md 3 has every byte.
+ *
+ * Initiator: handshake_start -> bytes of HS1 -> (handshake_add_mac2) -> handshake_finish on HS2.
+ * Responder: handshake_has_mac1 -> handshake_open_hs1 (two DH) -> node decides -> handshake_answer
+ * (two DH) -> bytes of HS2. Everything is authenticated into the structs given here; the caller
+ * commits afterwards. */
+#include "core/identity.h"
+#include "core/noise.h"
+#include "core/packet.h"
+#include "core/rng.h"
+
+#define MAC_LEN           16
+#define COOKIE_LEN        16
+#define HS1_LEN           296 /* what we send; TLVs may make a future HS1 longer, up to HS1_MAX */
+#define HS1_MAX           1200
+#define HS2_LEN           128 /* never longer than half of the HS1 it answers */
+#define HS2_MAX           600
+#define COOKIE_PACKET_LEN 72
+
+/* What is bound to all handshakes of a network: prologue and mac keys are derived from it. */
+struct handshake_network {
+	uint8_t network_id[16]; /* hash("OVL network v1", network_key), zeros without one */
+};
+
+struct hs1_payload {
+	struct peer_id peer; /* initiator; converts to the static key received, else DROP_AUTH */
+	uint64_t seq;        /* boot epoch << 32 | counter */
+	uint8_t liveness[COOKIE_LEN]; /* zeros when there was no COOKIE with PACKET_FLAG_LIVENESS */
+	uint64_t association;         /* proposed */
+	uint64_t instance;
+	uint32_t psk_id; /* 0: zero psk */
+	uint16_t mtu;    /* largest datagram the initiator takes */
+	uint8_t suites;  /* bit set, aead_offer */
+};
+
+struct hs2_payload {
+	uint64_t association, instance;
+	uint64_t seen_seq; /* highest seq the responder remembered before this handshake */
+	uint16_t mtu;
+	uint8_t suite; /* enum suite */
+};
+
+/* Initiator's state from HS1 to HS2 (one per peer being called). */
+struct handshake {
+	struct noise noise;
+	uint8_t hs1[HS1_LEN]; /* bytes in flight; only mac2 may change (same ephemeral, index, seq)
+			       */
+	uint32_t index;       /* ours */
+};
+
+struct handshake_keys {
+	uint8_t send[32], receive[32];
+}; /* transport keys for the chosen suite */
+
+/* Builds HS1. seq, association etc. as given. remote_dh: peer_id_to_dh of the callee. ss:
+ * precomputed DH(s, rs) or NULL. psk: 32 bytes or NULL. Returns OV_OK or OV_EAUTH (remote key of
+ * small order). */
+OV_MUST_CHECK int handshake_start(struct handshake *h, const struct handshake_network *net,
+	const struct identity *self, const uint8_t remote_dh[DH_LEN], const uint8_t *ss,
+	const uint8_t *psk, uint32_t index, const struct hs1_payload *payload,
+	const struct rng *rng);
+/* Puts mac2 for this cookie into h->hs1. */
+void handshake_add_mac2(struct handshake *h, const uint8_t cookie[COOKIE_LEN]);
+/* HS2 for this handshake (receiver index already matched). On DROP_NONE fills payload, keys,
+ * remote_index. h is only wiped by the caller: a forged HS2 leaves it as it was. self_mac1_key:
+ * mac1 key of our own public key. */
+enum drop handshake_finish(const struct handshake *h, const struct identity *self,
+	const uint8_t *data, size_t len, struct hs2_payload *payload, struct handshake_keys *keys,
+	uint32_t *remote_index);
+void handshake_wipe(struct handshake *h);
+
+/* Responder's scratch between HS1 and the decision. Lives on the stack of the receive path. */
+struct hs1_opened {
+	struct noise noise;
+	struct hs1_payload payload;
+	uint8_t remote_dh[DH_LEN];
+	uint32_t remote_index;
+	size_t hs1_len;
+};
+
+/* Cheap checks first: header, length, mac1. No DH. mac1_key from handshake_mac1_key(our public
+ * key). */
+enum drop handshake_check_hs1(const uint8_t mac1_key[32], const uint8_t *data, size_t len);
+enum drop handshake_open_hs1(struct hs1_opened *out, const struct handshake_network *net,
+	const struct identity *self, const uint8_t *data, size_t len);
+/* Writes HS2_LEN bytes into out. psk as for handshake_start. Returns DROP_NONE or DROP_AUTH (zero
+ * DH). keys are the responder's. */
+enum drop handshake_answer(struct hs1_opened *in, const struct hs2_payload *payload, uint32_t index,
+	const uint8_t *psk, const struct rng *rng, uint8_t out[HS2_LEN],
+	struct handshake_keys *keys);
+void hs1_opened_wipe(struct hs1_opened *o);
+
+void handshake_mac1_key(uint8_t key[32], const uint8_t dh_public[DH_LEN]);
+/* The 16 mac1 bytes of an HS1 or HS2 (borrowed); len was checked. Identifies repetitions of one
+ * HS1. */
+const uint8_t *handshake_mac1(const uint8_t *data, size_t len);
+bool handshake_mac2_is_zero(const uint8_t *data, size_t len);
+/* True if mac2 is right for this cookie. */
+bool handshake_check_mac2(const uint8_t *data, size_t len, const uint8_t cookie[COOKIE_LEN]);
+
+/* COOKIE in answer to hs1 (its sender index and mac1 are taken from it). responder_dh: our public
+ * key. flags: 0 or PACKET_FLAG_LIVENESS. nonce: 24 random bytes drawn from rng. */
+void cookie_packet_encode(uint8_t out[COOKIE_PACKET_LEN], uint8_t flags,
+	const uint8_t responder_dh[DH_LEN], const uint8_t *hs1, size_t hs1_len,
+	const uint8_t cookie[COOKIE_LEN], const struct rng *rng);
+/* Opens a COOKIE that answers h->hs1. */
+enum drop cookie_packet_decode(const struct handshake *h, const uint8_t *data, size_t len,
+	uint8_t cookie[COOKIE_LEN], uint8_t *flags);

@@ -1,0 +1,168 @@
+#pragma once
+/* node - many peers behind a handful of verbs. Sans-I/O: everything is a function of (state, now,
+ * input); the daemon and the simulator drive the same code.
+ *
+ *   node_input    datagrams came              node_poll      next datagrams to send
+ *   node_submit   the interface sent packets  node_inbound   packets for the interface
+ *   node_tick     a deadline passed           node_event     something for the local side
+ *   node_deadline when to tick next
+ *
+ * After any verb that changes state, drain node_poll, node_inbound and node_event. Output buffers
+ * stay valid until the next node_input, node_submit or node_tick. */
+#include "core/aead.h"
+#include "core/dgram.h"
+#include "core/handshake.h"
+#include "overlay/contact.h"
+#include "overlay/offload.h"
+
+struct node;
+
+struct node_config {
+	uint32_t max_contacts;           /* 16,384 */
+	uint32_t max_pending_handshakes; /* 1,024 */
+	uint32_t max_flows;              /* filter's flow table, 16,384 */
+	uint32_t max_requests;           /* strangers waiting for accept, 64 */
+	uint16_t listen_port;  /* for default ports of endpoints, and to recognise ourselves */
+	uint16_t datagram_max; /* largest UDP payload local interfaces allow; <= PMTU_MAX is used */
+	uint32_t boot_epoch;   /* from the store; raised at each start */
+	bool pairing;          /* strangers with a valid handshake are listed as requests */
+	struct handshake_network network;
+};
+struct node_config node_config_default(void);
+
+/* Borrowed until node_free: aead table, identity. NULL: out of memory. */
+struct node *node_new(const struct node_config *cfg, const struct identity *self,
+	const struct aead_table *aead, struct rng rng, ov_time now);
+void node_free(struct node *n);
+
+/* ---- contacts ---- */
+/* Insert or replace by PeerId (copied). Literal endpoints become candidates; names are resolved by
+ * the edge (node_candidate). `call`: try to reach it now. OV_EEXIST: its /64 collides with another
+ * contact's; OV_EINVAL: our own PeerId; OV_EFULL, OV_ENOMEM. */
+OV_MUST_CHECK int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool call);
+OV_MUST_CHECK int node_contact_remove(struct node *n, const struct peer_id *id);
+const struct contact *node_contact(const struct node *n, const struct peer_id *id);
+
+enum candidate_source { SOURCE_CONFIG, SOURCE_CACHE, SOURCE_OBSERVED, SOURCE_USER };
+/* Another address where the peer may be. Bounded to 16 per peer; the worst is replaced. */
+void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
+	enum candidate_source source);
+
+/* ---- verbs ---- */
+/* A batch of received runs (data is overwritten by opened packets). */
+void node_input(struct node *n, ov_time now, const struct dgram *in, size_t count);
+/* Packets from the interface; returns how many were consumed (less than count: output is full, send
+ * and come again). */
+size_t node_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count);
+void node_tick(struct node *n, ov_time now);
+/* Up to max runs to send; 0: nothing more. */
+size_t node_poll(struct node *n, ov_time now, struct dgram *out, size_t max);
+/* Packets for the interface, in order; returns the count and empties the list. */
+size_t node_inbound(struct node *n, const struct ip_packet **out);
+ov_time node_deadline(const struct node *n);
+
+/* Ask for the state of a peer's path: events NODE_PONG or NODE_PING_TIMEOUT with this token. Calls
+ * the peer if it is away. Our own PeerId answers at once. OV_ENOENT: no such contact; OV_EFULL: 64
+ * pings wait. */
+OV_MUST_CHECK int node_ping(
+	struct node *n, ov_time now, const struct peer_id *id, uint64_t token, ov_time timeout);
+
+struct local_address {
+	struct ov_addr addr;
+	uint32_t interface;
+	uint8_t prefix_len;
+	bool has_default_route;
+};
+/* The usable local addresses changed (netlink), or we woke up from sleep (`resumed`: sessions are
+ * re-checked at once). */
+void node_network_changed(
+	struct node *n, ov_time now, const struct local_address *list, size_t count, bool resumed);
+/* The kernel refused to send a run (EMSGSIZE: its size; unreachable: no route). Local facts,
+ * therefore trusted. */
+void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big);
+void node_set_pairing(struct node *n, bool pairing);
+
+/* ---- events ---- */
+enum node_event_type {
+	NODE_PEER_UP,         /* session confirmed */
+	NODE_PEER_DOWN,       /* no path answers any more */
+	NODE_PATH_CHANGED,    /* addr, rtt */
+	NODE_ADDRESS_CHANGED, /* our own address as a peer observes it: addr */
+	NODE_PEER_REQUEST,    /* stranger: peer, addr */
+	NODE_ENDPOINT,        /* newly validated endpoint, for the store: peer, addr */
+	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
+	NODE_PING_TIMEOUT,    /* token */
+	NODE_EVENTS_LOST,     /* the ring was full: count */
+};
+
+struct node_event {
+	enum node_event_type type;
+	struct peer_id peer;
+	struct ov_addr addr, observed;
+	ov_time rtt;
+	uint64_t token, count;
+	uint16_t pmtu;
+};
+bool node_event(struct node *n, struct node_event *out);
+
+/* ---- what `overlay status` shows ---- */
+enum peer_state { PEER_IDLE, PEER_CALLING, PEER_UP, PEER_SUSPECT, PEER_AWAY };
+const char *peer_state_name(enum peer_state s);
+
+struct path_info {
+	struct ov_addr local, remote;
+	uint32_t interface;
+	uint8_t carrier;
+	const char *state;        /* "untried" "probing" "valid" "suspect" */
+	bool active, natted;      /* natted: the peer observes another address than our local one */
+	ov_time srtt, last_heard; /* last_heard: ov_time, 0 never */
+	uint16_t pmtu;
+	uint32_t loss_permille;
+	uint64_t sent_bytes, received_bytes;
+	struct ov_addr observed;
+};
+
+struct peer_info {
+	struct peer_id id;
+	enum peer_state state;
+	const char *suite; /* "aes-256-gcm", NULL without a session */
+	const char *backend;
+	uint64_t sent_bytes, received_bytes, sent_packets, received_packets;
+	ov_time last_heard;     /* ov_time; 0: never in this run */
+	ov_time session_age;    /* 0 without */
+	size_t waiting_packets; /* queued while calling */
+	size_t path_count, candidate_count;
+	struct path_info active; /* valid if has_active */
+	bool has_active;
+	uint64_t association, handshakes;
+};
+size_t node_peer_count(const struct node *n);
+bool node_peer_info(
+	const struct node *n, ov_time now, const struct peer_id *id, struct peer_info *out);
+size_t node_peer_paths(
+	const struct node *n, const struct peer_id *id, struct path_info *out, size_t max);
+struct candidate_info {
+	struct ov_addr addr;
+	enum candidate_source source;
+	ov_time added;
+};
+size_t node_peer_candidates(
+	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max);
+/* i-th contact in insertion order, or NULL. */
+const struct contact *node_contact_at(const struct node *n, size_t i);
+
+struct peer_request {
+	struct peer_id id;
+	struct ov_addr from;
+	ov_time at;
+};
+size_t node_requests(const struct node *n, struct peer_request *out, size_t max);
+bool node_request_take(struct node *n, const struct peer_id *id,
+	struct peer_request *out); /* removes it from the list */
+
+struct node_counters {
+	uint64_t drops[DROP_REASON_COUNT];
+	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
+		handshakes, pending_handshakes, under_load;
+};
+const struct node_counters *node_counters(const struct node *n);

@@ -1,0 +1,46 @@
+#pragma once
+/* store - what survives a restart: contacts and grants, boot epoch, last endpoints. The database
+ * belongs to one thread (store_uv.c runs it, store_sql.c is the SQL); the loop posts requests and
+ * hears of results. Group commit: all requests that wait are one transaction. A write is durable
+ * (WAL, synchronous=FULL) before its result is posted. */
+#include "overlay/contact.h"
+
+enum store_op {
+	STORE_CONTACT_PUT, /* insert or replace by PeerId; OV_EEXIST when the name belongs to
+			      another PeerId */
+	STORE_CONTACT_REMOVE,
+	STORE_LAST_ENDPOINT, /* only last_endpoint and last_seen_at_s of `contact` */
+};
+
+struct store_request {
+	enum store_op op;
+	struct contact contact; /* taken: the store frees it */
+	uint64_t ticket;        /* returned with the result; 0: no result wanted */
+};
+
+struct store_result {
+	uint64_t ticket;
+	int status;
+	char text[200]; /* status: OV_OK or ov_err; text says what to do */
+};
+
+struct store; /* handle of the thread */
+
+/* Opens DIR/overlay.db (created 0600), migrates, checks, raises the boot epoch durably, loads all
+ * contacts: synchronously, before the loop starts. A corrupt database is set aside as
+ * overlay.db.corrupt-N and said in `why`; the store then starts empty. On failure returns NULL and
+ * `why` says what, where and what to do. */
+struct store *store_open(const char *dir, char *why, size_t why_size);
+uint32_t store_boot_epoch(const struct store *s);
+/* Contacts as loaded by store_open; the caller takes them (frees array and contents). */
+size_t store_take_contacts(struct store *s, struct contact **out);
+
+struct uv_loop_s;
+/* Starts the thread; `on_result` is called on the loop's thread. */
+OV_MUST_CHECK int store_start(struct store *s, struct uv_loop_s *loop,
+	void (*on_result)(void *context, const struct store_result *r), void *context);
+/* Never blocks; OV_EFULL when limits.store_queue (4096) requests wait. Takes r->contact also on
+ * failure. */
+OV_MUST_CHECK int store_post_take(struct store *s, struct store_request *r);
+/* Finishes what was posted, joins the thread, closes. At most ~1 s. */
+void store_close(struct store *s);
