@@ -11,6 +11,7 @@
  * stay valid until the next node_input, node_submit or node_tick. */
 #include "core/aead.h"
 #include "core/dgram.h"
+#include "core/drop.h"
 #include "core/handshake.h"
 #include "overlay/contact.h"
 #include "overlay/offload.h"
