@@ -240,10 +240,10 @@ size_t noise_overhead(const struct noise *n)
 		if (*t == NOISE_E)
 			total += 32;
 		else if (*t == NOISE_S)
-			total += 32 + (has_key ? NOISE_TAG_LEN : 0);
+			total += 32u + (has_key ? NOISE_TAG_LEN : 0u);
 		has_key = has_key || (*t == NOISE_E ? n->pattern->has_psk : *t != NOISE_S);
 	}
-	return total + (has_key ? NOISE_TAG_LEN : 0);
+	return total + (has_key ? NOISE_TAG_LEN : 0u);
 }
 
 /* Message 0 is the initiator's, 1 the responder's, and so on in turn. */
