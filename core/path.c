@@ -1,10 +1,11 @@
-/* A path is validated, measured and kept by one mechanism: a challenge that only the peer, at that address, can answer. The
- * answer proves the address (RFC 9000 8.2), gives an RTT sample, our address as the peer sees it, and - padded - that datagrams
- * of a size pass (RFC 8899 4.1).
+/* A path is validated, measured and kept by one mechanism: a challenge that only the peer, at that
+ * address, can answer. The answer proves the address (RFC 9000 8.2), gives an RTT sample, our
+ * address as the peer sees it, and - padded - that datagrams of a size pass (RFC 8899 4.1).
  *
- * Liveness (docs/protocol.md 7.3). Who receives data says something within max(SRTT, 200 ms). Who sends data and hears nothing for
- * max(4 SRTT, 400 ms) asks; three questions without answer make the path suspect; 15 s suspect remove it. An idle path is not
- * asked at all: silence costs nothing, and the first packet after it starts the clock. */
+ * Liveness (docs/protocol.md 7.3). Who receives data says something within max(SRTT, 200 ms). Who
+ * sends data and hears nothing for max(4 SRTT, 400 ms) asks; three questions without answer make
+ * the path suspect; 15 s suspect remove it. An idle path is not asked at all: silence costs
+ * nothing, and the first packet after it starts the clock. */
 #include "core/path.h"
 
 #include "core/packet.h"
@@ -44,7 +45,7 @@ void path_init(struct path *p, ov_time now, const struct dgram *where, uint16_t 
 		.demoted_until = 0,
 		.challenge_received_at = OV_NEVER,
 	};
-	pmtu_init(&p->pmtu, now, datagram_max);
+	pmtu_init(&p->pmtu, now, datagram_max, !addr_is_v4(&where->remote));
 }
 
 size_t path_budget(const struct path *p)
@@ -67,7 +68,8 @@ static ov_time hear_timeout(const struct path *p)
 
 bool path_is_doubtful(const struct path *p, ov_time now)
 {
-	return p->state == PATH_SUSPECT || (p->unheard_since != OV_NEVER && now - p->unheard_since >= hear_timeout(p));
+	return p->state == PATH_SUSPECT ||
+	       (p->unheard_since != OV_NEVER && now - p->unheard_since >= hear_timeout(p));
 }
 
 uint16_t path_mtu(const struct path *p)
@@ -85,6 +87,13 @@ void path_challenge(struct path *p, ov_time now)
 	p->retry_at = OV_NEVER; /* set when it is sent */
 }
 
+void path_forget_challenges(struct path *p)
+{
+	for (size_t i = 0; i < PATH_CHALLENGES; i++)
+		if (!p->probes[i].is_pmtu)
+			p->probes[i].used = false;
+}
+
 void path_keep_warm(struct path *p, ov_time now, bool warm)
 {
 	if (!warm)
@@ -93,7 +102,7 @@ void path_keep_warm(struct path *p, ov_time now, bool warm)
 		p->keepalive_at = (p->sent_at == OV_NEVER ? now : p->sent_at) + PATH_KEEPALIVE;
 }
 
-void path_on_sent(struct path *p, ov_time now, size_t bytes, bool data)
+void path_on_sent(struct path *p, ov_time now, size_t bytes, uint16_t largest_data)
 {
 	p->sent_bytes += bytes;
 	p->sent_count++;
@@ -101,10 +110,11 @@ void path_on_sent(struct path *p, ov_time now, size_t bytes, bool data)
 	p->ack_by = OV_NEVER;
 	if (p->keepalive_at != OV_NEVER)
 		p->keepalive_at = now + PATH_KEEPALIVE;
-	if (data && p->unheard_since == OV_NEVER)
+	if (largest_data == 0)
+		return;
+	if (p->unheard_since == OV_NEVER)
 		p->unheard_since = now;
-	if (data)
-		pmtu_on_large_sent(&p->pmtu, now, (uint16_t)(bytes > UINT16_MAX ? UINT16_MAX : bytes));
+	pmtu_on_large_sent(&p->pmtu, now, largest_data);
 }
 
 void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, bool data)
@@ -117,7 +127,8 @@ void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, b
 		p->ack_by = now + ov_max(p->rtt.smoothed, PATH_ACK_FLOOR);
 }
 
-void path_on_challenge(struct path *p, ov_time now, const struct path_challenge *c, size_t datagram_size)
+void path_on_challenge(
+	struct path *p, ov_time now, const struct path_challenge *c, size_t datagram_size)
 {
 	if (!limit_take(&p->responses, now, RESPONSES_PER_SECOND, RESPONSE_BURST, 1))
 		return; /* one answer per question, 20 a second: quic-go CVE-2023-49295 */
@@ -135,7 +146,8 @@ static struct path_probe *probe_find(struct path *p, const uint8_t token[PATH_TO
 	return NULL;
 }
 
-enum path_answer path_on_response(struct path *p, ov_time now, const struct path_response *r, ov_time *rtt_sample)
+enum path_answer path_on_response(
+	struct path *p, ov_time now, const struct path_response *r, ov_time *rtt_sample)
 {
 	struct path_probe *probe = probe_find(p, r->token);
 	if (!probe)
@@ -143,7 +155,10 @@ enum path_answer path_on_response(struct path *p, ov_time now, const struct path
 	ov_time elapsed = now - probe->sent_at, hold = (ov_time)r->hold_us * OV_US;
 	*rtt_sample = hold < elapsed ? elapsed - hold : elapsed;
 	rtt_add(&p->rtt, *rtt_sample);
-	pmtu_on_ack(&p->pmtu, now, probe->size);
+	if (probe->is_pmtu)
+		pmtu_on_ack(&p->pmtu, now, probe->size);
+	else
+		pmtu_on_validated(&p->pmtu, now);
 	probe->used = false;
 
 	bool was_valid = p->state == PATH_VALID;
@@ -155,10 +170,7 @@ enum path_answer path_on_response(struct path *p, ov_time now, const struct path
 	p->status_due = false;
 	p->observed = r->observed;
 	p->natted = !addr_is_any(&p->local) && !addr_equal(&p->local, &r->observed);
-	if (!p->validated) {
-		p->validated = true;
-		pmtu_on_validated(&p->pmtu, now);
-	}
+	p->validated = true;
 	return was_valid ? PATH_ANSWER_OK : PATH_ANSWER_VALIDATED;
 }
 
@@ -180,7 +192,7 @@ static void expire_pmtu_probes(struct path *p, ov_time now)
 		if (!probe->used || !probe->is_pmtu || now - probe->sent_at < timeout)
 			continue;
 		probe->used = false;
-		pmtu_on_loss(&p->pmtu, now, probe->size, p->rtt.smoothed);
+		pmtu_on_loss(&p->pmtu, now, probe->size);
 	}
 }
 
@@ -229,22 +241,26 @@ ov_time path_deadline(const struct path *p)
 		at = ov_min(at, p->suspect_at + PATH_GONE_AFTER);
 	if (p->unheard_since != OV_NEVER && p->retry_at == OV_NEVER)
 		at = ov_min(at, p->unheard_since + hear_timeout(p));
-	if (p->validated)
+	if (p->state == PATH_VALID)
 		at = ov_min(at, pmtu_deadline(&p->pmtu));
 	for (size_t i = 0; i < PATH_CHALLENGES; i++)
 		if (p->probes[i].used && p->probes[i].is_pmtu)
-			at = ov_min(at, p->probes[i].sent_at + ov_max(3 * p->rtt.smoothed, 100 * OV_MS));
+			at = ov_min(at,
+				p->probes[i].sent_at + ov_max(3 * p->rtt.smoothed, 100 * OV_MS));
 	return at;
 }
 
 /* Takes a slot (the oldest one if all are in use) and writes the challenge. */
-static void put_challenge(struct path *p, ov_time now, const struct rng *rng, struct wr *w, uint16_t size, bool is_pmtu)
+static void put_challenge(struct path *p, ov_time now, const struct rng *rng, struct wr *w,
+	uint16_t size, bool is_pmtu)
 {
 	struct path_probe *probe = &p->probes[p->next_probe];
 	p->next_probe = (uint8_t)((p->next_probe + 1) % PATH_CHALLENGES);
 	if (probe->used && probe->is_pmtu)
-		pmtu_on_loss(&p->pmtu, now, probe->size, p->rtt.smoothed);
-	*probe = (struct path_probe){ .sent_at = now, .size = size, .is_pmtu = is_pmtu, .used = true };
+		pmtu_on_loss(&p->pmtu, now, probe->size);
+	*probe = (struct path_probe){
+		.sent_at = now, .size = size, .is_pmtu = is_pmtu, .used = true
+	};
 	rng_fill(rng, probe->token, PATH_TOKEN_LEN);
 	struct path_challenge c = { .flags = 0 };
 	memcpy(c.token, probe->token, PATH_TOKEN_LEN);
@@ -272,10 +288,12 @@ bool path_poll(struct path *p, ov_time now, const struct rng *rng, struct wr *w,
 	}
 	if (p->challenge_due) {
 		p->challenge_due = false;
-		p->retry_at = now + (p->state == PATH_SUSPECT ? SUSPECT_RETRY : challenge_timeout(p));
+		p->retry_at =
+			now + (p->state == PATH_SUSPECT ? SUSPECT_RETRY : challenge_timeout(p));
 		put_challenge(p, now, rng, w, 0, false);
 		if (p->status_due)
-			frame_put_status(w, &(struct path_status){ .sequence = p->status_sequence });
+			frame_put_status(
+				w, &(struct path_status){ .sequence = p->status_sequence });
 		any = true;
 	}
 	if (any)

@@ -7,5 +7,6 @@ struct rtt {
 };
 
 void rtt_add(struct rtt *r, ov_time sample);
-/* How long to wait for an answer before asking again: smoothed + 4 variance, within [floor, ceiling]; ceiling without a sample. */
+/* How long to wait for an answer before asking again: smoothed + 4 variance, within [floor,
+ * ceiling]; ceiling without a sample. */
 ov_time rtt_timeout(const struct rtt *r, ov_time floor, ov_time ceiling);
