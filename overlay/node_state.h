@@ -25,8 +25,8 @@
 #define PENDING_LIFETIME (30 * OV_SEC)
 #define EVENTS_MAX       256
 #define PINGS_MAX        64
-#define INBOUND_MAX      1024
-#define SCRATCH_LEN      65536 /* reassembled packets and ICMPv6 errors of one verb */
+#define INBOUND_MAX      8192          /* packets of one node_input or node_submit; pages are touched when used */
+#define SCRATCH_LEN      (640 * 1024) /* reassembled packets and ICMPv6 errors of one verb: as much as one batch brings */
 #define STAGED_MAX       32
 #define STAGED_BYTES     (16 * 1024)
 #define ASSOCIATION_IDLE \
