@@ -203,6 +203,14 @@ void api_client_gone(struct api *a, uint64_t client)
 			p->client = 0;
 }
 
+bool api_client_waits(const struct api *a, uint64_t client)
+{
+	for (const struct pending *p = a->pending; p; p = p->next)
+		if (p->client == client)
+			return true;
+	return false;
+}
+
 ov_time api_deadline(const struct api *a)
 {
 	ov_time at = OV_NEVER;

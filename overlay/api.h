@@ -78,6 +78,8 @@ json_t *api_handle_line(
 json_t *api_error_line(const char *code, const char *text, const char *hint);
 /* The client has gone: late answers to it are dropped (a change already posted still happens). */
 void api_client_gone(struct api *a, uint64_t client);
+/* Does an answer to this client still follow? */
+bool api_client_waits(const struct api *a, uint64_t client);
 
 /* Facts that arrive: every event of the node, results of the store, the end of a sleep. */
 void api_on_event(struct api *a, ov_time now, const struct node_event *e);

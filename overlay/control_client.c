@@ -185,6 +185,8 @@ void client_tick(struct control_client *c, ov_time now)
 {
 	if (now >= c->write_by || now >= c->close_by)
 		c->dead = true;
+	else if (now >= c->line_by && !client_wants_read(c))
+		c->line_by = now + CLIENT_LINE_BY; /* it is we who do not read */
 	else if (now >= c->line_by)
 		client_last_words(c, now, "timeout", "the request was not whole within 5 s",
 			"end a request with a newline");
