@@ -86,7 +86,7 @@ static void conn_write(struct conn *k, ov_time now)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			k->client.dead |= errno != EAGAIN && errno != EWOULDBLOCK;
+			k->client.dead |= errno != EAGAIN;
 			return;
 		}
 		client_wrote(&k->client, now, k->owner->api, (size_t)n);
