@@ -10,6 +10,7 @@
 #   tests/unit/test_X.c                     tests/unit/test_X (other files there: shared helpers)
 #   tests/fuzz/fuzz_X.c                     fuzz_X, clang only, seeds in tests/fuzz/corpus/X
 #   tests/e2e/*, tests/lab/*                a system test if the file is executable, else its helper
+SHELL := /bin/bash
 VERSION := 0.1.0
 SOVERSION := 0
 
@@ -234,7 +235,7 @@ format:
 # One clang-tidy per file, $(JOBS) at a time; xargs fails when one of them does.
 tidy: $(CONFIG)
 	$(Q)printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P $(JOBS) -I{} \
-	  $(CLANG_TIDY) --quiet {} -- -std=c11 $(ALL_CPPFLAGS)
+	  $(CLANG_TIDY) --quiet {} -- -std=c11 $(ALL_CPPFLAGS) 2> >(grep -v ' warnings generated' >&2)
 
 # ---- installation ----
 define PC
