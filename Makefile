@@ -76,7 +76,7 @@ run:
 
 check check-all:
 	@tools/setup.sh build check
-	+@JOBS=$(JOBS) tests/check.sh $(if $(filter check-all,$@),all)
+	@JOBS=$(JOBS) tests/check.sh $(if $(filter check-all,$@),all)
 
 fuzz:
 	@tools/setup.sh build check

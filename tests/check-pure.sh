@@ -26,7 +26,7 @@ fork|vfork|clone|exec.*|posix_spawn.*|system|popen|pclose|wait|waitpid|kill|rais
 getrandom|getentropy|randombytes.*|crypto_box_keypair|crypto_box_curve.*_keypair|crypto_box_seal.*|crypto_kx_keypair|crypto_sign_keypair|crypto_sign_ed25519_keypair|crypto_.*_keygen|crypto_core_ed25519_scalar_random|crypto_core_ristretto255_.*random|crypto_pwhash_str.*|rand|rand_r|srand|random|srandom|drand48|lrand48|arc4random.*
 dlopen|dlmopen|dlsym|pthread_.*|thrd_.*|mtx_.*|sem_.*
 printf|vprintf|fprintf|vfprintf|dprintf|vdprintf|puts|putchar|putc|fputs.*|fputc.*|perror|psignal|fflush.*|setvbuf|stdout|stderr|stdin|syslog|vsyslog'
-forbidden_re="^($(tr '\n' '|' <<<"$forbidden"))\$"
+forbidden_re="^($(paste -sd '|' <<<"$forbidden"))\$"
 
 offences=0
 offence() {
@@ -136,7 +136,7 @@ plant() {
 	tree=$(mktemp -d)
 	mkdir -p "$tree"/{core,discovery,scanner,overlay,tests,build}
 	cp "$self" "$tree/tests/"
-	printf '#include <arpa/inet.h>\nint addr_parse(const char *s, void *to);\nint addr_parse(const char *s, void *to)\n{\n\treturn inet_pton(AF_INET, s, to);\n}\n' >"$tree/core/addr.c"
+	printf '#include <arpa/inet.h>\n#include <stdio.h>\nint addr_parse(char *s, void *to);\nint addr_parse(char *s, void *to)\n{\n\treturn snprintf(s, 9, "%%p", to) + inet_pton(AF_INET, s, to);\n}\n' >"$tree/core/addr.c"
 	printf '#include <time.h>\nint wall_os(void);\nint wall_os(void)\n{\n\treturn (int)time(0);\n}\n' >"$tree/core/wall_os.c"
 	: >"$tree/core/wall_os.h"
 	[ -z "$file" ] || printf '%s\n' "$@" >"$tree/$file"

@@ -5,6 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 scope=${1:-}
+unset MAKEFLAGS MAKELEVEL # each make below says what it needs; no job server reaches it
 jobs=${JOBS:-$(nproc)}
 
 mkdir -p build
