@@ -6,7 +6,7 @@
 #   tools/overlayd.c tools/overlayd_*.c     overlayd
 #   tools/overlay.c tools/cmd_*.c           overlay
 #   tools/bench/X.c                         bench/X
-#   tests/sim/*.c                           sim
+#   tests/sim/*.c tests/sim/scenes/*.c      sim
 #   tests/unit/test_X.c                     tests/unit/test_X (other files there: shared helpers)
 #   tests/fuzz/fuzz_X.c                     fuzz_X, clang only, seeds in tests/fuzz/corpus/X
 #   tests/e2e/*, tests/lab/*                a system test if the file is executable, else its helper
@@ -18,7 +18,8 @@ F   ?= release
 B   := build/$F
 V   ?=
 Q   := $(if $(V),,@)
-say  = $(if $(V),,@echo '  $(1)	$@';)
+say  = $(if $(V),,@$(if $(QUIETLY),,echo '  $(1)	$@';))
+QUIETLY := $(findstring s,$(firstword -$(MAKEFLAGS)))
 JOBS ?= $(shell nproc)
 
 # gcc builds what is shipped. clang builds san (it adds implicit-conversion) when it is there, and
@@ -61,7 +62,8 @@ help:
 #: make soak [SOAK_MINUTES=N]    simulator over new seeds for N minutes, a line in docs/runs.tsv
 #: make bench [T=NAME]           figures against other programs, tables and plots in docs/bench
 #: make demo                     two laptops, two networks, one moves: watch it
-#: make accept [AREA=foundation] every line of that issue with command, bound, figure, pass or miss
+#: make accept [AREA=foundation] every line of that issue with command, bound, figure, pass or miss;
+#:                               SECTIONS='1 5': only these
 #: make install DESTDIR= PREFIX= programs, liboverlay, overlay.h, pkg-config file, documents
 #: make tidy | format | check-format | layers | setup | clean
 #: V=1 shows commands, F=release|san picks the flavour, CC=clang B=build/clang another compiler
@@ -75,7 +77,6 @@ run:
 	@exec tools/run.sh
 
 check check-all:
-	@tools/setup.sh build check
 	@JOBS=$(JOBS) tests/check.sh $(if $(filter check-all,$@),all)
 
 fuzz:
@@ -101,7 +102,7 @@ demo:
 accept:
 	@tools/setup.sh build check
 	+@$(MAKE) --no-print-directory -j$(JOBS) F=release everything
-	@python3 tests/accept/accept.py $(AREA)
+	@tests/accept/accept.py $(AREA) $(SECTIONS)
 
 clean:
 	@tools/clean.sh
@@ -147,7 +148,7 @@ LIBOVERLAY_SRC := $(call srcs,overlay/liboverlay.c)
 LIB_SRC   := $(filter-out $(LIBOVERLAY_SRC),$(call srcs,core/*.c discovery/*.c scanner/*.c overlay/*.c))
 DAEMON_SRC := $(call srcs,tools/overlayd.c tools/overlayd_*.c)
 CLI_SRC   := $(call srcs,tools/overlay.c tools/cmd_*.c)
-SIM_SRC   := $(call srcs,tests/sim/*.c)
+SIM_SRC   := $(call srcs,tests/sim/*.c tests/sim/scenes/*.c)
 UNIT      := $(call names,tests/unit/test_*.c)
 UNIT_HELP := $(filter-out $(UNIT:%=tests/unit/%.c),$(call srcs,tests/unit/*.c))
 FUZZ      := $(call names,tests/fuzz/fuzz_*.c)

@@ -1,7 +1,7 @@
 #!/bin/bash
-# check.sh [all] - what `make check` and `make check-all` run once the packages are there. A stage
-# that fails does not stop the next ones, unless nothing can be tested without it. Prints the
-# seconds of each stage and, as the very last line, the sum of all tests.
+# check.sh [all] - what `make check` and `make check-all` run. A stage that fails does not stop the next
+# ones, unless nothing can be tested without it. Prints the seconds of each stage and, as the very
+# last line, the sum of all tests.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 scope=${1:-}
@@ -15,7 +15,7 @@ times=()
 
 finish() {
 	echo
-	printf '%6s s  %s\n' "${times[@]}"
+	printf '%6s s  %s\n' "${times[@]}" $SECONDS 'in all'
 	awk '{ p += $1; f += $2; s += $3 }
 		END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' "$TALLY"
 	exit
@@ -50,15 +50,19 @@ system_tests() {
 	find tests/e2e tests/lab -maxdepth 1 -type f -perm -u+x ! -name "$pattern" 2>/dev/null | sort
 }
 
+tools/setup.sh build check || exit 1
+times+=("$SECONDS" 'packages')
 stage 'build release (gcc)' build F=release CC="${CC:-gcc}" || finish
 stage 'build release (clang)' build F=release CC=clang B=build/clang
 stage 'build san (clang)' build F=san CC=clang || finish
 stage 'build fuzz' build F=fuzz CC=clang
 stage 'files' tests/check-tree.sh
+stage 'documents' tests/check-docs.sh
+stage 'runner' tests/run.sh tests/check-run.sh
 stage 'format' make --no-print-directory -s check-format
 stage 'layers' make --no-print-directory -s layers
 
-mapfile -t unit < <(find build/san/tests/unit -type f -perm -u+x -name 'test_*' | while read -r t; do
+mapfile -t unit < <(find build/san/tests/unit -type f -perm -u+x -name 'test_*' 2>/dev/null | while read -r t; do
 	[ ! -f "tests/unit/${t##*/}.c" ] || echo "$t"
 done | sort)
 stage 'unit (san)' tests/run.sh "${unit[@]}"
@@ -75,7 +79,9 @@ fi
 
 if [ "$scope" = all ]; then
 	stage 'tidy' make --no-print-directory -s tidy
-	[ ! -x tests/sim/mutants.sh ] || stage 'mutants' tests/run.sh -t 1800 tests/sim/mutants.sh
+	for mutants in tests/sim/mutants.sh tests/sim/mutants/*.sh; do
+		[ ! -x "$mutants" ] || stage 'mutants' tests/run.sh -t 1800 "$mutants"
+	done
 	[ ! -x build/san/sim ] || stage 'simulator, 10 x seeds' \
 		env SIM_SEEDS=$((SIM_SEEDS * 10)) tests/run.sh -t 3600 tests/sim.sh
 	stage "fuzz, $FUZZ_SECONDS s each" tests/fuzz.sh "$FUZZ_SECONDS"
