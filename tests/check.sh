@@ -40,7 +40,7 @@ stage() {
 }
 
 build() {
-	make --no-print-directory -s -j"$jobs" "$@" everything
+	make --no-print-directory -s -k -j"$jobs" "$@" everything
 }
 
 # Executable files are tests, others their helpers; *long* only in check-all.
