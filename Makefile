@@ -135,8 +135,10 @@ CFLAGS_fuzz  := -O1 -g $(SAN) -fsanitize=fuzzer-no-link
 LDFLAGS_fuzz := $(SAN)
 
 ALL_CPPFLAGS := -I. -D_GNU_SOURCE $(PKG_CFLAGS) $(CPPFLAGS)
-ALL_CFLAGS   := -std=c11 $(WARN) -fno-strict-aliasing $(CFLAGS_$F) $(CFLAGS)
+ALL_CFLAGS    = -std=c11 $(WARN) -fno-strict-aliasing $(CFLAGS_$F) $(CFLAGS)
 ALL_LDFLAGS  := $(LDFLAGS_$F) -Wl,--as-needed $(LDFLAGS)
+# Tests may hold a whole datagram or more on their stack.
+$(B)/tests/%.o: CFLAGS += -Wframe-larger-than=1048576
 LIBS         := $(PKG_LIBS) -ldl -lpthread
 
 # ---- what is built from what ----
