@@ -204,8 +204,11 @@ $(B)/sim: $(call objs,$(SIM_SRC)) $(LIBOV)
 $(BENCH:%=$(B)/bench/%): $(B)/bench/%: $(B)/tools/bench/%.o $(LIBOV)
 $(UNIT_PROGS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(LIBOVERLAY) $(LIBOV)
 $(FUZZ_PROGS): $(B)/%: $(B)/tests/fuzz/%.o $(call objs,$(FUZZ_HELP)) $(LIBOV)
-$(UNIT_PROGS): LINK_WITH := -lcmocka
+$(UNIT_PROGS): LINK_WITH = -lcmocka
 $(FUZZ_PROGS): LINK_WITH := -fsanitize=fuzzer
+# A test that defines __wrap_X stands in for X everywhere: the linker is told from the object itself.
+wraps = $$(nm --defined-only $(filter $(B)/tests/%.o,$^) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
+$(B)/sim $(UNIT_PROGS): LINK_WITH += $(wraps)
 
 $(B)/overlayd $(B)/overlay $(B)/sim $(BENCH:%=$(B)/bench/%) $(UNIT_PROGS) $(FUZZ_PROGS):
 	@mkdir -p $(@D)
