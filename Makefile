@@ -233,7 +233,9 @@ C_FILES = $(sort $(foreach d,core overlay discovery scanner tools tests,\
   $(call srcs,$d/*.[ch] $d/*/*.[ch])))
 
 check-format:
-	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(C_FILES)
+	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(C_FILES) 2>&1 | \
+	  sed -n 's/:[0-9]*:[0-9]*: error: .*//p' | uniq -c | sed 's/$$/: places that make format would change/' | \
+	  grep . && exit 1 || exit 0
 
 format:
 	$(Q)$(CLANG_FORMAT) -i $(C_FILES)

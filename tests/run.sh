@@ -41,7 +41,9 @@ count() {
 one() {
 	local test=$1 out rc counts start=$EPOCHREALTIME
 	out=$(mktemp)
-	timeout --kill-after=10 "$limit" "$test" >"$out" 2>&1 </dev/null
+	# The runner's own variables end here: a test may use this runner itself.
+	env -u RUN_ONE -u TALLY -u QUIET -u JOBS \
+		timeout --kill-after=10 "$limit" "$test" >"$out" 2>&1 </dev/null
 	rc=$?
 	counts=$(count $rc <"$out")
 	echo "$counts $test" >>"$TALLY"
