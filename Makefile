@@ -1,5 +1,5 @@
-# overlay. `make help` lists the targets. No recursion inside the build; one object tree per flavour
-# under build/. What a new source file becomes follows from its name alone:
+# overlay. `make help` lists the targets. No recursion inside the build; one object tree per flavour,
+# build/F/obj, and programs beside it in build/F. What a new source file becomes follows from its name alone:
 #
 #   core/ discovery/ scanner/ overlay/ *.c  libov.a, linked by daemon, simulator and tests alike
 #   overlay/liboverlay.c                    liboverlay.a and liboverlay.so, with overlay/overlay.h
@@ -16,6 +16,7 @@ SOVERSION := 0
 
 F   ?= release
 B   := build/$F
+O    = $(B)/obj
 V   ?=
 Q   := $(if $(V),,@)
 say  = $(if $(V),,@$(if $(QUIETLY),,echo '  $(1)	$@';))
@@ -138,12 +139,12 @@ ALL_CPPFLAGS := -I. -D_GNU_SOURCE $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS    = -std=c11 $(WARN) -fno-strict-aliasing $(CFLAGS_$F) $(CFLAGS)
 ALL_LDFLAGS  := $(LDFLAGS_$F) -Wl,--as-needed $(LDFLAGS)
 # Tests may hold a whole datagram or more on their stack.
-$(B)/tests/%.o: CFLAGS += -Wframe-larger-than=1048576
+$(O)/tests/%.o: CFLAGS += -Wframe-larger-than=1048576
 LIBS         := $(PKG_LIBS) -ldl -lpthread
 
 # ---- what is built from what ----
 srcs  = $(wildcard $(1))
-objs  = $(patsubst %.c,$(B)/%.o,$(1))
+objs  = $(patsubst %.c,$(O)/%.o,$(1))
 names = $(basename $(notdir $(wildcard $(1))))
 
 LIBOVERLAY_SRC := $(call srcs,overlay/liboverlay.c)
@@ -174,11 +175,11 @@ all: $(LIBOV) $(LIBOVERLAY) $(if $(filter release,$F),$(SHARED)) $(PROGRAMS)
 everything: all $(SIM_PROG) $(UNIT_PROGS) $(BENCH:%=$(B)/bench/%)
 endif
 
-$(B)/%.o: %.c $(CONFIG)
+$(O)/%.o: %.c $(CONFIG)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(B)/pic/%.o: %.c $(CONFIG)
+$(O)/pic/%.o: %.c $(CONFIG)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -fPIC -MMD -MP -c $< -o $@
 
@@ -189,7 +190,7 @@ $(LIBOV) $(B)/liboverlay.a:
 	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
 
 # The wrapper stands alone: jansson is all it may need, and --no-undefined proves it.
-$(B)/$(SONAME): $(LIBOVERLAY_SRC:%.c=$(B)/pic/%.o)
+$(B)/$(SONAME): $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o)
 	$(call say,LD)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined \
 	  $(filter-out -pie,$(ALL_LDFLAGS)) $^ -o $@ $(JANSSON_LIBS)
 
@@ -201,13 +202,13 @@ $(B)/liboverlay.so: $(B)/$(SONAME)
 $(B)/overlayd: $(call objs,$(DAEMON_SRC)) $(LIBOV)
 $(B)/overlay: $(call objs,$(CLI_SRC)) $(LIBOVERLAY) $(LIBOV)
 $(B)/sim: $(call objs,$(SIM_SRC)) $(LIBOV)
-$(BENCH:%=$(B)/bench/%): $(B)/bench/%: $(B)/tools/bench/%.o $(LIBOV)
-$(UNIT_PROGS): $(B)/tests/unit/%: $(B)/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(LIBOVERLAY) $(LIBOV)
-$(FUZZ_PROGS): $(B)/%: $(B)/tests/fuzz/%.o $(call objs,$(FUZZ_HELP)) $(LIBOV)
+$(BENCH:%=$(B)/bench/%): $(B)/bench/%: $(O)/tools/bench/%.o $(LIBOV)
+$(UNIT_PROGS): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(LIBOVERLAY) $(LIBOV)
+$(FUZZ_PROGS): $(B)/%: $(O)/tests/fuzz/%.o $(call objs,$(FUZZ_HELP)) $(LIBOV)
 $(UNIT_PROGS): LINK_WITH = -lcmocka
 $(FUZZ_PROGS): LINK_WITH := -fsanitize=fuzzer
 # A test that defines __wrap_X stands in for X everywhere: the linker is told from the object itself.
-wraps = $$(nm --defined-only $(filter $(B)/tests/%.o,$^) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
+wraps = $$(nm --defined-only $(filter $(O)/tests/%.o,$^) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 $(B)/sim $(UNIT_PROGS): LINK_WITH += $(wraps)
 
 $(B)/overlayd $(B)/overlay $(B)/sim $(BENCH:%=$(B)/bench/%) $(UNIT_PROGS) $(FUZZ_PROGS):
@@ -215,7 +216,7 @@ $(B)/overlayd $(B)/overlay $(B)/sim $(BENCH:%=$(B)/bench/%) $(UNIT_PROGS) $(FUZZ
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LINK_WITH) $(LIBS)
 
 DEPS := $(call objs,$(LIB_SRC) $(LIBOVERLAY_SRC) $(DAEMON_SRC) $(CLI_SRC) $(SIM_SRC) \
-  $(call srcs,tests/unit/*.c tests/fuzz/*.c tools/bench/*.c)) $(LIBOVERLAY_SRC:%.c=$(B)/pic/%.o)
+  $(call srcs,tests/unit/*.c tests/fuzz/*.c tools/bench/*.c)) $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o)
 -include $(wildcard $(DEPS:.o=.d))
 
 # ---- tests and checks on what is built ----
@@ -227,7 +228,7 @@ sim scenes: $(SIM_PROG)
 
 layers: $(LIBOV)
 	$(Q)tests/check-pure.sh --self-test
-	$(Q)tests/check-pure.sh $(B)
+	$(Q)tests/check-pure.sh $(O)
 
 C_FILES = $(sort $(foreach d,core overlay discovery scanner tools tests,\
   $(call srcs,$d/*.[ch] $d/*/*.[ch])))

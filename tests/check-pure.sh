@@ -1,5 +1,5 @@
 #!/bin/bash
-# check-pure.sh [BUILD] - proves from includes and object files that what decides is pure (design 2):
+# check-pure.sh [OBJECTS] - proves from includes and object files that what decides is pure (design 2):
 #   1. only *_uv.* includes <uv.h>, only *_sql.* <sqlite3.h>, only these, *_os.* and liboverlay.c
 #      headers of the operating system;
 #   2. core <- discovery, scanner <- overlay <- tools; discovery and scanner not each other; pure
@@ -201,7 +201,7 @@ if [ "${1:-}" = --self-test ]; then
 	[ $offences -eq 0 ] && echo "layers: finds all $planted planted offences"
 else
 	check_includes
-	check_symbols "${1:-build/release}"
+	check_symbols "${1:-build/release/obj}"
 	[ $offences -eq 0 ] && echo "layers: $(sources | wc -l) files are where they belong"
 fi
 exit $((offences > 0))
