@@ -172,6 +172,7 @@ all: $(LIBOV)
 everything: $(FUZZ_PROGS)
 else
 all: $(LIBOV) $(LIBOVERLAY) $(if $(filter release,$F),$(SHARED)) $(PROGRAMS)
+	@:
 everything: all $(SIM_PROG) $(UNIT_PROGS) $(BENCH:%=$(B)/bench/%)
 endif
 

@@ -16,9 +16,8 @@ read -ra flags < <(pkg-config --cflags --libs overlay)
 gcc -std=c11 -Wall -Wextra -Wpedantic -Werror "$dir/client.c" -Wl,--no-as-needed "${flags[@]}" -o "$dir/shared"
 LD_LIBRARY_PATH=$root/lib "$dir/shared"
 readelf -d "$dir/shared" | grep -q 'NEEDED.*liboverlay\.so\.'
-read -ra flags < <(pkg-config --static --cflags --libs overlay)
-gcc -std=c11 -Wall -Wextra -Wpedantic -Werror "$dir/client.c" -Wl,-Bstatic "${flags[@]/-ljansson/}" \
-	-Wl,-Bdynamic -ljansson -o "$dir/static"
+read -ra flags < <(pkg-config --static --cflags --libs overlay | sed 's/-loverlay/-l:liboverlay.a/')
+gcc -std=c11 -Wall -Wextra -Wpedantic -Werror "$dir/client.c" "${flags[@]}" -o "$dir/static"
 "$dir/static"
 exports=$(nm -D --defined-only "$root/lib/liboverlay.so" | awk '{ print $3 }')
 foreign=$(grep -vc '^overlay_' <<<"$exports" || true)
