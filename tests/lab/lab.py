@@ -226,7 +226,7 @@ class Ns:
             return socket.socket(family, kind, proto)
 
     def address(self, dev, *cidrs):
-        self.ip(f"link set {dev} up", *(f"addr add {c} dev {dev}{' nodad' if ':' in c else ''}"
+        self.ip(f"link set dev {dev} up", *(f"addr add {c} dev {dev}{' nodad' if ':' in c else ''}"
             for c in cidrs))
 
 
@@ -238,7 +238,7 @@ def veth(a, dev_a, b, dev_b, whole=True):
     for ns, dev in ((a, dev_a), (b, dev_b)):
         if not whole:
             ns.run("ethtool", "-K", dev, "tx-udp-segmentation", "off")
-        ns.ip(f"link set {dev} up")
+        ns.ip(f"link set dev {dev} up")
 
 
 # --- conntrack ---------------------------------------------------------------------------------
