@@ -113,11 +113,11 @@ static void on_link(void *context, const struct nlmsghdr *m)
 	struct ifinfomsg info;
 	if (m->nlmsg_type != RTM_NEWLINK || m->nlmsg_len < NLMSG_SPACE(sizeof(info)))
 		return;
-	memcpy(&info, NLMSG_DATA(m), sizeof(info));
+	memcpy(&info, rtnl_body(m), sizeof(info));
 	rtnl_attributes(m, sizeof(info), a, IFLA_IFNAME);
 	if (!a[IFLA_IFNAME] || p->link_count == LINKS)
 		return;
-	const char *name = RTA_DATA(a[IFLA_IFNAME]);
+	const char *name = rtnl_data(a[IFLA_IFNAME]);
 	if (strcmp(name, p->own_interface) == 0 ||
 		!netmon_is_candidate(name, info.ifi_type, info.ifi_flags))
 		return;
@@ -131,11 +131,11 @@ static void on_address(void *context, const struct nlmsghdr *m)
 	struct ifaddrmsg info;
 	if (m->nlmsg_type != RTM_NEWADDR || m->nlmsg_len < NLMSG_SPACE(sizeof(info)))
 		return;
-	memcpy(&info, NLMSG_DATA(m), sizeof(info));
+	memcpy(&info, rtnl_body(m), sizeof(info));
 	rtnl_attributes(m, sizeof(info), a, IFA_FLAGS);
 	uint32_t flags = info.ifa_flags;
 	if (a[IFA_FLAGS])
-		memcpy(&flags, RTA_DATA(a[IFA_FLAGS]), sizeof(flags));
+		memcpy(&flags, rtnl_data(a[IFA_FLAGS]), sizeof(flags));
 	bool unproven = (flags & IFA_F_TENTATIVE) && !(flags & IFA_F_OPTIMISTIC);
 	if (unproven || (flags & (IFA_F_DEPRECATED | IFA_F_DADFAILED)))
 		return;
@@ -145,11 +145,11 @@ static void on_address(void *context, const struct nlmsghdr *m)
 		return;
 	struct found f = { .temporary = flags & IFA_F_TEMPORARY,
 		.local = { .interface = info.ifa_index, .prefix_len = info.ifa_prefixlen } };
-	const uint8_t *bytes = RTA_DATA(ip);
-	if (info.ifa_family == AF_INET && RTA_PAYLOAD(ip) == 4) {
+	const uint8_t *bytes = rtnl_data(ip);
+	if (info.ifa_family == AF_INET && rtnl_data_len(ip) == 4) {
 		f.local.addr = addr_v4(bytes[0], bytes[1], bytes[2], bytes[3], 0);
 		f.temporary = false; /* the same bit means "secondary" there */
-	} else if (info.ifa_family == AF_INET6 && RTA_PAYLOAD(ip) == 16) {
+	} else if (info.ifa_family == AF_INET6 && rtnl_data_len(ip) == 16) {
 		memcpy(f.local.addr.ip, bytes, 16);
 	} else {
 		return;
@@ -173,8 +173,8 @@ static void default_over(struct picture *p, uint8_t family, uint32_t interface)
 
 static void default_over_each(struct picture *p, uint8_t family, const struct rtattr *multipath)
 {
-	const uint8_t *at = RTA_DATA(multipath);
-	size_t left = RTA_PAYLOAD(multipath);
+	const uint8_t *at = rtnl_data(multipath);
+	size_t left = rtnl_data_len(multipath);
 	struct rtnexthop hop;
 	while (left >= sizeof(hop)) {
 		memcpy(&hop, at, sizeof(hop));
@@ -191,7 +191,7 @@ static bool is_default_route(const struct nlmsghdr *m, struct rtmsg *r)
 {
 	if (m->nlmsg_len < NLMSG_SPACE(sizeof(*r)))
 		return false;
-	memcpy(r, NLMSG_DATA(m), sizeof(*r));
+	memcpy(r, rtnl_body(m), sizeof(*r));
 	return r->rtm_dst_len == 0 && r->rtm_type == RTN_UNICAST && !(r->rtm_flags & RTM_F_CLONED);
 }
 
@@ -205,7 +205,7 @@ static void on_route(void *context, const struct nlmsghdr *m)
 	rtnl_attributes(m, sizeof(r), a, RTA_MULTIPATH);
 	uint32_t interface;
 	if (a[RTA_OIF]) {
-		memcpy(&interface, RTA_DATA(a[RTA_OIF]), sizeof(interface));
+		memcpy(&interface, rtnl_data(a[RTA_OIF]), sizeof(interface));
 		default_over(p, r.rtm_family, interface);
 	}
 	if (a[RTA_MULTIPATH])
@@ -252,8 +252,8 @@ static size_t list_from(struct picture *p, struct local_address *out)
 			continue;
 		const struct link *l = find_link(p, f->local.interface);
 		out[n] = f->local;
-		out[n++].has_default_route =
-			addr_is_v4(&f->local.addr) ? l->default_v4 : l->default_v6;
+		bool v4 = addr_is_v4(&f->local.addr);
+		out[n++].has_default_route = l && (v4 ? l->default_v4 : l->default_v6);
 	}
 	return n;
 }
@@ -328,8 +328,8 @@ static void on_events(uv_poll_t *handle, int status, int events)
 		if (n <= 0)
 			return;
 		size_t left = (size_t)n;
-		struct nlmsghdr *h = (struct nlmsghdr *)(void *)buf;
-		for (; !m->stale && NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+		const uint8_t *at = buf;
+		for (const struct nlmsghdr *h; !m->stale && (h = rtnl_next(&at, &left));) {
 			if (is_news(h))
 				mark_stale(m, clock_now());
 		}

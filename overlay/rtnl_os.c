@@ -33,7 +33,7 @@ bool rtnl_has_room(const struct rtnl_batch *b)
 void *rtnl_message(struct rtnl_batch *b, uint16_t type, uint16_t flags, size_t body_len)
 {
 	assert(rtnl_has_room(b));
-	struct nlmsghdr *m = (struct nlmsghdr *)(void *)(b->bytes + b->len);
+	struct nlmsghdr *m = (void *)(b->bytes + b->len);
 	size_t len = NLMSG_SPACE(body_len);
 	memset(m, 0, len);
 	m->nlmsg_len = (uint32_t)len;
@@ -49,13 +49,26 @@ void rtnl_attribute(struct rtnl_batch *b, uint16_t type, const void *data, size_
 {
 	size_t space = RTA_SPACE(len);
 	assert(b->last && b->len + space <= sizeof(b->bytes));
-	struct rtattr *a = (struct rtattr *)(void *)(b->bytes + b->len);
+	struct rtattr *a = (void *)(b->bytes + b->len);
 	memset(a, 0, space);
 	a->rta_type = type;
 	a->rta_len = (unsigned short)RTA_LENGTH(len);
 	memcpy(RTA_DATA(a), data, len);
 	b->len += space;
 	b->last->nlmsg_len += (uint32_t)space;
+}
+
+const struct nlmsghdr *rtnl_next(const uint8_t **at, size_t *left)
+{
+	const struct nlmsghdr *m = (const void *)*at; /* buffers and lengths are 4-aligned */
+	if (*left < sizeof(*m) || m->nlmsg_len < sizeof(*m) || m->nlmsg_len > *left)
+		return NULL;
+	size_t step = NLMSG_ALIGN(m->nlmsg_len);
+	if (step > *left)
+		step = *left;
+	*at += step;
+	*left -= step;
+	return m;
 }
 
 /* Reads one datagram of answers into buf. Its length or negative errno. */
@@ -71,7 +84,7 @@ static ssize_t receive(int fd, void *buf, size_t size)
 static int error_of(const struct nlmsghdr *m)
 {
 	struct nlmsgerr e;
-	memcpy(&e, NLMSG_DATA(m), sizeof(e));
+	memcpy(&e, rtnl_body(m), sizeof(e));
 	return e.error;
 }
 
@@ -94,8 +107,8 @@ int rtnl_send(int fd, struct rtnl_batch *b, int ignored)
 		if (n < 0)
 			return (int)n;
 		size_t left = (size_t)n;
-		struct nlmsghdr *m = (struct nlmsghdr *)(void *)answer;
-		for (; NLMSG_OK(m, left); m = NLMSG_NEXT(m, left)) {
+		const uint8_t *at = answer;
+		for (const struct nlmsghdr *m; (m = rtnl_next(&at, &left));) {
 			if (m->nlmsg_type != NLMSG_ERROR)
 				continue;
 			int error = error_of(m);
@@ -127,8 +140,8 @@ int rtnl_dump(int fd, uint16_t type, uint8_t family,
 		if (n < 0)
 			return (int)n;
 		size_t left = (size_t)n;
-		struct nlmsghdr *m = (struct nlmsghdr *)(void *)buf;
-		for (; NLMSG_OK(m, left); m = NLMSG_NEXT(m, left)) {
+		const uint8_t *at = buf;
+		for (const struct nlmsghdr *m; (m = rtnl_next(&at, &left));) {
 			interrupted |= m->nlmsg_flags & NLM_F_DUMP_INTR;
 			if (m->nlmsg_type == NLMSG_DONE)
 				return interrupted ? -EINTR : 0;
@@ -148,10 +161,17 @@ void rtnl_attributes(
 		return;
 	size_t left = m->nlmsg_len - skip;
 	const uint8_t *at = (const uint8_t *)m + skip;
-	const struct rtattr *a = (const void *)at;
-	for (; RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+	while (left >= sizeof(struct rtattr)) {
+		const struct rtattr *a = (const void *)at;
+		size_t step = RTA_ALIGN(a->rta_len);
+		if (a->rta_len < sizeof(*a) || a->rta_len > left)
+			return;
 		uint16_t type = a->rta_type & 0x3fff; /* NLA_TYPE_MASK */
 		if (type <= max)
 			table[type] = a;
+		if (step > left)
+			return;
+		at += step;
+		left -= step;
 	}
 }

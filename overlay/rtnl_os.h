@@ -29,6 +29,25 @@ int rtnl_send(int fd, struct rtnl_batch *b, int ignored);
 int rtnl_dump(int fd, uint16_t type, uint8_t family,
 	void (*each)(void *context, const struct nlmsghdr *m), void *context);
 
+/* The kernel's NLMSG_* and RTA_* macros without their casts that drop const and alignment. */
+static inline const void *rtnl_body(const struct nlmsghdr *m)
+{
+	return (const uint8_t *)m + NLMSG_HDRLEN;
+}
+
+static inline const void *rtnl_data(const struct rtattr *a)
+{
+	return (const uint8_t *)a + RTA_LENGTH(0);
+}
+
+static inline size_t rtnl_data_len(const struct rtattr *a)
+{
+	return a->rta_len - RTA_LENGTH(0);
+}
+
+/* Message at `at` of a buffer with *left bytes, or NULL; *left becomes what is behind it. */
+const struct nlmsghdr *rtnl_next(const uint8_t **at, size_t *left);
+
 /* Attributes of a message with a fixed part of body_len bytes: table[type] for type <= max. */
 void rtnl_attributes(
 	const struct nlmsghdr *m, size_t body_len, const struct rtattr **table, size_t max);
