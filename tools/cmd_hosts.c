@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,9 +127,7 @@ static int fail_write(const struct cli *cli, const char *path, int error)
 
 static void sync_directory(const char *path)
 {
-	char dir[PATH_MAX];
-	snprintf(dir, sizeof(dir), "%s", path);
-	char *slash = strrchr(dir, '/');
+	char *dir = strdup(path), *slash = dir ? strrchr(dir, '/') : NULL;
 	if (slash)
 		slash[slash == dir] = '\0';
 	int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -138,31 +135,36 @@ static void sync_directory(const char *path)
 		(void)fsync(fd);
 		close(fd);
 	}
+	free(dir);
+}
+
+/* Fills fd (named `temporary`) and lets it take the place of `path`. 0, or an errno. */
+static int fill_and_rename(int fd, const char *temporary, const char *path, const struct text *t,
+	const struct stat *old)
+{
+	bool ok = fchown(fd, old->st_uid, old->st_gid) == 0 &&
+		  fchmod(fd, old->st_mode & 07777) == 0 && write_all(fd, t);
+	int error = ok ? 0 : errno;
+	if (close(fd) != 0 && !error)
+		error = errno;
+	if (!error && rename(temporary, path) != 0)
+		error = errno;
+	if (error)
+		unlink(temporary);
+	return error;
 }
 
 static int replace(
 	const struct cli *cli, const char *path, const struct text *t, const struct stat *old)
 {
-	char temporary[PATH_MAX];
-	int n = snprintf(temporary, sizeof(temporary), "%s.overlay-XXXXXX", path);
-	int fd = n < PATH_MAX ? mkostemp(temporary, O_CLOEXEC) : -1;
-	if (fd < 0)
-		return fail_write(cli, path, errno);
-	bool ok = fchown(fd, old->st_uid, old->st_gid) == 0 &&
-		  fchmod(fd, old->st_mode & 07777) == 0 && write_all(fd, t);
-	int error = errno;
-	if (close(fd) != 0 && ok) {
-		ok = false;
-		error = errno;
-	}
-	if (ok && rename(temporary, path) != 0) {
-		ok = false;
-		error = errno;
-	}
-	if (!ok) {
-		unlink(temporary);
+	char *temporary;
+	if (asprintf(&temporary, "%s.overlay-XXXXXX", path) < 0)
+		return cli_fail(cli, EXIT_FAILED, "", "out of memory");
+	int fd = mkostemp(temporary, O_CLOEXEC);
+	int error = fd < 0 ? errno : fill_and_rename(fd, temporary, path, t, old);
+	free(temporary);
+	if (error)
 		return fail_write(cli, path, error);
-	}
 	sync_directory(path);
 	return EXIT_DONE;
 }
