@@ -7,7 +7,7 @@
  *   node_tick     a deadline passed           node_event     something for the local side
  *   node_deadline when to tick next
  *
- * After any verb that changes state, drain node_poll, node_inbound and node_event. Output buffers
+ * One node_input takes at most NODE_INPUT_BYTES of runs. After any verb that changes state, drain node_poll, node_inbound and node_event. Output buffers
  * stay valid until the next node_input, node_submit or node_tick. */
 #include "core/aead.h"
 #include "core/dgram.h"
@@ -15,6 +15,8 @@
 #include "core/handshake.h"
 #include "overlay/contact.h"
 #include "overlay/offload.h"
+
+#define NODE_INPUT_BYTES (512 * 1024)
 
 struct node;
 
