@@ -172,7 +172,7 @@ static ov_time paths_deadline(const struct association *a, ov_time now)
 	bool keys = keys_sending(a, now);
 	for (size_t i = 0; i < a->path_count; i++) {
 		ov_time one = path_deadline(a->paths[i]);
-		if (one <= now && (!keys || !control_may_send(a->paths[i])))
+		if (one <= now && (!keys || !frames_may_send(a->paths[i])))
 			one = now + OV_SEC;
 		at = ov_min(at, one);
 	}
@@ -229,7 +229,7 @@ static void settle(struct node *n, ov_time now)
 	while (n->touched) {
 		struct peer *p = n->touched;
 		n->touched = p->next_touched;
-		control_flush(n, now, p);
+		frames_flush(n, now, p);
 		p->touched = false;
 		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
 	}

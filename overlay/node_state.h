@@ -264,12 +264,12 @@ void route_candidate(
 struct dgram route_where(const struct path *path);
 bool route_wants_warm(const struct path *path);
 
-/* ---- control.c ---- */
-enum drop control_input(struct node *n, ov_time now, struct peer *p, struct path *path,
+/* ---- frames.c ---- */
+enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
 	const uint8_t *plain, size_t len, size_t datagram_size);
-void control_flush(
+void frames_flush(
 	struct node *n, ov_time now, struct peer *p); /* sends what its paths want to say */
-bool control_may_send(const struct path *path);       /* is there 3x budget for a challenge? */
+bool frames_may_send(const struct path *path);       /* is there 3x budget for a challenge? */
 
 /* ---- outbound.c, inbound.c ---- */
 size_t outbound_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count);

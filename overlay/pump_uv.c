@@ -9,7 +9,6 @@
 #define TUN_PACKETS                                                                              \
 	4 /* per round: 256 KiB of super packets at most; more only lengthens the queue in front \
 	     of a ping */
-#define SEND_RUNS 64
 
 int pump_init(struct pump *p, struct node *node, struct udp *udp, struct tun *tun)
 {
@@ -51,19 +50,19 @@ static void deliver(struct pump *p)
 
 void pump_send(struct pump *p, ov_time now)
 {
-	struct dgram runs[SEND_RUNS], refused;
+	struct dgram refused;
 	size_t count;
 	bool too_big;
-	while ((count = node_poll(p->node, now, runs, SEND_RUNS)) > 0)
-		udp_send(p->udp, runs, count);
+	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0)
+		udp_send(p->udp, p->sending, count);
 	while (udp_next_failure(p->udp, &refused, &too_big))
 		node_send_failed(p->node, now, &refused, too_big);
 }
 
 static bool from_udp(struct pump *p, ov_time now)
 {
-	struct dgram runs[UDP_BATCH];
-	size_t count = udp_receive(p->udp, runs, UDP_BATCH);
+	const struct dgram *runs = p->received;
+	size_t count = udp_receive(p->udp, p->received, UDP_BATCH);
 	for (size_t i = 0; i < count;) {
 		size_t bytes = 0, first = i;
 		while (i < count && bytes + runs[i].len <= NODE_INPUT_BYTES)

@@ -6,12 +6,15 @@
 #include "overlay/tun_os.h"
 #include "overlay/udp_uv.h"
 
+#define PUMP_SEND_RUNS 64
+
 struct pump {
 	struct node *node;
 	struct udp *udp;
 	struct tun *tun; /* NULL: no interface */
 	struct coalesce *coalesce;
 	bool udp_readable, tun_readable;
+	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
 	uint64_t tun_lost; /* packets the kernel did not take */
 };
 
