@@ -45,6 +45,8 @@ struct daemon {
 	struct control *control;
 	struct resolver *resolver;
 	struct pump pump;
+	struct contact *stored; /* until load_contacts */
+	size_t stored_count;
 	struct api_facts facts;
 	json_t *features;
 	char tun_why[256];
@@ -162,10 +164,8 @@ static void store_contact(struct daemon *d, const struct contact *c)
 
 static void load_contacts(struct daemon *d)
 {
-	struct contact *stored;
-	size_t count = store_take_contacts(d->store, &stored);
-	for (size_t i = 0; i < count; i++) {
-		struct contact *c = &stored[i];
+	for (size_t i = 0; i < d->stored_count; i++) {
+		struct contact *c = &d->stored[i];
 		bool configured = is_configured(d, &c->id);
 		if (configured) /* endpoints and grants come from the file, the last endpoint from
 				   here */
@@ -182,7 +182,8 @@ static void load_contacts(struct daemon *d)
 		}
 		contact_fini(c);
 	}
-	free(stored);
+	free(d->stored);
+	d->stored = NULL;
 	for (size_t i = 0; i < d->cfg->contact_count; i++) {
 		if (!node_contact(d->node, &d->cfg->contacts[i].id))
 			put_contact(d, &d->cfg->contacts[i], true);
@@ -487,6 +488,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	open_tun(d);
 	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
+	d->stored_count = store_take_contacts(d->store, &d->stored);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
 	if (!d->resolver || !make_api(d, aead) ||
 		store_start(d->store, &d->loop, on_store, d) != OV_OK)
