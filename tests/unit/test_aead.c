@@ -77,7 +77,7 @@ static void test_model(void **state)
 static void check_pair(const struct aead *a, const struct aead *b)
 {
 	static struct aead_state sa, sb;
-	uint8_t one[MAX_LEN + 16], two[MAX_LEN + 16];
+	static uint8_t one[MAX_LEN + 16], two[MAX_LEN + 16];
 	assert_true(a->init(&sa, key) && b->init(&sb, key));
 	for (size_t len = 0; len <= MAX_LEN; len++) {
 		uint64_t counter = len * 0x123456789abcdu;

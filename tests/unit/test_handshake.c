@@ -432,7 +432,8 @@ static void test_hs1_zero_dh(void **state)
 static void assert_finish_refused(
 	struct exchange *x, const uint8_t *data, size_t len, enum drop why)
 {
-	struct exchange before = *x;
+	static struct exchange before;
+	before = *x;
 	enum drop got = finish(x, data, len);
 	assert_int_not_equal(got, DROP_NONE);
 	if (why != DROP_NONE)
@@ -550,7 +551,7 @@ static void test_hs2_suite_not_offered(void **state)
 static void test_hs2_of_another_handshake(void **state)
 {
 	(void)state;
-	struct exchange x, y;
+	static struct exchange x, y;
 	start(&x);
 	start(&y);
 	answer_it(&y);
@@ -590,7 +591,7 @@ static void assert_cookie_refused(const struct handshake *h, const uint8_t *data
 static void test_cookie_packet(void **state)
 {
 	(void)state;
-	struct exchange x, y;
+	static struct exchange x, y;
 	uint8_t cookie[COOKIE_LEN] = { 1, 2, 3 }, got[COOKIE_LEN], flags;
 	uint8_t out[COOKIE_PACKET_LEN + 1];
 	start(&x);
