@@ -612,6 +612,9 @@ static void test_cookie_packet(void **state)
 			out[i / 8] ^= (uint8_t)(1 << i % 8);
 		}
 	}
+	cookie_packet_encode(out, 2, bob.dh_public, x.h.hs1, HS1_LEN, cookie, &rng);
+	assert_int_equal(
+		cookie_packet_decode(&x.h, out, COOKIE_PACKET_LEN, got, &flags), DROP_HEADER);
 	cookie_packet_encode(out, 0, carol.dh_public, x.h.hs1, HS1_LEN, cookie, &rng);
 	assert_cookie_refused(&x.h, out, COOKIE_PACKET_LEN); /* somebody who is not bob */
 }

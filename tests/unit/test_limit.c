@@ -65,6 +65,8 @@ static void test_extremes(void **state)
 	l = (struct limit){ 0 };
 	assert_true(limit_take(&l, INT64_MAX / 2, 1, 1, 1));
 	assert_false(limit_take(&l, 0, 1, 1, 1)); /* time went back: refuses, does not overflow */
+	l = (struct limit){ .full_at = (ov_time)1 << 40 };
+	assert_false(limit_take(&l, 0, 1u << 24, 1, 1)); /* 2^40 * 2^24 wraps to an empty wait */
 	assert_int_equal(sizeof(struct limit), 16);
 }
 
