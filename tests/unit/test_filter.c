@@ -379,6 +379,13 @@ static void parse_says_where(void **state)
 	assert_int_equal(in.transport, 40);
 }
 
+/* What answers flow i of the flood: its ports are the two halves of 0x10000 + i. */
+static const struct built *answer_to(uint32_t i)
+{
+	uint32_t both = 0x10000 + i;
+	return udp(peer, own, (uint16_t)both, (uint16_t)(both >> 16));
+}
+
 /* A flood of flows leaves the table as large as it was, and those we use alive. */
 static void flood(void **state)
 {
@@ -395,9 +402,9 @@ static void flood(void **state)
 	struct grants none = { 0 };
 	unsigned old = 0;
 	for (uint32_t i = 0; i < flows; i += i < flows - 1100 ? 100 : 1) {
-		struct built r =
-			udp(peer, own, (uint16_t)(0x10000 + i), (uint16_t)((0x10000 + i) >> 16));
-		bool live = filter_inbound(f, NOW + flows, peer, &none, r.data, r.len) == DROP_NONE;
+		const struct built *r = answer_to(i);
+		bool live =
+			filter_inbound(f, NOW + flows, peer, &none, r->data, r->len) == DROP_NONE;
 		if (i >= flows - 1000)
 			assert_true(live);
 		else
@@ -414,10 +421,9 @@ static void flood(void **state)
 			filter_inbound(f, NOW + flows, peer, &g, fr.data, fr.len), DROP_NONE);
 	}
 	for (uint32_t i = flows - 1000; i < flows; i++) {
-		struct built r =
-			udp(peer, own, (uint16_t)(0x10000 + i), (uint16_t)((0x10000 + i) >> 16));
+		const struct built *r = answer_to(i);
 		assert_int_equal(
-			filter_inbound(f, NOW + flows, peer, &none, r.data, r.len), DROP_NONE);
+			filter_inbound(f, NOW + flows, peer, &none, r->data, r->len), DROP_NONE);
 	}
 	filter_free(f);
 }
