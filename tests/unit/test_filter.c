@@ -258,8 +258,9 @@ static void udp_by_grant_or_flow(void **state)
 	IN_AT(NOW + 120 * OV_SEC + 1, grant, udp(peer, own, 53, 4000));
 	assert_int_equal(out_at(f, NOW + 200 * OV_SEC, udp(own, peer, 4000, 53)), DROP_NONE);
 	IN_AT(NOW + 320 * OV_SEC, none, udp(peer, own, 53, 4000));
-	/* echo with an id that looks like the ports is not that flow */
-	IN_AT(NOW + 200 * OV_SEC, grant, icmp(peer, own, 129, 53));
+	OUT(none, udp(own, peer, 0,
+			  53)); /* an echo whose id looks like these ports is not that flow */
+	IN("", grant, icmp(peer, own, 129, 53));
 	/* what the peer sent opens nothing */
 	IN("udp/7", none, udp(peer, own, 8, 7));
 	IN("", grant, udp(peer, own, 8, 7));
@@ -369,6 +370,10 @@ static void parse_says_where(void **state)
 	assert_int_equal(in.fragment_offset, 1448);
 	assert_int_equal(in.fragment_id, 0xdeadbeef);
 	assert_true(in.extended && in.fragmented && in.more_fragments);
+	b = *fragment(options(udp(peer, own, 1, 2), 60), 1448, false, 1);
+	assert_true(inner_parse(&in, b.data, b.len)); /* the bytes of a later one are not headers */
+	assert_int_equal(in.protocol, 60);
+	assert_int_equal(in.transport, 48);
 	b = *tcp(peer, own, 22, SYN);
 	assert_true(inner_parse(&in, b.data, b.len));
 	assert_int_equal(in.protocol, 6);
