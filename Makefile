@@ -191,9 +191,10 @@ $(LIBOV) $(B)/liboverlay.a:
 	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
 
 # The wrapper stands alone: jansson is all it may need, and --no-undefined proves it.
-$(B)/$(SONAME): $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o)
+$(B)/$(SONAME): $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o) tools/liboverlay.map
 	$(call say,LD)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined \
-	  $(filter-out -pie,$(ALL_LDFLAGS)) $^ -o $@ $(JANSSON_LIBS)
+	  -Wl,--version-script=tools/liboverlay.map \
+	  $(filter-out -pie,$(ALL_LDFLAGS)) $(filter %.o,$^) -o $@ $(JANSSON_LIBS)
 
 $(B)/liboverlay.so: $(B)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
@@ -225,7 +226,7 @@ unit: $(addprefix $(B)/tests/unit/,$(or $T,$(UNIT)))
 	$(Q)JOBS=$(JOBS) tests/run.sh $^
 
 sim scenes: $(SIM_PROG)
-	$(Q)$(B)/sim $(or $(SIM),--seeds $(SIM_SEEDS))
+	$(Q)SIM_PROGRAM=$(B)/sim tests/sim.sh $(SIM)
 
 layers: $(LIBOV)
 	$(Q)tests/check-pure.sh --self-test
