@@ -237,7 +237,7 @@ layers: $(LIBOV)
 	$(Q)tests/check-pure.sh $(O)
 
 C_FILES = $(sort $(foreach d,core overlay discovery scanner tools tests,\
-  $(call srcs,$d/*.[ch] $d/*/*.[ch])))
+  $(call srcs,$d/*.[ch] $d/*/*.[ch] $d/*/*/*.[ch])))
 
 check-format:
 	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(C_FILES) 2>&1 | \
