@@ -253,7 +253,7 @@ static void on_idle(uv_idle_t *idle)
 		c->cfg.changed(c->cfg.context);
 }
 
-void control_flush(struct control *c, ov_time now)
+void control_deliver(struct control *c, ov_time now)
 {
 	if (!c->closing)
 		settle(c, now);

@@ -83,7 +83,7 @@ static const char *without_block(struct text *out, const struct text *old)
 static int read_file(const struct cli *cli, const char *path, struct text *out, struct stat *st)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char part[4096];
+	char part[2048];
 	ssize_t n = -1;
 	if (fd >= 0 && fstat(fd, st) == 0) {
 		while ((n = read(fd, part, sizeof(part))) > 0 && out->len < FILE_MAX)
