@@ -57,6 +57,8 @@ struct api_config {
 	/* A contact was put into the node (or removed from it) on behalf of a client: set its
 	 * route, resolve its host names. May be NULL. */
 	void (*contact_changed)(void *context, const struct contact *c, bool removed);
+	/* Line of the configuration file that names this contact, 0: not known. May be NULL. */
+	unsigned (*config_line)(void *context, const struct peer_id *id);
 };
 
 struct api; /* one per daemon */

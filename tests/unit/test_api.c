@@ -57,6 +57,13 @@ static void contact_changed(void *context, const struct contact *c, bool removed
 	s->removals += removed;
 }
 
+static unsigned config_line(void *context, const struct peer_id *id)
+{
+	(void)context;
+	(void)id;
+	return 12;
+}
+
 static int setup(void **state)
 {
 	struct scene *s = calloc(1, sizeof(*s));
@@ -77,7 +84,8 @@ static int setup(void **state)
 		.facts = &s->facts,
 		.context = s,
 		.store_post_take = post_take,
-		.contact_changed = contact_changed };
+		.contact_changed = contact_changed,
+		.config_line = config_line };
 	s->api = api_new(&cfg, NOW);
 	api_set_wall(s->api, NOW, WALL);
 	s->client = (struct api_client){ .id = 7, .permission = API_CHANGE, .greeted = true };
@@ -343,7 +351,7 @@ static void test_config_contacts_belong_to_the_file(void **state)
 	};
 	for (size_t i = 0; i < 4; i++) {
 		HAS(ask(s, lines[i]), "not-allowed");
-		HAS(s->last, "/etc/overlay/overlay.json");
+		HAS(s->last, "/etc/overlay/overlay.json:12");
 		HAS(s->last, "contacts");
 	}
 	assert_int_equal(s->posted_count, 0);
