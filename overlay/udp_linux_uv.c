@@ -208,7 +208,7 @@ static void remember_no_gso(struct linux_udp *f, const struct ov_addr *remote)
 
 static void add_control(struct msghdr *h, int level, int type, const void *data, size_t len)
 {
-	struct cmsghdr *c = (struct cmsghdr *)((char *)h->msg_control + h->msg_controllen);
+	struct cmsghdr *c = (void *)((char *)h->msg_control + h->msg_controllen);
 	c->cmsg_level = level;
 	c->cmsg_type = type;
 	c->cmsg_len = CMSG_LEN(len);
