@@ -97,5 +97,6 @@ struct api_line {
 	json_t *json; /* the taker owns it */
 };
 bool api_poll(struct api *a, struct api_line *out);
+bool api_is_ready(const struct api *a); /* would api_poll give one? */
 /* The line that tells a slow reader how many events it missed. */
 json_t *api_lost_line(struct api *a, ov_time now, uint64_t count);

@@ -27,7 +27,7 @@ struct control *control_open(struct uv_loop_s *loop, const struct control_config
 	struct api *api, char *why, size_t why_size);
 /* Sends what the api has ready (api_poll). After api_on_event and api_on_store_result, once per
  * loop turn is enough. */
-void control_deliver(struct control *c, ov_time now);
+void control_flush(struct control *c, ov_time now);
 /* Unlinks the socket, says nothing more to clients, closes all handles; memory is freed while the
  * loop runs on until they are closed. */
 void control_close(struct control *c);
