@@ -40,6 +40,18 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/libov.a
 unit: $(addprefix $(B)/tests/unit/,$(or $T,$(UNIT)))
 	$(Q)for t in $^; do $$t || exit 1; done
 
+# ---- simulator: the unchanged libov.a on virtual time; SIM_ARGS="--seed 7 --trace" ----
+SIM_OBJ  := $(patsubst %.c,$(B)/%.o,$(wildcard tests/sim/*.c))
+SIM_WRAP := $(foreach c,chacha20poly1305_ietf xchacha20poly1305_ietf,crypto_aead_$c_encrypt crypto_aead_$c_encrypt_detached) \
+  time clock_gettime gettimeofday getrandom randombytes_buf
+$(B)/tests/sim/sim: $(SIM_OBJ) $(B)/libov.a
+	$(Q)$(CC) $(LDFLAGS_$F) $(SIM_WRAP:%=-Wl,--wrap=%) $^ -o $@ $(LDLIBS)
+$(B)/tests/unit/test_sim_%: $(B)/tests/unit/test_sim_%.o $(B)/tests/sim/%.o $(B)/tests/sim/seed.o $(B)/libov.a
+	$(Q)$(CC) $(LDFLAGS_$F) $^ -o $@ -lcmocka $(LDLIBS)
+sim: $(B)/tests/sim/sim
+	$(Q)$(B)/tests/sim/sim $(SIM_ARGS)
+# ---- end of simulator ----
+
 -include $(shell find build/$F -name '*.d' 2>/dev/null)
-.PHONY: all unit
+.PHONY: all unit sim
 .SECONDARY:
