@@ -21,23 +21,43 @@ uint32_t keys_new_index(struct node *n)
 	return index;
 }
 
+size_t node_key_size(void)
+{
+	return sizeof(struct keys);
+}
+
+static struct keys *keys_take(const struct node *n)
+{
+	if (n->config.key_memory.alloc)
+		return blocks_alloc(&n->config.key_memory);
+	return aligned_alloc(_Alignof(struct keys), sizeof(struct keys));
+}
+
+static void keys_release(const struct node *n, struct keys *k)
+{
+	if (n->config.key_memory.alloc)
+		blocks_free(&n->config.key_memory, k);
+	else
+		free(k);
+}
+
 struct keys *keys_new(struct node *n, ov_time now, struct peer *p, enum suite suite,
 	const struct handshake_keys *secret, uint32_t index, uint32_t remote_index, bool initiator)
 {
 	const struct aead *aead = aead_find(n->aead, suite);
-	struct keys *k = aead ? aligned_alloc(_Alignof(struct keys), sizeof(*k)) : NULL;
+	struct keys *k = aead ? keys_take(n) : NULL;
 	if (!k)
 		return NULL;
 	memset(k, 0, sizeof(*k));
 	k->receiver = (struct receiver){ .kind = RECEIVER_KEYS, .peer = p };
 	k->retired_at = OV_NEVER;
 	if (!session_init(&k->session, now, aead, secret, index, remote_index, initiator)) {
-		free(k);
+		keys_release(n, k);
 		return NULL;
 	}
 	if (table_put(n->by_index, index, &k->receiver) != OV_OK) {
 		session_fini(&k->session);
-		free(k);
+		keys_release(n, k);
 		return NULL;
 	}
 	return k;
@@ -49,7 +69,7 @@ void keys_free(struct node *n, struct keys *k)
 		return;
 	table_remove(n->by_index, k->session.index);
 	session_fini(&k->session);
-	free(k);
+	keys_release(n, k);
 }
 
 struct keys *keys_sending(const struct association *a, ov_time now)

@@ -172,7 +172,7 @@ static ov_time paths_deadline(const struct association *a, ov_time now)
 	bool keys = keys_sending(a, now);
 	for (size_t i = 0; i < a->path_count; i++) {
 		ov_time one = path_deadline(a->paths[i]);
-		if (one <= now && (!keys || !control_may_send(a->paths[i])))
+		if (one <= now && (!keys || !frames_may_send(a->paths[i])))
 			one = now + OV_SEC;
 		at = ov_min(at, one);
 	}
@@ -224,12 +224,12 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
-static void settle(struct node *n, ov_time now)
+void node_settle(struct node *n, ov_time now)
 {
 	while (n->touched) {
 		struct peer *p = n->touched;
 		n->touched = p->next_touched;
-		control_flush(n, now, p);
+		frames_flush(n, now, p);
 		p->touched = false;
 		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
 	}
@@ -246,14 +246,14 @@ void node_input(struct node *n, ov_time now, const struct dgram *in, size_t coun
 	begin(n);
 	for (size_t i = 0; i < count; i++)
 		input_run(n, now, &in[i]);
-	settle(n, now);
+	node_settle(n, now);
 }
 
 size_t node_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count)
 {
 	begin(n);
 	size_t taken = outbound_submit(n, now, packets, count);
-	settle(n, now);
+	node_settle(n, now);
 	return taken;
 }
 
@@ -267,7 +267,7 @@ void node_tick(struct node *n, ov_time now)
 		peer_tick(n, now, p);
 		heap_set(&n->timers, e, OV_NEVER); /* settle sets it anew */
 	}
-	settle(n, now);
+	node_settle(n, now);
 }
 
 size_t node_poll(struct node *n, ov_time now, struct dgram *out, size_t max)
@@ -366,7 +366,7 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 		p->wanted_at = now;
 	if (call && !keys_sending(p->association, now))
 		call_start(n, now, p, false);
-	settle(n, now);
+	node_settle(n, now);
 	return OV_OK;
 }
 
@@ -396,7 +396,7 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 	route_candidate(p, now, a, source);
 	if (peer_is_wanted(p, now) && !keys_sending(p->association, now))
 		call_start(n, now, p, false);
-	settle(n, now);
+	node_settle(n, now);
 }
 
 void node_network_changed(
@@ -416,7 +416,7 @@ void node_network_changed(
 		if (peer_is_wanted(p, now) && !keys_sending(p->association, now))
 			call_start(n, now, p, false);
 	}
-	settle(n, now);
+	node_settle(n, now);
 }
 
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big)
@@ -432,7 +432,7 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 		pmtu_on_refused(&path->pmtu, now, d->segment);
 		peer_touch(n, n->peers[i]);
 	}
-	settle(n, now);
+	node_settle(n, now);
 }
 
 void node_set_pairing(struct node *n, bool pairing)

@@ -25,10 +25,13 @@
 #define PENDING_LIFETIME (30 * OV_SEC)
 #define EVENTS_MAX       256
 #define PINGS_MAX        64
-#define INBOUND_MAX      1024
-#define SCRATCH_LEN      65536 /* reassembled packets and ICMPv6 errors of one verb */
-#define STAGED_MAX       32
-#define STAGED_BYTES     (16 * 1024)
+#define INBOUND_MAX      8192 /* packets of one node_input or node_submit; pages are touched when used \
+			       */
+#define SCRATCH_LEN                                                                             \
+	(640 * 1024) /* reassembled packets and ICMPv6 errors of one verb: as much as one batch \
+			brings */
+#define STAGED_MAX   32
+#define STAGED_BYTES (16 * 1024)
 #define ASSOCIATION_IDLE \
 	(540 * OV_SEC) /* last key wiped: the association ends (no open streams yet) */
 #define WANTED_FOR (24 * 3600 * OV_SEC)
@@ -191,6 +194,8 @@ enum drop node_drop(struct node *n, enum drop why); /* counts; returns why */
 void node_emit(struct node *n, const struct node_event *ev);
 void peer_touch(struct node *n,
 	struct peer *p); /* poll its paths and re-arm its timer at the end of the verb */
+void node_settle(struct node *n,
+	ov_time now); /* the end of every verb: what was touched speaks and is re-armed */
 uint8_t *node_scratch(struct node *n, size_t len); /* NULL: used up */
 /* A packet for the interface; data stays valid until the next verb. */
 enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial);
@@ -264,12 +269,12 @@ void route_candidate(
 struct dgram route_where(const struct path *path);
 bool route_wants_warm(const struct path *path);
 
-/* ---- control.c ---- */
-enum drop control_input(struct node *n, ov_time now, struct peer *p, struct path *path,
+/* ---- frames.c ---- */
+enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
 	const uint8_t *plain, size_t len, size_t datagram_size);
-void control_flush(
+void frames_flush(
 	struct node *n, ov_time now, struct peer *p); /* sends what its paths want to say */
-bool control_may_send(const struct path *path);       /* is there 3x budget for a challenge? */
+bool frames_may_send(const struct path *path);        /* is there 3x budget for a challenge? */
 
 /* ---- outbound.c, inbound.c ---- */
 size_t outbound_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count);

@@ -28,7 +28,7 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, struct
 	return DROP_NONE;
 }
 
-enum drop control_input(struct node *n, ov_time now, struct peer *p, struct path *path,
+enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
 	const uint8_t *plain, size_t len, size_t datagram_size)
 {
 	struct rd r = rd_init(plain, len);
@@ -51,7 +51,7 @@ enum drop control_input(struct node *n, ov_time now, struct peer *p, struct path
 			why = node_drop(n, one);
 	}
 	(void)why; /* a frame nobody waited for does not spoil its neighbours; it was counted */
-	control_flush(n, now, p);
+	frames_flush(n, now, p);
 	if (more == OV_ENOENT)
 		return DROP_FRAME;
 	return more < 0 ? DROP_FORMAT : DROP_NONE;
@@ -59,7 +59,7 @@ enum drop control_input(struct node *n, ov_time now, struct peer *p, struct path
 
 /* Our own first questions to a candidate come before any byte from it; afterwards the 3x rule
  * holds. */
-bool control_may_send(const struct path *path)
+bool frames_may_send(const struct path *path)
 {
 	return path_budget(path) >= SMALL_CHALLENGE ||
 	       (path->received_bytes == 0 && path->sent_count < PATH_TRIES);
@@ -71,7 +71,7 @@ static bool send_control(
 	uint8_t plain[CONTROL_PLAIN_MAX];
 	struct wr w = wr_init(plain, sizeof(plain));
 	uint16_t pad_to;
-	if (!control_may_send(path) || !path_poll(path, now, &n->rng, &w, &pad_to))
+	if (!frames_may_send(path) || !path_poll(path, now, &n->rng, &w, &pad_to))
 		return false;
 	if (pad_to > PACKET_OVERHEAD + wr_len(&w))
 		frame_put_padding(&w, pad_to - PACKET_OVERHEAD - wr_len(&w));
@@ -97,7 +97,7 @@ static bool wants_to_speak(const struct association *a, ov_time now)
 	return false;
 }
 
-void control_flush(struct node *n, ov_time now, struct peer *p)
+void frames_flush(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
 	if (!a)
