@@ -15,7 +15,7 @@
 #define AMPLIFY_FACTOR    3
 #define HS1_FREE          48 /* per address and start: two calls at full pace */
 #define HS1_EVERY         (2 * OV_SEC)
-#define PROBES_FREE       9 /* CONTROL to a known candidate that never spoke, design.md 5 */
+#define PROBES_FREE       9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
 #define PROBE_BYTES       296
 #define TICKS_PER_SECOND  200
 #define TICKS_PER_PACKET  4
@@ -115,8 +115,8 @@ void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
 	r->asked |= data[0] == PACKET_CONTROL;
 	if (data[0] == PACKET_HS1) {
 		check_handshake(s, h, remote, r, len);
-	} else if (data[0] == PACKET_CONTROL && !r->validated && r->in == 0 &&
-		len <= PROBE_BYTES && r->probes < PROBES_FREE && is_candidate(s, h, remote)) {
+	} else if (data[0] == PACKET_CONTROL && !r->validated && len <= PROBE_BYTES &&
+		r->probes < PROBES_FREE * (1 + h->network_changes) && is_candidate(s, h, remote)) {
 		r->probes++;
 		return;
 	} else {
