@@ -23,7 +23,9 @@
 struct overlayd {
 	int argc;
 	const char *const *argv;
-	struct config config, reloaded;
+	struct config config, reloaded, fresh;
+	struct aead_table aead;
+	struct state_dir state;
 	struct contact *contacts; /* the list that daemon_config borrows */
 	size_t contact_count;
 	struct log log;
@@ -58,20 +60,19 @@ static int reload(void *context, const struct contact **contacts, size_t *count,
 {
 	struct overlayd *o = context;
 	char why[CONFIG_WHY_MAX];
-	struct config fresh;
-	int err = config_load(&fresh, o->argc, o->argv, why, sizeof(why));
+	int err = config_load(&o->fresh, o->argc, o->argv, why, sizeof(why));
 	if (err != OV_OK) {
 		log_error(&o->log, clock_now(), "config", "not_reloaded why=%s", why);
 		return err;
 	}
 	config_fini(&o->reloaded); /* the list of the reload before this one */
-	o->reloaded = fresh;
+	o->reloaded = o->fresh;
 	if (!list_contacts(o, &o->reloaded))
 		return OV_ENOMEM;
-	o->log.level = (enum log_level)fresh.log_level;
+	o->log.level = (enum log_level)o->reloaded.log_level;
 	*contacts = o->contacts;
 	*count = o->contact_count;
-	*pairing = fresh.pairing;
+	*pairing = o->reloaded.pairing;
 	return OV_OK;
 }
 
@@ -109,13 +110,13 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 }
 
 /* The identity lives only in this frame and in the node that borrows it. */
-static int serve(struct overlayd *o, const struct aead_table *aead, const struct state_dir *state)
+static int serve(struct overlayd *o)
 {
 	uint8_t seed[IDENTITY_SEED_LEN];
 	struct identity self;
 	char why[CONFIG_WHY_MAX];
 	bool created;
-	int err = identity_load(state, seed, &created, why, sizeof(why));
+	int err = identity_load(&o->state, seed, &created, why, sizeof(why));
 	if (err == OV_OK) {
 		err = identity_from_seed(&self, seed);
 		snprintf(why, sizeof(why),
@@ -136,7 +137,7 @@ static int serve(struct overlayd *o, const struct aead_table *aead, const struct
 			o->config.state);
 	struct daemon_config d = daemon_config_from(o);
 	d.context = o;
-	int code = daemon_run(&d, &self, aead, store, &o->log);
+	int code = daemon_run(&d, &self, &o->aead, store, &o->log);
 	identity_wipe(&self);
 	return code;
 }
@@ -144,24 +145,23 @@ static int serve(struct overlayd *o, const struct aead_table *aead, const struct
 static int run(struct overlayd *o)
 {
 	char why[CONFIG_WHY_MAX];
-	struct aead_table aead;
-	struct state_dir state;
-	if (aead_load(&aead, o->config.aead, why, sizeof(why)) != OV_OK ||
-		state_open(&state, o->config.state, why, sizeof(why)) != OV_OK) {
+	if (aead_load(&o->aead, o->config.aead, why, sizeof(why)) != OV_OK ||
+		state_open(&o->state, o->config.state, why, sizeof(why)) != OV_OK) {
 		fprintf(stderr, "overlayd: %s\n", why);
 		return EXIT_FAILURE;
 	}
-	int code = serve(o, &aead, &state);
-	state_close(&state);
+	int code = serve(o);
+	state_close(&o->state);
 	return code;
 }
 
 int main(int argc, char **argv)
 {
-	struct overlayd o = {
-		.argc = argc, .argv = (const char *const *)argv, .log = log_default()
-	};
+	static struct overlayd o; /* too large for a frame */
 	char why[CONFIG_WHY_MAX];
+	o.argc = argc;
+	o.argv = (const char *const *)argv;
+	o.log = log_default();
 	config_default(&o.reloaded);
 	if (sodium_init() < 0)
 		return EXIT_FAILURE;
