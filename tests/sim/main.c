@@ -233,6 +233,8 @@ static bool check_scene(const struct options *o, const struct scene *scene)
 		fputs(s->trace.story, stdout);
 	if (!ok && expected && !sim_failed(s))
 		show_difference(expected, s->trace.story);
+	if (!same)
+		show_difference(s->trace.story, again->trace.story);
 	free(expected);
 	sim_free(s);
 	sim_free(again);
