@@ -56,6 +56,11 @@ size_t path_budget(const struct path *p)
 	return allowed > p->sent_bytes ? (size_t)(allowed - p->sent_bytes) : 0;
 }
 
+bool path_may_speak(const struct path *p)
+{
+	return path_budget(p) >= PATH_CONTROL_MAX || (p->received_bytes == 0 && p->sent_count < PATH_TRIES);
+}
+
 bool path_may_carry_data(const struct path *p)
 {
 	return p->state != PATH_UNTRIED;
@@ -234,11 +239,13 @@ enum path_verdict path_tick(struct path *p, ov_time now)
 
 ov_time path_deadline(const struct path *p)
 {
-	ov_time at = ov_min(p->retry_at, ov_min(p->ack_by, p->keepalive_at));
+	ov_time at = ov_min(p->retry_at, p->ack_by);
 	if (p->challenge_due || p->response_due)
 		return 0; /* now */
 	if (p->state == PATH_SUSPECT)
 		at = ov_min(at, p->suspect_at + PATH_GONE_AFTER);
+	if (p->retry_at == OV_NEVER) /* else a question is out already */
+		at = ov_min(at, p->keepalive_at);
 	if (p->unheard_since != OV_NEVER && p->retry_at == OV_NEVER)
 		at = ov_min(at, p->unheard_since + hear_timeout(p));
 	if (p->state == PATH_VALID)
@@ -278,10 +285,25 @@ static void put_response(struct path *p, ov_time now, struct wr *w)
 	p->response_due = false;
 }
 
+/* No 3x budget: what was due counts as said and not answered, so that the path is given up in time. */
+static void hold_back(struct path *p, ov_time now)
+{
+	p->response_due = false;
+	p->ack_by = OV_NEVER;
+	if (!p->challenge_due)
+		return;
+	p->challenge_due = false;
+	p->retry_at = now + challenge_timeout(p);
+}
+
 bool path_poll(struct path *p, ov_time now, const struct rng *rng, struct wr *w, uint16_t *pad_to)
 {
 	*pad_to = 0;
 	bool any = false;
+	if (!path_may_speak(p)) {
+		hold_back(p, now);
+		return false;
+	}
 	if (p->response_due) {
 		put_response(p, now, w);
 		any = true;

@@ -12,6 +12,7 @@
 
 #define PATH_CHALLENGES    4 /* outstanding at once */
 #define PATH_TRIES         3 /* unanswered challenges until a path is suspect, or given up */
+#define PATH_CONTROL_MAX   96 /* CONTROL with response, challenge and status is shorter */
 #define PATH_FIRST_TIMEOUT (200 * OV_MS) /* no RTT known */
 #define PATH_HEAR_FLOOR    (400 * OV_MS) /* design 4, liveness: max(4 SRTT, 400 ms) */
 #define PATH_ACK_FLOOR     (200 * OV_MS) /* receiver of data speaks at least every max(SRTT, 200 ms) \
@@ -76,6 +77,8 @@ void path_init(struct path *p, ov_time now, const struct dgram *where, uint16_t 
 /* Bytes that may be sent before the remote address has answered (RFC 9000 8.1); SIZE_MAX once
  * validated. */
 size_t path_budget(const struct path *p);
+/* Is there budget for a CONTROL packet? Our own first questions to a candidate come before any byte from it. */
+bool path_may_speak(const struct path *p);
 bool path_may_carry_data(const struct path *p); /* PROBING, VALID or SUSPECT */
 /* Has the sender of data heard nothing for max(4 SRTT, 400 ms)? Then data also goes elsewhere. */
 bool path_is_doubtful(const struct path *p, ov_time now);

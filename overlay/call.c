@@ -111,6 +111,8 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	}
 	size_t left = CANDIDATES_MAX;
 	for (size_t i = 0; i < a->path_count && left > 0; i++, left--) {
+		if (path_budget(a->paths[i]) < HS1_LEN)
+			continue; /* an address that only claims to be the peer's */
 		struct dgram where = route_where(a->paths[i]);
 		send_to(n, now, c, &where, a->paths[i]);
 	}

@@ -3,7 +3,6 @@
 #include "overlay/node_state.h"
 
 #define CONTROL_PLAIN_MAX (PMTU_MAX - PACKET_OVERHEAD)
-#define SMALL_CHALLENGE   96 /* CONTROL with response, challenge and status is shorter */
 
 static enum drop on_response(struct node *n, ov_time now, struct peer *p, struct path *path,
 	const struct path_response *r)
@@ -57,21 +56,13 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path 
 	return more < 0 ? DROP_FORMAT : DROP_NONE;
 }
 
-/* Our own first questions to a candidate come before any byte from it; afterwards the 3x rule
- * holds. */
-bool frames_may_send(const struct path *path)
-{
-	return path_budget(path) >= SMALL_CHALLENGE ||
-	       (path->received_bytes == 0 && path->sent_count < PATH_TRIES);
-}
-
 static bool send_control(
 	struct node *n, ov_time now, struct peer *p, struct keys *k, struct path *path)
 {
 	uint8_t plain[CONTROL_PLAIN_MAX];
 	struct wr w = wr_init(plain, sizeof(plain));
 	uint16_t pad_to;
-	if (!frames_may_send(path) || !path_poll(path, now, &n->rng, &w, &pad_to))
+	if (!path_poll(path, now, &n->rng, &w, &pad_to))
 		return false;
 	if (pad_to > PACKET_OVERHEAD + wr_len(&w))
 		frame_put_padding(&w, pad_to - PACKET_OVERHEAD - wr_len(&w));

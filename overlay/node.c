@@ -172,7 +172,7 @@ static ov_time paths_deadline(const struct association *a, ov_time now)
 	bool keys = keys_sending(a, now);
 	for (size_t i = 0; i < a->path_count; i++) {
 		ov_time one = path_deadline(a->paths[i]);
-		if (one <= now && (!keys || !frames_may_send(a->paths[i])))
+		if (one <= now && !keys)
 			one = now + OV_SEC;
 		at = ov_min(at, one);
 	}
@@ -189,7 +189,9 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
 		at = ov_min(at, reassembly_deadline(a->reassembly));
-	return ov_min(at, a->last_key_at + ASSOCIATION_IDLE);
+	if (!a->call && keys_deadline(a) == OV_NEVER)
+		at = ov_min(at, a->last_key_at + ASSOCIATION_IDLE);
+	return at;
 }
 
 static bool association_is_over(const struct association *a, ov_time now)

@@ -274,7 +274,6 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path 
 	const uint8_t *plain, size_t len, size_t datagram_size);
 void frames_flush(
 	struct node *n, ov_time now, struct peer *p); /* sends what its paths want to say */
-bool frames_may_send(const struct path *path);        /* is there 3x budget for a challenge? */
 
 /* ---- outbound.c, inbound.c ---- */
 size_t outbound_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count);
