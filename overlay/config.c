@@ -265,6 +265,9 @@ static int unknown_flag(const char *arg, char *why, size_t why_size)
 		*p = *p == '-' ? '.' : *p;
 	if (config_key_is_reserved(key))
 		return fail(why, why_size, "%.40s is not available in this version yet", arg);
+	if (config_option_find(key) != NULL) /* a list */
+		return fail(
+			why, why_size, "%.40s is no flag: write \"%s\" into the file", arg, key);
 	char near_flag[NAME_MAX_LEN];
 	const char *near = config_key_suggest(key);
 	if (near == NULL)
