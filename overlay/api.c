@@ -128,6 +128,11 @@ void api_queue_take(struct api *a, const struct api_line *line)
 	a->lines_tail = &q->next;
 }
 
+bool api_is_ready(const struct api *a)
+{
+	return a->lines != NULL;
+}
+
 bool api_poll(struct api *a, struct api_line *out)
 {
 	struct api_queued *q = a->lines;

@@ -57,6 +57,8 @@ struct api_config {
 	/* A contact was put into the node (or removed from it) on behalf of a client: set its
 	 * route, resolve its host names. May be NULL. */
 	void (*contact_changed)(void *context, const struct contact *c, bool removed);
+	/* Line of the configuration file that names this contact, 0: not known. May be NULL. */
+	unsigned (*config_line)(void *context, const struct peer_id *id);
 };
 
 struct api; /* one per daemon */
@@ -95,5 +97,6 @@ struct api_line {
 	json_t *json; /* the taker owns it */
 };
 bool api_poll(struct api *a, struct api_line *out);
+bool api_is_ready(const struct api *a); /* would api_poll give one? */
 /* The line that tells a slow reader how many events it missed. */
 json_t *api_lost_line(struct api *a, ov_time now, uint64_t count);

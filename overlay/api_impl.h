@@ -4,8 +4,9 @@
 
 #include <stdio.h>
 
-#define PAGE_BYTES   45000 /* of entries; leaves room for the rest of a line of API_LINE_MAX */
-#define REQUESTS_MAX 64    /* node_config.max_requests, design 3; what one answer lists */
+#define PAGE_BYTES      45000 /* of entries; leaves room for the rest of a line of API_LINE_MAX */
+#define REQUESTS_LISTED 256   /* fit a line */
+#define REQUESTS_MAX    4096  /* searched: what limits.requests may be at most */
 
 /* One request while it is being handled. */
 struct api_call {
@@ -81,8 +82,8 @@ struct pending *api_pending_unlink(struct api *a, uint64_t token); /* NULL: none
 void api_pending_free(struct pending *p);
 
 /* ---- api_read.c ---- */
-/* The strangers that wait, up to REQUESTS_MAX; the caller frees the list (NULL: none). */
-struct peer_request *api_requests(const struct api *a, size_t *count);
+/* The strangers that wait, up to max; the caller frees the list (NULL: out of memory). */
+struct peer_request *api_requests(const struct api *a, size_t max, size_t *count);
 
 /* ---- api_args.c ---- */
 /* Text argument; NULL when absent. Wrong type, or absent and required: sets the error. */

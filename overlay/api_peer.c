@@ -15,12 +15,15 @@ static bool check_not_config(struct api_call *c, const struct contact *contact)
 {
 	if (contact->source != CONTACT_CONFIG)
 		return true;
-	const char *path = c->a->cfg.facts->config_path;
-	char hint[320];
-	snprintf(hint, sizeof(hint), "edit key contacts in %s, then: systemctl reload overlayd",
-		path ? path : "the configuration");
-	api_fail(c, "not-allowed", hint, "%s comes from %s (key contacts, \"%s\")", contact->name,
-		path ? path : "the configuration", contact->name);
+	const struct api_config *cfg = &c->a->cfg;
+	const char *path = cfg->facts->config_path ? cfg->facts->config_path : "the configuration";
+	unsigned line = cfg->config_line ? cfg->config_line(cfg->context, &contact->id) : 0;
+	char place[280], hint[320];
+	int len = snprintf(place, sizeof(place), "%.250s", path);
+	if (line)
+		snprintf(place + len, sizeof(place) - (size_t)len, ":%u", line);
+	snprintf(hint, sizeof(hint), "edit key contacts there, then: systemctl reload overlayd");
+	api_fail(c, "not-allowed", hint, "%s comes from %s (key contacts)", contact->name, place);
 	return false;
 }
 
@@ -299,7 +302,7 @@ static bool find_request(struct api_call *c, struct peer_request *out)
 	if (!parse_peer(c, &id))
 		return false;
 	size_t count;
-	struct peer_request *list = api_requests(c->a, &count);
+	struct peer_request *list = api_requests(c->a, REQUESTS_MAX, &count);
 	bool found = false;
 	for (size_t i = 0; i < count && !found; i++)
 		if (peer_id_equal(&list[i].id, &id)) {

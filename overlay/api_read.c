@@ -152,17 +152,17 @@ json_t *api_op_peer_show(struct api_call *c)
 	return result;
 }
 
-struct peer_request *api_requests(const struct api *a, size_t *count)
+struct peer_request *api_requests(const struct api *a, size_t max, size_t *count)
 {
-	struct peer_request *list = calloc(REQUESTS_MAX, sizeof(*list));
-	*count = list ? node_requests(a->cfg.node, list, REQUESTS_MAX) : 0;
+	struct peer_request *list = calloc(max, sizeof(*list));
+	*count = list ? node_requests(a->cfg.node, list, max) : 0;
 	return list;
 }
 
 json_t *api_op_peer_requests(struct api_call *c)
 {
 	size_t count;
-	struct peer_request *found = api_requests(c->a, &count);
+	struct peer_request *found = api_requests(c->a, REQUESTS_LISTED, &count);
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(

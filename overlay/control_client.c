@@ -139,8 +139,10 @@ bool client_feed(struct control_client *c, ov_time now, const uint8_t *data, siz
 
 static bool next_line(const struct control_client *c, size_t *len)
 {
+	if (c->in.len == 0)
+		return false;
 	const uint8_t *start = c->in.data + c->in.start;
-	const uint8_t *end = c->in.len ? memchr(start, '\n', c->in.len) : NULL;
+	const uint8_t *end = memchr(start, '\n', c->in.len);
 	if (end)
 		*len = (size_t)(end - start);
 	return end != NULL;

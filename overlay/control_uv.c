@@ -30,7 +30,7 @@ struct conn {
 	struct conn *next;
 	struct control_client client;
 	uid_t uid;
-	int fd;
+	int fd, armed; /* events that the poll handle waits for */
 	bool eof;  /* it will ask nothing more, but may still read */
 	bool more; /* whole lines wait for their turn */
 };
@@ -129,7 +129,7 @@ static void on_conn(uv_poll_t *poll, int status, int events)
 	struct conn *k = poll->data;
 	struct control *c = k->owner;
 	ov_time now = read_clock(c);
-	k->client.dead |= status < 0;
+	k->client.dead |= status < 0; /* libuv has stopped the handle then */
 	if (!k->client.dead && (events & UV_READABLE))
 		conn_read(k, now);
 	if (!k->client.dead && (events & UV_WRITABLE))
@@ -145,6 +145,9 @@ static void conn_arm(struct conn *k)
 	int events = k->client.out.len > 0 ? UV_WRITABLE : 0;
 	if (!k->eof && client_wants_read(&k->client))
 		events |= UV_READABLE;
+	if (events == k->armed)
+		return; /* each change costs a system call */
+	k->armed = events;
 	int rc = events ? uv_poll_start(&k->poll, events, on_conn) : uv_poll_stop(&k->poll);
 	k->client.dead |= rc != 0;
 }
@@ -255,7 +258,7 @@ static void on_idle(uv_idle_t *idle)
 
 void control_flush(struct control *c, ov_time now)
 {
-	if (!c->closing)
+	if (!c->closing && api_is_ready(c->api))
 		settle(c, now);
 }
 

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTION_HELP   -1
-#define OPTION_JSON   -2
-#define OPTION_SOCKET -3
+#define OPTION_HELP    -1
+#define OPTION_JSON    -2
+#define OPTION_SOCKET  -3
+#define OPTION_UNKNOWN -4
 
 static void print_option(char letter, const char *name, const char *value, const char *help)
 {
@@ -76,6 +77,8 @@ static int unknown_command(int argc, char **argv)
 	char given[128];
 	struct suggest near;
 	bool group = false;
+	if (argc > 1 && argv[1][0] == '-')
+		argc = 1; /* an option is no second word */
 	for (size_t i = 0; i < command_count; i++)
 		group |= in_group(&commands[i], argv[0]);
 	snprintf(given, sizeof(given), "%.60s%s%.60s", argv[0], group && argc > 1 ? " " : "",
@@ -99,8 +102,7 @@ static int unknown_command(int argc, char **argv)
 
 /* ---- its options ---- */
 
-/* Index in command->options, or OPTION_*; INT_MAX-like 100: unknown. *value: text after '=' or a
- * letter. */
+/* Index in command->options, or OPTION_*. *value: the text after '=' or after a letter, or NULL. */
 static int find_option(const struct command *c, char *text, char **value)
 {
 	static const struct cmd_option global[] = { { "--help", 'h', NULL, "" },
@@ -117,7 +119,7 @@ static int find_option(const struct command *c, char *text, char **value)
 		if (same)
 			return i < 3 ? -1 - i : i - 3;
 	}
-	return 100;
+	return OPTION_UNKNOWN;
 }
 
 static bool option_has_value(const struct command *c, int option)
@@ -148,7 +150,7 @@ static int sort_arguments(struct cli *cli, bool *help)
 			continue;
 		}
 		int option = find_option(cli->command, text, &value);
-		if (option == 100)
+		if (option == OPTION_UNKNOWN)
 			return bad_option(cli->command, "unknown option", text);
 		bool wants = option_has_value(cli->command, option);
 		if (wants && !value)
