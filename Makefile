@@ -58,7 +58,8 @@ help:
 #: make check                    install, build, run all tests but the long ones (10 minutes at most)
 #: make check-all                the same, then tidy, more seeds, fuzzing and the tests named *long*
 #: make unit [F=san] [T=test_X]  unit tests; one of them
-#: make sim [SIM_SEEDS=N]        simulator over N seeds (alias: scenes); SIM="--seed 7" replays
+#: make sim [SIM_SEEDS=N]        simulator over N seeds; SIM="--seed 7 --trace" replays one
+#: make scenes                   the simulator's golden scenes
 #: make fuzz [FUZZ_SECONDS=N]    each fuzz target for N seconds, T=fuzz_X: one
 #: make soak [SOAK_MINUTES=N]    simulator over new seeds for N minutes, a line in docs/runs.tsv
 #: make bench [T=NAME]           figures against other programs, tables and plots in docs/bench
@@ -135,7 +136,7 @@ LDFLAGS_san := $(SAN)
 CFLAGS_fuzz  := -O1 -g $(SAN) -fsanitize=fuzzer-no-link
 LDFLAGS_fuzz := $(SAN)
 
-ALL_CPPFLAGS := -I. -D_GNU_SOURCE $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CPPFLAGS := -I. -D_GNU_SOURCE -DOVERLAY_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS    = -std=c11 $(WARN) -fno-strict-aliasing $(CFLAGS_$F) $(CFLAGS)
 ALL_LDFLAGS  := $(LDFLAGS_$F) -Wl,--as-needed $(LDFLAGS)
 # Tests may hold a whole datagram or more on their stack.
@@ -191,9 +192,10 @@ $(LIBOV) $(B)/liboverlay.a:
 	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
 
 # The wrapper stands alone: jansson is all it may need, and --no-undefined proves it.
-$(B)/$(SONAME): $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o)
+$(B)/$(SONAME): $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o) tools/liboverlay.map
 	$(call say,LD)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--no-undefined \
-	  $(filter-out -pie,$(ALL_LDFLAGS)) $^ -o $@ $(JANSSON_LIBS)
+	  -Wl,--version-script=tools/liboverlay.map \
+	  $(filter-out -pie,$(ALL_LDFLAGS)) $(filter %.o,$^) -o $@ $(JANSSON_LIBS)
 
 $(B)/liboverlay.so: $(B)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
@@ -224,15 +226,18 @@ DEPS := $(call objs,$(LIB_SRC) $(LIBOVERLAY_SRC) $(DAEMON_SRC) $(CLI_SRC) $(SIM_
 unit: $(addprefix $(B)/tests/unit/,$(or $T,$(UNIT)))
 	$(Q)JOBS=$(JOBS) tests/run.sh $^
 
-sim scenes: $(SIM_PROG)
-	$(Q)$(B)/sim $(or $(SIM),--seeds $(SIM_SEEDS))
+sim: $(SIM_PROG)
+	$(Q)SIM_PROGRAM=$(B)/sim tests/sim.sh $(SIM)
+
+scenes: $(SIM_PROG)
+	$(Q)SIM_PROGRAM=$(B)/sim tests/sim.sh --scenes
 
 layers: $(LIBOV)
 	$(Q)tests/check-pure.sh --self-test
 	$(Q)tests/check-pure.sh $(O)
 
 C_FILES = $(sort $(foreach d,core overlay discovery scanner tools tests,\
-  $(call srcs,$d/*.[ch] $d/*/*.[ch])))
+  $(call srcs,$d/*.[ch] $d/*/*.[ch] $d/*/*/*.[ch])))
 
 check-format:
 	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(C_FILES) 2>&1 | \

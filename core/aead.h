@@ -14,7 +14,7 @@ enum suite {
 #define AEAD_KEY_LEN   32
 #define AEAD_NONCE_LEN 12
 #define AEAD_TAG_LEN   16
-#define AEAD_STATE_LEN 1088 /* enough for ipsec-mb's expanded AES-256-GCM key; checked at start */
+#define AEAD_STATE_LEN 1088 /* room for ipsec-mb's expanded AES-256-GCM key, asserted there */
 #define AEAD_ALIGN     64
 
 /* Expanded key of one direction; embedded in a session, wiped by fini. Not to be copied or moved

@@ -98,7 +98,7 @@ static bool chacha_open(struct aead_state *st, uint64_t counter, const uint8_t h
 	return good;
 }
 
-static void fini(struct aead_state *st)
+static void ipsecmb_fini(struct aead_state *st)
 {
 	sodium_memzero(st, sizeof(*st));
 }
@@ -110,7 +110,7 @@ static const struct aead ipsecmb_chacha20_poly1305 = {
 	.init = chacha_init,
 	.seal = chacha_seal,
 	.open = chacha_open,
-	.fini = fini,
+	.fini = ipsecmb_fini,
 };
 
 static const struct aead ipsecmb_aes_256_gcm = {
@@ -120,7 +120,7 @@ static const struct aead ipsecmb_aes_256_gcm = {
 	.init = gcm_init,
 	.seal = gcm_seal,
 	.open = gcm_open,
-	.fini = fini,
+	.fini = ipsecmb_fini,
 };
 
 /* POSIX lets dlsym return functions, ISO C has no cast for it. */

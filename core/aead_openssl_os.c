@@ -42,7 +42,7 @@ static bool gcm_init(struct aead_state *st, const uint8_t key[AEAD_KEY_LEN])
 }
 
 /* The part that sealing and opening share: header and text, under an IV that is set already. */
-static bool run(
+static bool evp_run(
 	EVP_CIPHER_CTX *ctx, const uint8_t header[16], const uint8_t *in, size_t len, uint8_t *out)
 {
 	int n;
@@ -50,7 +50,7 @@ static bool run(
 	       (len == 0 || EVP_CipherUpdate(ctx, out, &n, in, (int)len) == 1);
 }
 
-static void seal(struct aead_state *st, uint64_t counter, const uint8_t header[16],
+static void evp_seal(struct aead_state *st, uint64_t counter, const uint8_t header[16],
 	const uint8_t *plain, size_t len, uint8_t *out)
 {
 	EVP_CIPHER_CTX *ctx = context(st);
@@ -58,13 +58,14 @@ static void seal(struct aead_state *st, uint64_t counter, const uint8_t header[1
 	int n;
 	aead_nonce(nonce, counter);
 	bool done = EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1 &&
-		    run(ctx, header, plain, len, out) && EVP_EncryptFinal_ex(ctx, none, &n) == 1 &&
+		    evp_run(ctx, header, plain, len, out) &&
+		    EVP_EncryptFinal_ex(ctx, none, &n) == 1 &&
 		    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_LEN, out + len) == 1;
 	assert(done); /* fails only when misused */
 	(void)done;
 }
 
-static bool open(struct aead_state *st, uint64_t counter, const uint8_t header[16],
+static bool evp_open(struct aead_state *st, uint64_t counter, const uint8_t header[16],
 	const uint8_t *in, size_t len, uint8_t *out)
 {
 	EVP_CIPHER_CTX *ctx = context(st);
@@ -73,12 +74,12 @@ static bool open(struct aead_state *st, uint64_t counter, const uint8_t header[1
 	aead_nonce(nonce, counter);
 	memcpy(tag, in + len, sizeof(tag)); /* the library's argument is not const */
 	return EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, nonce) == 1 &&
-	       run(ctx, header, in, len, out) &&
+	       evp_run(ctx, header, in, len, out) &&
 	       EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_LEN, tag) == 1 &&
 	       EVP_DecryptFinal_ex(ctx, none, &n) == 1;
 }
 
-static void fini(struct aead_state *st)
+static void evp_fini(struct aead_state *st)
 {
 	EVP_CIPHER_CTX_free(context(st)); /* cleanses the key */
 	sodium_memzero(st, sizeof(*st));
@@ -89,9 +90,9 @@ static const struct aead openssl_chacha20_poly1305 = {
 	.cipher = "chacha20-poly1305",
 	.suite = SUITE_CHACHA20_POLY1305,
 	.init = chacha_init,
-	.seal = seal,
-	.open = open,
-	.fini = fini,
+	.seal = evp_seal,
+	.open = evp_open,
+	.fini = evp_fini,
 };
 
 static const struct aead openssl_aes_256_gcm = {
@@ -99,9 +100,9 @@ static const struct aead openssl_aes_256_gcm = {
 	.cipher = "aes-256-gcm",
 	.suite = SUITE_AES_256_GCM,
 	.init = gcm_init,
-	.seal = seal,
-	.open = open,
-	.fini = fini,
+	.seal = evp_seal,
+	.open = evp_open,
+	.fini = evp_fini,
 };
 
 /* A build of libcrypto may lack a cipher (FIPS has no ChaCha20). */

@@ -208,7 +208,7 @@ void pmtu_on_large_sent(struct pmtu *p, ov_time now, uint16_t size)
 {
 	uint16_t base = base_of(p);
 	uint16_t fallback = p->size > base ? base : PMTU_FLOOR;
-	if (size <= fallback || p->state == PMTU_BASE_PROBING || (p->verifying && p->probe_size))
+	if (size <= fallback || p->state == PMTU_BASE_PROBING)
 		return;
 	p->verify_at = ov_min(p->verify_at, ov_max(now, p->verified_at + VERIFY_EVERY));
 }

@@ -114,12 +114,12 @@ static void on_resolved(void *context, const struct peer_id *peer, const struct 
 
 static void set_route(struct daemon *d, const struct contact *c, bool add)
 {
-	uint8_t prefix[1][8];
+	uint8_t prefix[8];
 	char why[200];
 	if (!d->tun)
 		return;
-	peer_id_prefix(&c->id, prefix[0]);
-	if (tun_routes(d->tun, (const uint8_t(*)[8])prefix, 1, add, why, sizeof(why)) != OV_OK)
+	peer_id_prefix(&c->id, prefix);
+	if (tun_routes(d->tun, prefix, 1, add, why, sizeof(why)) != OV_OK)
 		log_warn(d->log, clock_now(), "tun", "route_failed name=%s why=%s", c->name, why);
 }
 
@@ -197,15 +197,15 @@ static void load_contacts(struct daemon *d)
 static void add_routes(struct daemon *d)
 {
 	size_t count = node_peer_count(d->node);
-	uint8_t(*prefixes)[8] = calloc(count ? count : 1, 8);
+	uint8_t *prefixes = calloc(count ? count : 1, 8);
 	char why[200];
 	if (!d->tun || !prefixes) {
 		free(prefixes);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
-		peer_id_prefix(&node_contact_at(d->node, i)->id, prefixes[i]);
-	if (count && tun_routes(d->tun, (const uint8_t(*)[8])prefixes, count, true, why,
+		peer_id_prefix(&node_contact_at(d->node, i)->id, prefixes + 8 * i);
+	if (count && tun_routes(d->tun, prefixes, count, true, why,
 			     sizeof(why)) != OV_OK)
 		log_warn(d->log, clock_now(), "tun", "routes_failed why=%s", why);
 	free(prefixes);

@@ -67,6 +67,8 @@ mapfile -t unit < <(find build/san/tests/unit -type f -perm -u+x -name 'test_*' 
 done | sort)
 stage 'unit (san)' tests/run.sh "${unit[@]}"
 if [ -x build/san/sim ]; then
+	SIM_ARGS=--scenes stage 'simulator, scenes' tests/run.sh tests/sim.sh
+	SIM_ARGS='--nodes 300' stage 'simulator, 300 nodes' tests/run.sh -t 600 tests/sim.sh
 	stage "simulator, $SIM_SEEDS seeds" tests/run.sh -t 600 tests/sim.sh
 fi
 if compgen -G 'tests/fuzz/fuzz_*.c' >/dev/null; then

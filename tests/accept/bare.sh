@@ -43,7 +43,8 @@ copy_tree() {
 	fi
 }
 
-# Inside: a private view of mounts and processes, this machine's network (apt needs it).
+# Inside: a private view of mounts and processes, this machine's network (apt needs it). Not a chroot:
+# the kernel refuses user namespaces in one, and the lab of an ordinary user needs them.
 inside() {
 	unshare --mount --pid --fork --kill-child bash -euc '
 		root=$1; shift
@@ -53,12 +54,17 @@ inside() {
 		mount --rbind /sys "$root/sys"
 		mount --rbind /dev "$root/dev"
 		mount -t tmpfs tmpfs "$root/run"
-		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LANG=C.UTF-8 \
-			chroot "$root" "$@"' inside "$root" "$@"
+		mkdir "$root/run/old"
+		cd "$root"
+		pivot_root . run/old
+		umount -l /run/old
+		rmdir /run/old
+		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LANG=C.UTF-8 "$@"
+		' inside "$root" "$@"
 }
 
 prepare() {
-	rm -rf "$root"
+	rm -rf --one-file-system "$root"
 	cp -a --reflink=auto "$base" "$root"
 	cp /etc/resolv.conf "$root/etc/resolv.conf"
 	[ ! -f /etc/hosts ] || cp /etc/hosts "$root/etc/hosts"
@@ -97,5 +103,7 @@ judge_run() {
 }
 
 make_base
+# The copy goes, the base stays. One file system: if a mount were ever left, nothing behind it goes.
+trap 'rm -rf --one-file-system "$root"' EXIT
 prepare
 "judge_$goal"

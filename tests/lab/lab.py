@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("OVERLAY_BUILD", ROOT / "build/release")).resolve()
 WORK = pathlib.Path("/run/lab")  # private to the run: /run is a tmpfs of our own
 SKIP = 77
+CASE_LIMIT_S = 60
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
@@ -162,9 +163,11 @@ def wait_for(what, timeout_s, probe, step_s=0.02):
 class Ns:
     """One machine of the lab: a network namespace with a name."""
 
-    def __init__(self, name, forward=False):
+    def __init__(self, name, forward=False, adopt=False):
+        """adopt: the namespace exists and was given its name by `ip netns attach`."""
         self.name = name
-        run("ip", "netns", "add", name)
+        if not adopt:
+            run("ip", "netns", "add", name)
         self.fd = os.open(f"/run/netns/{name}", os.O_RDONLY)
         for scope in ("all", "default"):
             self.sysctl(f"net.ipv6.conf.{scope}.accept_dad", 0)  # addresses are usable at once
@@ -269,10 +272,16 @@ def skipped(text):
     return 1 if os.environ.get("OVERLAY_NO_SKIP") == "1" else SKIP
 
 
+def _too_long(*_):
+    raise Failed(f"the case still ran after {CASE_LIMIT_S} s")
+
+
 def _row_of(name, case, logs):
     """Runs one case; figures are name=value pairs with the unit in the name."""
     row = {"case": name, "state": "FAIL", "seconds": 0.0, "figures": {}, "text": ""}
     start = time.monotonic()
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(CASE_LIMIT_S)
     try:
         row["figures"] = case() or {}
         row["state"] = "pass"
@@ -282,6 +291,7 @@ def _row_of(name, case, logs):
         row["text"] = f"{failed}\n{logs()}"
     except Exception:
         row["text"] = f"{traceback.format_exc()}{logs()}"
+    signal.alarm(0)
     row["seconds"] = round(time.monotonic() - start, 2)
     return row
 

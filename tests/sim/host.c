@@ -95,6 +95,7 @@ void host_start(struct sim *s, struct host *h, int epoch_step, bool call)
 	h->config.boot_epoch = (uint32_t)((int)h->config.boot_epoch + epoch_step);
 	seed_init(&h->chance, s->seed, STREAM_NODE + s->starts++);
 	h->starts++;
+	h->network_changes = 0;
 	h->asleep = false;
 	memset(h->drops, 0, sizeof(h->drops));
 	h->node = node_new(&h->config, &h->self, &h->aead, seed_rng(&h->chance), s->now);
@@ -134,6 +135,7 @@ void host_network_changed(struct sim *s, struct host *h, bool resumed)
 				.has_default_route = true };
 		}
 	}
+	h->network_changes++;
 	node_network_changed(h->node, s->now, list, count, resumed);
 	h->dirty = true;
 }
@@ -453,7 +455,8 @@ void host_tick(struct sim *s, struct host *h)
 	h->busy_ticks++;
 	tell_drops(s, h);
 	if (node_deadline(h->node) <= s->now)
-		oracle_break(s, "storm", "%s: after a tick the deadline is still due", h->name);
+		oracle_break(s, "storm", "%s: after a tick the deadline is %lld us ago", h->name,
+			(long long)((s->now - node_deadline(h->node)) / OV_US));
 }
 
 void host_drain(struct sim *s, struct host *h)

@@ -56,6 +56,7 @@ struct host {
 	struct node_config config;
 	struct aead_table aead;
 	struct seed chance;
+	uint32_t network_changes; /* in this start */
 	uint32_t starts; /* how often a node was made here */
 	bool asleep;
 	struct friend *friends;

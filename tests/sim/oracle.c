@@ -15,7 +15,7 @@
 #define AMPLIFY_FACTOR    3
 #define HS1_FREE          48 /* per address and start: two calls at full pace */
 #define HS1_EVERY         (2 * OV_SEC)
-#define PROBES_FREE       9 /* CONTROL to a known candidate that never spoke, design.md 5 */
+#define PROBES_FREE       9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
 #define PROBE_BYTES       296
 #define TICKS_PER_SECOND  200
 #define TICKS_PER_PACKET  4
@@ -81,7 +81,7 @@ static struct remote_record *remote_of(struct sim *s, const struct host *h, cons
 /* Is it an address where h was told that a contact may be? */
 static bool is_candidate(struct sim *s, struct host *h, const struct ov_addr *a)
 {
-	struct candidate_info list[32];
+	struct candidate_info *list = s->oracle.candidates;
 	for (size_t i = 0; i < h->friend_count; i++) {
 		const struct peer_id *id = &s->hosts[h->friends[i].host].self.id;
 		size_t count = node_peer_candidates(h->node, id, list, 32);
@@ -115,8 +115,8 @@ void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
 	r->asked |= data[0] == PACKET_CONTROL;
 	if (data[0] == PACKET_HS1) {
 		check_handshake(s, h, remote, r, len);
-	} else if (data[0] == PACKET_CONTROL && !r->validated && r->in == 0 &&
-		len <= PROBE_BYTES && r->probes < PROBES_FREE && is_candidate(s, h, remote)) {
+	} else if (data[0] == PACKET_CONTROL && !r->validated && len <= PROBE_BYTES &&
+		r->probes < PROBES_FREE * (1 + h->network_changes) && is_candidate(s, h, remote)) {
 		r->probes++;
 		return;
 	} else {
@@ -179,8 +179,7 @@ static void submitted(struct sim *s, struct host *h, const uint8_t *packet, size
 	r->to = to ? to->id : NET_NONE;
 	r->submitted++;
 	s->oracle.submitted++;
-	struct path_info paths[2];
-	if (to && node_peer_paths(h->node, &to->self.id, paths, 2) > 1)
+	if (to && node_peer_paths(h->node, &to->self.id, s->oracle.paths, 32) > 1)
 		r->doubled = true;
 }
 
@@ -241,8 +240,7 @@ void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, siz
 static void check_friend(struct sim *s, struct host *h, const struct friend *f)
 {
 	const struct peer_id *id = &s->hosts[f->host].self.id;
-	struct path_info paths[32];
-	struct candidate_info candidates[32];
+	struct path_info *paths = s->oracle.paths;
 	size_t count = node_peer_paths(h->node, id, paths, 32), active = 0;
 	for (size_t i = 0; i < count && i < 32; i++)
 		active += paths[i].active;
@@ -252,7 +250,7 @@ static void check_friend(struct sim *s, struct host *h, const struct friend *f)
 	if (count > 16)
 		oracle_break(s, "limits", "%s: %zu paths to %s", h->name, count,
 			sim_name(s, f->host));
-	count = node_peer_candidates(h->node, id, candidates, 32);
+	count = node_peer_candidates(h->node, id, s->oracle.candidates, 32);
 	if (count > 16)
 		oracle_break(s, "limits", "%s: %zu candidates of %s", h->name, count,
 			sim_name(s, f->host));

@@ -15,7 +15,7 @@
  *   storm        a deadline is in the future after a tick; nobody is busier than its traffic
  *   pure         nobody asked the operating system for the time or for randomness */
 #include "core/dgram.h"
-#include "overlay/offload.h"
+#include "overlay/node.h"
 #include "tests/sim/nonce.h"
 
 struct sim;
@@ -28,6 +28,8 @@ struct oracle {
 	struct book remotes; /* digest of (host, its start, address) -> struct remote_record */
 	struct book sinks;   /* digest of a sink's address -> struct sink_record */
 	uint64_t submitted, delivered, duplicates, stranger_bytes;
+	struct path_info paths[32]; /* for one question at a time */
+	struct candidate_info candidates[32];
 	const char *broken; /* name of the first invariant that broke, or NULL */
 	char what[320];
 };

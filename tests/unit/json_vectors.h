@@ -9,6 +9,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static inline json_t *vec_load(const char *path)

@@ -258,8 +258,9 @@ static void udp_by_grant_or_flow(void **state)
 	IN_AT(NOW + 120 * OV_SEC + 1, grant, udp(peer, own, 53, 4000));
 	assert_int_equal(out_at(f, NOW + 200 * OV_SEC, udp(own, peer, 4000, 53)), DROP_NONE);
 	IN_AT(NOW + 320 * OV_SEC, none, udp(peer, own, 53, 4000));
-	/* echo with an id that looks like the ports is not that flow */
-	IN_AT(NOW + 200 * OV_SEC, grant, icmp(peer, own, 129, 53));
+	OUT(none, udp(own, peer, 0,
+			  53)); /* an echo whose id looks like these ports is not that flow */
+	IN("", grant, icmp(peer, own, 129, 53));
 	/* what the peer sent opens nothing */
 	IN("udp/7", none, udp(peer, own, 8, 7));
 	IN("", grant, udp(peer, own, 8, 7));
@@ -369,6 +370,10 @@ static void parse_says_where(void **state)
 	assert_int_equal(in.fragment_offset, 1448);
 	assert_int_equal(in.fragment_id, 0xdeadbeef);
 	assert_true(in.extended && in.fragmented && in.more_fragments);
+	b = *fragment(options(udp(peer, own, 1, 2), 60), 1448, false, 1);
+	assert_true(inner_parse(&in, b.data, b.len)); /* the bytes of a later one are not headers */
+	assert_int_equal(in.protocol, 60);
+	assert_int_equal(in.transport, 48);
 	b = *tcp(peer, own, 22, SYN);
 	assert_true(inner_parse(&in, b.data, b.len));
 	assert_int_equal(in.protocol, 6);
@@ -377,6 +382,13 @@ static void parse_says_where(void **state)
 	b = *cut(&b, 40);
 	assert_true(inner_parse(&in, b.data, b.len)); /* empty, but well-formed */
 	assert_int_equal(in.transport, 40);
+}
+
+/* What answers flow i of the flood: its ports are the two halves of 0x10000 + i. */
+static const struct built *answer_to(uint32_t i)
+{
+	uint32_t both = 0x10000 + i;
+	return udp(peer, own, (uint16_t)both, (uint16_t)(both >> 16));
 }
 
 /* A flood of flows leaves the table as large as it was, and those we use alive. */
@@ -395,9 +407,9 @@ static void flood(void **state)
 	struct grants none = { 0 };
 	unsigned old = 0;
 	for (uint32_t i = 0; i < flows; i += i < flows - 1100 ? 100 : 1) {
-		struct built r =
-			udp(peer, own, (uint16_t)(0x10000 + i), (uint16_t)((0x10000 + i) >> 16));
-		bool live = filter_inbound(f, NOW + flows, peer, &none, r.data, r.len) == DROP_NONE;
+		const struct built *r = answer_to(i);
+		bool live =
+			filter_inbound(f, NOW + flows, peer, &none, r->data, r->len) == DROP_NONE;
 		if (i >= flows - 1000)
 			assert_true(live);
 		else
@@ -414,10 +426,9 @@ static void flood(void **state)
 			filter_inbound(f, NOW + flows, peer, &g, fr.data, fr.len), DROP_NONE);
 	}
 	for (uint32_t i = flows - 1000; i < flows; i++) {
-		struct built r =
-			udp(peer, own, (uint16_t)(0x10000 + i), (uint16_t)((0x10000 + i) >> 16));
+		const struct built *r = answer_to(i);
 		assert_int_equal(
-			filter_inbound(f, NOW + flows, peer, &none, r.data, r.len), DROP_NONE);
+			filter_inbound(f, NOW + flows, peer, &none, r->data, r->len), DROP_NONE);
 	}
 	filter_free(f);
 }

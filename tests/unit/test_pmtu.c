@@ -10,13 +10,19 @@ struct fake_link {
 	struct pmtu p;
 	ov_time now;
 	uint16_t passes; /* largest datagram that arrives */
-	unsigned loss_percent, probes, lost;
+	unsigned loss_percent, probes;
+	ov_time rtt, timeout;
+	bool busy; /* large datagrams flow, also while a probe is in flight */
 	uint64_t seed;
 };
 
 static struct fake_link start(uint16_t passes, uint16_t max, bool v6)
 {
-	struct fake_link l = { .now = 1000 * OV_SEC, .passes = passes, .seed = passes };
+	struct fake_link l = { .now = 1000 * OV_SEC,
+		.passes = passes,
+		.seed = passes,
+		.rtt = RTT,
+		.timeout = TIMEOUT };
 	pmtu_init(&l.p, l.now, max, v6);
 	assert_int_equal(pmtu_poll(&l.p, l.now), 0); /* not before validation */
 	assert_true(pmtu_deadline(&l.p) == OV_NEVER);
@@ -42,8 +48,10 @@ static bool probe_once(struct fake_link *l)
 	assert_in_range(size, PMTU_FLOOR, l->p.max);
 	l->probes++;
 	bool lost = size > l->passes || seeded_below(&l->seed, 100) < l->loss_percent;
-	l->now += lost ? TIMEOUT : RTT;
-	l->lost += lost;
+	ov_time result_at = l->now + (lost ? l->timeout : l->rtt);
+	for (; l->busy && l->now < result_at; l->now += 5 * OV_MS)
+		pmtu_on_large_sent(&l->p, l->now, l->p.size);
+	l->now = result_at;
 	if (lost)
 		pmtu_on_loss(&l->p, l->now, size);
 	else
@@ -129,6 +137,7 @@ static void every_max(void **state)
 static ov_time transfer(struct fake_link *l, ov_time span)
 {
 	ov_time end = l->now + span, good_since = l->now;
+	l->busy = true;
 	while (l->now < end) {
 		pmtu_on_large_sent(&l->p, l->now, l->p.size);
 		if (!probe_once(l))
@@ -136,6 +145,7 @@ static ov_time transfer(struct fake_link *l, ov_time span)
 		if (l->p.size > l->passes && l->p.size > PMTU_FLOOR)
 			good_since = l->now;
 	}
+	l->busy = false;
 	return good_since;
 }
 
@@ -278,8 +288,22 @@ static void error_is_left_within_ten_seconds(void **state)
 	assert_int_equal(l.p.size, PMTU_FLOOR);
 	l.passes = 1452;
 	l.now += 10 * OV_SEC;
+	assert_int_equal(pmtu_poll(&l.p, l.now), PMTU_BASE); /* the likeliest to pass comes first */
+	pmtu_on_ack(&l.p, l.now, PMTU_BASE);
 	until_idle(&l);
 	assert_int_equal(l.p.size, 1452);
+	assert_int_equal(l.p.state, PMTU_COMPLETE);
+}
+
+/* Timeouts longer than the verification interval: both activities still come to an end. */
+static void search_ends_on_a_slow_busy_path(void **state)
+{
+	(void)state;
+	struct fake_link l = start(1300, 1452, false);
+	l.rtt = 500 * OV_MS;
+	l.timeout = 1500 * OV_MS;
+	transfer(&l, 40 * OV_SEC);
+	assert_true(converged(&l));
 	assert_int_equal(l.p.state, PMTU_COMPLETE);
 }
 
@@ -304,6 +328,12 @@ static void late_ack_counts(void **state)
 	pmtu_on_loss(&l.p, l.now, 1452); /* nothing in flight: ignored */
 	pmtu_on_loss(&l.p, l.now, 0);
 	assert_int_equal(l.p.size, 1452);
+	pmtu_on_large_sent(&l.p, l.now + OV_SEC, 1452);
+	assert_int_equal(pmtu_poll(&l.p, l.now + OV_SEC), 1452);
+	pmtu_on_loss(&l.p, l.now + OV_SEC, 1452);
+	pmtu_on_ack(&l.p, l.now + OV_SEC, 1452); /* late again: nothing to repeat */
+	assert_int_equal(pmtu_poll(&l.p, l.now + OV_SEC), 0);
+	assert_int_equal(l.p.probe_count, 0);
 }
 
 static void refusals_are_believed(void **state)
@@ -379,6 +409,7 @@ int main(void)
 		cmocka_unit_test(random_loss_does_not_keep_it_small),
 		cmocka_unit_test(grows_again_after_the_raise_timer),
 		cmocka_unit_test(error_is_left_within_ten_seconds),
+		cmocka_unit_test(search_ends_on_a_slow_busy_path),
 		cmocka_unit_test(late_ack_counts),
 		cmocka_unit_test(refusals_are_believed),
 		cmocka_unit_test(random_reports),
