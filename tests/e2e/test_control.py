@@ -360,6 +360,19 @@ def case_hosts(a, b):
     assert "beta.overlay" in a.cli("hosts", "--dry-run")
 
 
+def case_config_check(a, b):
+    path = os.path.join(os.path.dirname(a.state), "overlay.json")
+    with open(path, "w") as f:
+        json.dump({"contacts": [{"name": "x", "peer": b.ready["peer"]}]}, f)
+    assert "1 contact" in a.cli("config", "check", path)
+    assert json.loads(a.cli("config", "check", "--json", path))["contacts"] == 1
+    with open(path, "w") as f:
+        f.write('{\n "tun": {"mut": 1300}\n}\n')
+    text = a.cli("config", "check", path, expect=1)
+    assert f"{path}:2" in text and "mtu" in text, text
+    a.cli("config", "check", path + ".none", expect=1)
+
+
 def main():
     folder = tempfile.mkdtemp(prefix="ovctl")
     failed = passed = 0
