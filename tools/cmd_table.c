@@ -75,6 +75,11 @@ const struct command commands[] = {
   0, 0, { { "--file", 'f', "FILE", "instead of /etc/hosts" },
 	  { "--remove", 'r', NULL, "take the block out" },
 	  { "--dry-run", 'n', NULL, "print, do not write" } }, cmd_hosts },
+{ "config check", "[FILE]", "check a configuration file without starting anything",
+  "Without FILE: OVERLAY_CONFIG, else /etc/overlay/overlay.json (root) or\n"
+  "$XDG_CONFIG_HOME/overlay/overlay.json.\n\n"
+  "  overlay config check /etc/overlay/overlay.json\n",
+  0, 1, { { NULL, 0, NULL, NULL } }, cmd_config_check },
 { "version", "", "print the versions of overlay and overlayd",
   "  overlay version\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_version },
 };

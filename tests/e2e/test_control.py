@@ -74,6 +74,9 @@ class Daemon:
         self.ready = dict(word.split("=", 1) for word in line.split()[1:])
 
     def memory_kb(self):
+        """Resident memory; 0 for a sanitized daemon, whose allocator keeps what is freed."""
+        if "san" in os.path.basename(BUILD):
+            return 0
         with open(f"/proc/{self.process.pid}/status") as f:
             return next(int(l.split()[1]) for l in f if l.startswith("VmRSS"))
 
@@ -161,7 +164,8 @@ def case_half_a_request_is_cut_after_5_s(a, b):
     answer = client.line()
     took = time.monotonic() - start
     assert answer["error"]["code"] == "timeout" and 4.5 < took < 6.0, (answer, took)
-    assert client.line() is None
+    start = time.monotonic()
+    assert client.line() is None and time.monotonic() - start < 0.5
     client.close()
 
 
@@ -354,6 +358,19 @@ def case_hosts(a, b):
     assert open(path).read() == "# overlay begin\n1.2.3.4 x\n"
     assert "cannot read" in a.cli("hosts", "--file", path + ".none", expect=1)
     assert "beta.overlay" in a.cli("hosts", "--dry-run")
+
+
+def case_config_check(a, b):
+    path = os.path.join(os.path.dirname(a.state), "overlay.json")
+    with open(path, "w") as f:
+        json.dump({"contacts": [{"name": "x", "peer": b.ready["peer"]}]}, f)
+    assert "1 contact" in a.cli("config", "check", path)
+    assert json.loads(a.cli("config", "check", "--json", path))["contacts"] == 1
+    with open(path, "w") as f:
+        f.write('{\n "tun": {"mut": 1300}\n}\n')
+    text = a.cli("config", "check", path, expect=1)
+    assert f"{path}:2" in text and "mtu" in text, text
+    a.cli("config", "check", path + ".none", expect=1)
 
 
 def main():
