@@ -24,7 +24,8 @@ struct inbox {
 	uint8_t bytes[INBOX_BYTES];
 };
 
-struct friend { /* a contact, as this host knows it */
+struct friend
+{ /* a contact, as this host knows it */
 	uint32_t host;
 	struct ov_addr endpoints[HOST_ENDPOINTS];
 	size_t endpoint_count;
@@ -57,18 +58,18 @@ struct host {
 	struct aead_table aead;
 	struct seed chance;
 	uint32_t network_changes; /* in this start */
-	uint32_t starts; /* how often a node was made here */
+	uint32_t starts;          /* how often a node was made here */
 	bool asleep;
 	struct friend *friends;
 	size_t friend_count;
 	struct talk *talks;
 	size_t talk_count;
 	struct flow flows[HOST_FLOWS_MAX];
-	uint64_t serial; /* of inner packets made here */
-	ov_time deadline;     /* cached: min of node, talks, flows */
-	ov_time busy_since;   /* storm: start of the second being counted */
+	uint64_t serial;    /* of inner packets made here */
+	ov_time deadline;   /* cached: min of node, talks, flows */
+	ov_time busy_since; /* storm: start of the second being counted */
 	uint32_t busy_ticks, busy_packets;
-	uint64_t emitted; /* datagrams, all starts */
+	uint64_t emitted;                  /* datagrams, all starts */
 	uint64_t drops[DROP_REASON_COUNT]; /* as last seen, to name the drops of a step */
 	bool dirty;
 };

@@ -12,13 +12,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define AMPLIFY_FACTOR    3
-#define HS1_FREE          48 /* per address and start: two calls at full pace */
-#define HS1_EVERY         (2 * OV_SEC)
-#define PROBES_FREE       9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
-#define PROBE_BYTES       296
-#define TICKS_PER_SECOND  200
-#define TICKS_PER_PACKET  4
+#define AMPLIFY_FACTOR   3
+#define HS1_FREE         48 /* per address and start: two calls at full pace */
+#define HS1_EVERY        (2 * OV_SEC)
+#define PROBES_FREE      9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
+#define PROBE_BYTES      296
+#define TICKS_PER_SECOND 200
+#define TICKS_PER_PACKET 4
 
 struct inner_record {
 	uint32_t from, to, submitted, delivered;
@@ -116,7 +116,8 @@ void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
 	if (data[0] == PACKET_HS1) {
 		check_handshake(s, h, remote, r, len);
 	} else if (data[0] == PACKET_CONTROL && !r->validated && len <= PROBE_BYTES &&
-		r->probes < PROBES_FREE * (1 + h->network_changes) && is_candidate(s, h, remote)) {
+		   r->probes < PROBES_FREE * (1 + h->network_changes) &&
+		   is_candidate(s, h, remote)) {
 		r->probes++;
 		return;
 	} else {
@@ -140,11 +141,10 @@ void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f)
 	char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];
 	if (trace_wants_notes(&s->trace))
 		trace_note(&s->trace, s->now, h->name, "  < %u B type %u from %s at %s%s", f->len,
-			f->data[0], addr_format(&f->source, from),
-			addr_format(&f->destination, to),
-			f->origin == ORIGIN_FORGED ? " (forged)" :
-				f->bent            ? " (bent)" :
-						     "");
+			f->data[0], addr_format(&f->source, from), addr_format(&f->destination, to),
+			f->origin == ORIGIN_FORGED ? " (forged)"
+			: f->bent                  ? " (bent)"
+						   : "");
 }
 
 void oracle_on_forged(struct sim *s, const struct flight *f)
@@ -197,7 +197,7 @@ static void submitted_super(struct sim *s, struct host *h, const struct ip_packe
 		struct ip6_tcp t = in.tcp;
 		t.seq += (uint32_t)at;
 		if (len < left)
-			t.flags &= (uint8_t)~(IP6_FIN | IP6_PSH);
+			t.flags &= (uint8_t) ~(IP6_FIN | IP6_PSH);
 		submitted(s, h, segment, ip6_tcp(segment, &in.pair, &t, in.payload + at, len));
 		at += len;
 	} while (at < in.payload_len);
@@ -222,8 +222,8 @@ void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, siz
 		oracle_break(s, "inner", "%s: a packet of %zu B that nobody sent came out", h->name,
 			len);
 	else if (r->to != h->id)
-		oracle_break(s, "inner", "%s: a packet for %s came out", h->name,
-			sim_name(s, r->to));
+		oracle_break(
+			s, "inner", "%s: a packet for %s came out", h->name, sim_name(s, r->to));
 	if (!r)
 		return;
 	r->delivered++;
@@ -248,8 +248,8 @@ static void check_friend(struct sim *s, struct host *h, const struct friend *f)
 		oracle_break(s, "one_path", "%s: %zu active paths to %s", h->name, active,
 			sim_name(s, f->host));
 	if (count > 16)
-		oracle_break(s, "limits", "%s: %zu paths to %s", h->name, count,
-			sim_name(s, f->host));
+		oracle_break(
+			s, "limits", "%s: %zu paths to %s", h->name, count, sim_name(s, f->host));
 	count = node_peer_candidates(h->node, id, s->oracle.candidates, 32);
 	if (count > 16)
 		oracle_break(s, "limits", "%s: %zu candidates of %s", h->name, count,

@@ -49,7 +49,6 @@ static void first_contact(struct sim *s)
 	oracle_check_agreement(s);
 }
 
-
 /* Like two_public, and both are up already, with a datagram from a to b every 10 ms. */
 static struct friend *two_talking(struct sim *s)
 {
@@ -120,7 +119,8 @@ static void roam_both_interfaces(struct sim *s)
 	struct link_config slow = world_link(40 * OV_MS);
 	uint32_t wlan = world_iface(s, a, 0);
 	uint32_t cell = net_add_iface(&s->net, a->id, NET_CORE, &slow);
-	net_address_add(&s->net, cell, &(struct ov_addr){ .ip = { 0x20, 0x01, 0x0d, 0xb8, [15] = 7 } });
+	net_address_add(
+		&s->net, cell, &(struct ov_addr){ .ip = { 0x20, 0x01, 0x0d, 0xb8, [15] = 7 } });
 	net_address_add(&s->net, world_iface(s, b, 0),
 		&(struct ov_addr){ .ip = { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 } });
 	struct ov_addr b6 = { .ip = { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 }, .port = HOST_PORT };
@@ -182,10 +182,13 @@ static void rekey_under_traffic_no_loss(struct sim *s)
 	require(s, node_peer_info(a->node, s->now, &b->self.id, &info), "a knows b");
 	scene_say(s, "%llu handshakes; a to b %llu of %llu, b to a %llu of %llu",
 		(unsigned long long)info.handshakes,
-		(unsigned long long)host_friend(b, a->id)->received, (unsigned long long)there->sent,
-		(unsigned long long)host_friend(a, b->id)->received, (unsigned long long)back->sent);
+		(unsigned long long)host_friend(b, a->id)->received,
+		(unsigned long long)there->sent,
+		(unsigned long long)host_friend(a, b->id)->received,
+		(unsigned long long)back->sent);
 	require(s, info.handshakes >= 4, "keys were renewed at least three times");
-	require(s, host_friend(b, a->id)->received == there->sent &&
+	require(s,
+		host_friend(b, a->id)->received == there->sent &&
 			host_friend(a, b->id)->received == back->sent,
 		"nothing was lost");
 	oracle_check_agreement(s);
@@ -203,7 +206,8 @@ static void peer_restart(struct sim *s)
 	host_start(s, b, 1, true);
 	sim_run_for(s, 8 * OV_SEC);
 	say_gap(s, f, 3 * OV_SEC);
-	require(s, node_peer_info(a->node, s->now, &b->self.id, &after) &&
+	require(s,
+		node_peer_info(a->node, s->now, &b->self.id, &after) &&
 			before.association != after.association,
 		"it is a new association");
 	oracle_check_agreement(s);
@@ -284,7 +288,14 @@ static void mtu_1300(struct sim *s)
 	say_gap(s, f, 20 * OV_MS);
 }
 
-static void on_path_forwarder_reverts(struct sim *s)
+static bool sends_to(struct sim *s, struct host *h, struct host *to, struct ov_addr where)
+{
+	struct peer_info info;
+	return node_peer_info(h->node, s->now, &to->self.id, &info) && info.has_active &&
+	       addr_equal(&info.active.remote, &where);
+}
+
+static void forwarder(struct sim *s, bool both_ways)
 {
 	hostile_init(s);
 	struct friend *f = two_talking(s);
@@ -292,20 +303,32 @@ static void on_path_forwarder_reverts(struct sim *s)
 	host_talk(s, b, a->id, TALK_UDP, 10 * OV_MS, OV_NEVER);
 	sim_run_for(s, OV_SEC);
 	host_friend(a, b->id)->longest_gap = 0;
-	scene_say(s, "somebody on the path sends copies of a's datagrams ahead, from his own address");
-	hostile_forward(s, &(struct forwarder){ .host = a->id, .lead = OV_MS, .originals = true });
+	scene_say(s, "somebody sends copies of a's datagrams ahead, from his own address%s",
+		both_ways ? ", and carries the answers back" : "");
+	hostile_forward(s,
+		&(struct forwarder){
+			.host = a->id, .lead = OV_MS, .originals = true, .both_ways = both_ways });
 	sim_run_for(s, 3 * OV_SEC);
-	struct peer_info info;
-	struct ov_addr true_address = world_address(s, a);
-	require(s, node_peer_info(b->node, s->now, &a->self.id, &info) && info.has_active &&
-			addr_equal(&info.active.remote, &true_address),
-		"b sends to a's true address");
+	require(s, sends_to(s, b, a, world_address(s, a)), "b sends to a's true address");
 	hostile_forward(s, &(struct forwarder){ .host = NET_NONE });
 	sim_run_for(s, OV_SEC);
+	scene_say(s, "from a to b");
 	say_gap(s, f, 20 * OV_MS);
 	scene_say(s, "from b to a");
 	say_gap(s, host_friend(a, b->id), 400 * OV_MS);
 	oracle_check_agreement(s);
+}
+
+/* He answers no challenge: his address is never believed. */
+static void on_path_forwarder_is_not_followed(struct sim *s)
+{
+	forwarder(s, false);
+}
+
+/* He carries challenges too, so his address is a way; but the true one still works. */
+static void on_path_forwarder_reverts(struct sim *s)
+{
+	forwarder(s, true);
 }
 
 static void cold_is_silent(struct sim *s)
@@ -337,6 +360,7 @@ const struct scene scenes[] = {
 	{ "cookie_under_load", 3, cookie_under_load },
 	{ "stale_seq_liveness_cookie", 2, stale_seq_liveness_cookie },
 	{ "mtu_1300", 2, mtu_1300 },
+	{ "on_path_forwarder_is_not_followed", 2, on_path_forwarder_is_not_followed },
 	{ "on_path_forwarder_reverts", 2, on_path_forwarder_reverts },
 	{ "cold_is_silent", 4, cold_is_silent },
 };

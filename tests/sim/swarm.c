@@ -95,8 +95,8 @@ static void settle_in(struct swarm *w, uint32_t iface, size_t site)
 {
 	uint32_t n = w->next_address++;
 	net_plug(&w->s->net, iface, w->sites[site]);
-	struct ov_addr v4 = site == 0 ? addr_v4(198, 18, (uint8_t)(n >> 8), (uint8_t)n, 0) :
-					addr_v4(192, 168, (uint8_t)(n >> 8), (uint8_t)n, 0);
+	struct ov_addr v4 = site == 0 ? addr_v4(198, 18, (uint8_t)(n >> 8), (uint8_t)n, 0)
+				      : addr_v4(192, 168, (uint8_t)(n >> 8), (uint8_t)n, 0);
 	struct ov_addr v6 = address6((uint32_t)site, n);
 	if (w->site4[site])
 		net_address_add(&w->s->net, iface, &v4);
@@ -221,8 +221,8 @@ static void tell_addresses(struct swarm *w, struct host *h)
 		const struct iface *x = w->s->net.ifaces[i];
 		for (size_t k = 0; x->host == h->id && k < x->address_count; k++)
 			trace_tell(&w->s->trace, w->s->now, h->name, "%s has %s%s",
-				x->index == 1 ? "eth" : "wwan",
-				addr_format(&x->addresses[k], text), x->up ? "" : " (down)");
+				x->index == 1 ? "eth" : "wwan", addr_format(&x->addresses[k], text),
+				x->up ? "" : " (down)");
 	}
 	host_network_changed(w->s, h, false);
 	if (h->dirty)
@@ -277,16 +277,18 @@ static void reboot(struct swarm *w)
 static void attack(struct swarm *w)
 {
 	struct hostile_config c = { .attacks = (uint32_t)below(w, 1u << ATTACK_COUNT),
-		.every = between(w, 20, 2000) * OV_MS, .burst = (uint32_t)between(w, 1, 8),
+		.every = between(w, 20, 2000) * OV_MS,
+		.burst = (uint32_t)between(w, 1, 8),
 		.until = w->s->now + between(w, 1, 20) * OV_SEC };
 	hostile_configure(w->s, &c);
 }
 
 static void forward(struct swarm *w)
 {
-	struct forwarder f = { .host = below(w, 3) ? (uint32_t)below(w, w->s->host_count) :
-						     NET_NONE,
-		.lead = between(w, 0, 30) * OV_MS, .originals = below(w, 4) != 0 };
+	struct forwarder f = { .host = below(w, 3) ? (uint32_t)below(w, w->s->host_count)
+						   : NET_NONE,
+		.lead = between(w, 0, 30) * OV_MS,
+		.originals = below(w, 4) != 0 };
 	hostile_forward(w->s, &f);
 }
 
@@ -420,8 +422,8 @@ static void everybody_talks(struct sim *s)
 		for (size_t k = 0; k < h->friend_count; k++) {
 			if (!h->friends[k].wanted)
 				continue;
-			host_talk(s, h, h->friends[k].host, TALK_UDP, OV_SEC,
-				s->now + ALIVE_WITHIN);
+			host_talk(
+				s, h, h->friends[k].host, TALK_UDP, OV_SEC, s->now + ALIVE_WITHIN);
 			if (h->friends[k].endpoint_count > 0)
 				host_ping(s, h, h->friends[k].host);
 		}
@@ -468,14 +470,14 @@ static void town_build(struct swarm *w, uint64_t seed, size_t n)
 		uint8_t hi = (uint8_t)(i >> 8), lo = (uint8_t)i;
 		ov_time delay = between(w, 1, 60) * OV_MS;
 		struct nat_config nat = world_nat(addr_v4(198, 19, hi, lo, 0));
-		struct host *h = i < TOWN_ANCHORS || below(w, 2) ?
-			world_public(w->s, addr_v4(198, 18, hi, lo, 0), delay) :
-			world_behind(w->s, &nat, delay, NULL);
+		struct host *h = i < TOWN_ANCHORS || below(w, 2)
+					 ? world_public(w->s, addr_v4(198, 18, hi, lo, 0), delay)
+					 : world_behind(w->s, &nat, delay, NULL);
 		h->config.max_flows = 1024;
 		h->config.max_contacts = 1024;
 		for (size_t k = 0; k < TOWN_ANCHORS && k < i; k++)
-			world_befriend(w->s, h, &w->s->hosts[k],
-				world_address(w->s, &w->s->hosts[k]));
+			world_befriend(
+				w->s, h, &w->s->hosts[k], world_address(w->s, &w->s->hosts[k]));
 	}
 }
 

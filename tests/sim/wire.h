@@ -3,7 +3,7 @@
  * run depends on nothing but its seed. */
 #include "core/addr.h"
 
-#define FLIGHT_MAX   1600 /* longest UDP payload the simulator carries */
+#define FLIGHT_MAX    1600 /* longest UDP payload the simulator carries */
 #define ORIGIN_FORGED UINT32_MAX
 
 enum hop { HOP_SEGMENT, HOP_IFACE, HOP_GATEWAY };
@@ -30,7 +30,8 @@ struct wire {
 };
 
 void wire_fini(struct wire *w);
-/* A blank flight; give it to wire_push or wire_free. Never NULL (a simulator without memory ends). */
+/* A blank flight; give it to wire_push or wire_free. Never NULL (a simulator without memory ends).
+ */
 struct flight *wire_alloc(struct wire *w);
 struct flight *wire_copy(struct wire *w, const struct flight *f);
 void wire_free(struct wire *w, struct flight *f);

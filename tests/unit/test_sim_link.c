@@ -44,8 +44,8 @@ static void cut_and_mtu(void **state)
 static void rates(void **state)
 {
 	(void)state;
-	struct link l = make((struct link_config){ .loss_ppm = PPM / 5, .duplicate_ppm = PPM / 10,
-		.corrupt_ppm = PPM / 100 });
+	struct link l = make((struct link_config){
+		.loss_ppm = PPM / 5, .duplicate_ppm = PPM / 10, .corrupt_ppm = PPM / 100 });
 	unsigned lost = 0, copies = 0, corrupt = 0;
 	for (unsigned i = 0; i < PACKETS; i++) {
 		struct link_transit t = link_send(&l, i, &chance, 100);
@@ -90,8 +90,8 @@ static void order(void **state)
 static void bottleneck(void **state)
 {
 	(void)state;
-	struct link l = make((struct link_config){ .bytes_per_second = 1000000,
-		.queue = 10 * OV_MS });
+	struct link l =
+		make((struct link_config){ .bytes_per_second = 1000000, .queue = 10 * OV_MS });
 	ov_time at = 0;
 	unsigned passed = 0;
 	for (unsigned i = 0; i < 100; i++) {

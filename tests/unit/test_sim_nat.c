@@ -1,5 +1,5 @@
-/* The simulator's NAT box against the words of RFC 4787. The simulator is no library, so its modules
- * are compiled in here. */
+/* The simulator's NAT box against the words of RFC 4787. The simulator is no library, so its
+ * modules are compiled in here. */
 #include "tests/sim/nat.c"
 #include "tests/sim/seed.c"
 
@@ -17,8 +17,12 @@ static struct seed chance;
 static struct nat make(enum nat_behaviour mapping, enum nat_behaviour filtering)
 {
 	struct nat n;
-	struct nat_config c = { .translate = true, .outside = OUTSIDE, .mapping = mapping,
-		.filtering = filtering, .ports = NAT_PORT_SEQUENTIAL, .lifetime = 120 * OV_SEC,
+	struct nat_config c = { .translate = true,
+		.outside = OUTSIDE,
+		.mapping = mapping,
+		.filtering = filtering,
+		.ports = NAT_PORT_SEQUENTIAL,
+		.lifetime = 120 * OV_SEC,
 		.hairpin = true };
 	nat_init(&n, &c);
 	seed_init(&chance, 1, 1);
@@ -166,8 +170,8 @@ static void firewall(void **state)
 {
 	(void)state;
 	struct nat n;
-	nat_init(&n, &(struct nat_config){ .filtering = NAT_ADDRESS_PORT_DEPENDENT,
-			     .lifetime = 60 * OV_SEC });
+	nat_init(&n, &(struct nat_config){
+			     .filtering = NAT_ADDRESS_PORT_DEPENDENT, .lifetime = 60 * OV_SEC });
 	struct ov_addr a = { .ip = { 0x20, 1, [15] = 1 }, .port = 5 };
 	struct ov_addr b = { .ip = { 0x20, 1, [15] = 2 }, .port = 6 }, source = a, to = b;
 	assert_int_equal(nat_inbound(&n, 0, &b, &(struct ov_addr[]){ a }[0]), NAT_NO_MAPPING);
