@@ -84,9 +84,10 @@ uint16_t path_mtu(const struct path *p)
 
 void path_challenge(struct path *p, ov_time now)
 {
-	(void)now;
-	if (p->state == PATH_UNTRIED)
+	if (p->state == PATH_UNTRIED) {
 		p->state = PATH_PROBING;
+		p->probing_since = now;
+	}
 	p->challenge_due = true;
 	p->unanswered = 0;
 	p->retry_at = OV_NEVER; /* set when it is sent */

@@ -59,6 +59,7 @@ struct path {
 	struct limit responses;
 
 	ov_time created_at;
+	ov_time probing_since;     /* first challenge */
 	ov_time heard_at;      /* last authenticated datagram; OV_NEVER: never */
 	ov_time sent_at;       /* last datagram sent; OV_NEVER: never */
 	ov_time unheard_since; /* first data sent after which nothing was heard; OV_NEVER: none */

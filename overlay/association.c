@@ -59,6 +59,11 @@ void association_close(struct node *n, struct peer *p)
 	p->association = NULL;
 }
 
+bool association_reaches(const struct association *a, ov_time now)
+{
+	return keys_sending(a, now) && a->active;
+}
+
 bool peer_is_wanted(const struct peer *p, ov_time now)
 {
 	return p->wanted_at != OV_NEVER && now - p->wanted_at < WANTED_FOR;

@@ -129,7 +129,7 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 static void give_up(struct node *n, ov_time now, struct peer *p)
 {
 	call_end(n, p);
-	if (keys_sending(p->association, now))
+	if (association_reaches(p->association, now))
 		return; /* a rekey that failed: the present keys serve until 180 s */
 	if (!p->away) {
 		p->away = true;

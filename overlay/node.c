@@ -366,7 +366,7 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 		route_candidate(p, now, &c->last_endpoint, SOURCE_CACHE);
 	if (call)
 		p->wanted_at = now;
-	if (call && !keys_sending(p->association, now))
+	if (call && !association_reaches(p->association, now))
 		call_start(n, now, p, false);
 	node_settle(n, now);
 	return OV_OK;
@@ -396,7 +396,7 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 		table_find(n->by_prefix, load_le64(a->ip)))
 		return; /* an overlay address is never a way to a peer */
 	route_candidate(p, now, a, source);
-	if (peer_is_wanted(p, now) && !keys_sending(p->association, now))
+	if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 		call_start(n, now, p, false);
 	node_settle(n, now);
 }
@@ -415,7 +415,7 @@ void node_network_changed(
 		if (p->association &&
 			(keys_sending(p->association, now) || p->association->path_count > 0))
 			route_network_changed(n, now, p, resumed);
-		if (peer_is_wanted(p, now) && !keys_sending(p->association, now))
+		if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 			call_start(n, now, p, false);
 	}
 	node_settle(n, now);

@@ -207,6 +207,8 @@ OV_MUST_CHECK bool association_open(
 void association_close(struct node *n, struct peer *p);
 void association_went_down(struct node *n, struct peer *p);
 enum peer_state peer_state(const struct peer *p, ov_time now);
+/* Keys that send and a path to send on? Else the peer must be called. */
+bool association_reaches(const struct association *a, ov_time now);
 bool peer_is_wanted(const struct peer *p, ov_time now);
 
 /* ---- keys.c ---- */

@@ -192,9 +192,9 @@ static void wait_for_peer(struct node *n, ov_time now, struct peer *p, ov_time w
 		node_drop(n, DROP_FULL);
 		return;
 	}
-	if (!keys_sending(p->association, now) && (!p->away || fresh))
+	if (!association_reaches(p->association, now) && (!p->away || fresh))
 		call_start(n, now, p, false);
-	if (p->association->call || keys_sending(p->association, now))
+	if (p->association->call || association_reaches(p->association, now))
 		stage_packet(n, p->association, packet);
 	else
 		node_drop(n, DROP_AWAY);

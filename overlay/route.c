@@ -308,6 +308,13 @@ void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *
 		call_start(n, now, p, false);
 }
 
+/* The peer was heard there a moment ago and there is nothing better: a lossy link, not a dead one. */
+static bool is_last_hope(const struct association *a, const struct path *path, ov_time now)
+{
+	return path == a->active && path->state == PATH_PROBING && path->received_bytes > 0 &&
+		now - path->probing_since < PATH_GONE_AFTER;
+}
+
 void route_tick(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
@@ -315,7 +322,9 @@ void route_tick(struct node *n, ov_time now, struct peer *p)
 		struct path *path = a->paths[i];
 		bool was_active = path == a->active;
 		enum path_verdict verdict = path_tick(path, now);
-		if (verdict == PATH_GONE) {
+		if (verdict == PATH_GONE && is_last_hope(a, path, now)) {
+			path_challenge(path, now);
+		} else if (verdict == PATH_GONE) {
 			route_remove(n, p, path); /* puts another at i */
 			if (was_active)
 				route_elect(n, now, p);
@@ -327,8 +336,11 @@ void route_tick(struct node *n, ov_time now, struct peer *p)
 	}
 	if (a->active && path_is_doubtful(a->active, now))
 		on_doubt(a, now);
-	if (a->up && a->path_count == 0)
+	if (a->up && a->path_count == 0) {
 		association_went_down(n, p);
+		if (peer_is_wanted(p, now))
+			call_start(n, now, p, false);
+	}
 }
 
 void route_candidate(
@@ -425,7 +437,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 				a->paths[j]->validated = true;
 	if (!a->active)
 		route_elect(n, now, p);
-	if (resumed && !keys_sending(a, now))
+	if (resumed && !association_reaches(a, now))
 		call_start(n, now, p, false);
 	outbound_flush_staged(n, now, p);
 	peer_touch(n, p);
