@@ -167,12 +167,23 @@ void call_step(struct node *n, ov_time now, struct peer *p)
 		c->once ? c->started_at + CALL_ONCE_FOR : now + rng_jitter(&n->rng, gaps[gap], 5);
 }
 
+void call_hurry(struct node *n, ov_time now, struct peer *p)
+{
+	struct call *c = p->association->call;
+	c->once = false;
+	c->started_at = now;
+	c->attempts = 0;
+	call_step(n, now, p);
+}
+
 void call_start(struct node *n, ov_time now, struct peer *p, bool once)
 {
 	if (!association_open(n, now, p))
 		return;
 	struct association *a = p->association;
 	peer_touch(n, p);
+	if (a->call && a->call->once && !once)
+		call_hurry(n, now, p); /* somebody wants it now: the attempt becomes a call */
 	if (a->call || !has_targets(p))
 		return;
 	struct call *c = calloc(1, sizeof(*c));

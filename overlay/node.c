@@ -415,7 +415,9 @@ void node_network_changed(
 		if (p->association &&
 			(keys_sending(p->association, now) || p->association->path_count > 0))
 			route_network_changed(n, now, p, resumed);
-		if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
+		if (p->association && p->association->call)
+			call_hurry(n, now, p);
+		else if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 			call_start(n, now, p, false);
 	}
 	node_settle(n, now);

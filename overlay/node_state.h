@@ -235,6 +235,7 @@ void input_run(struct node *n, ov_time now, const struct dgram *run);
 
 /* ---- call.c ---- */
 void call_start(struct node *n, ov_time now, struct peer *p, bool once);
+void call_hurry(struct node *n, ov_time now, struct peer *p); /* begins the call in progress anew */
 void call_end(struct node *n, struct peer *p);
 void call_step(struct node *n, ov_time now, struct peer *p);
 enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct dgram *from,
