@@ -347,6 +347,7 @@ static bool emit_one(struct sim *s, struct host *h, const struct dgram *d, size_
 		return false;
 	}
 	f->source = source;
+	f->aimed = d->remote;
 	memcpy(f->data, d->data + at, f->len);
 	tell_emission(s, h, f);
 	oracle_on_emit(s, h, &d->remote, f->data, f->len);

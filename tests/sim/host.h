@@ -34,7 +34,8 @@ struct friend
 	bool wanted; /* these two can reach each other, and shall after the faults */
 	bool up;
 	uint32_t ups, downs;
-	uint64_t received; /* inner packets from there */
+	uint64_t received;    /* inner packets from there */
+	ov_time last_control; /* a CONTROL datagram it made arrived here, from wherever */
 	ov_time last_received, longest_gap;
 };
 

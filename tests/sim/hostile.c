@@ -236,8 +236,8 @@ static bool make(struct sim *s, enum attack a, struct host *target, struct fligh
 	switch (a) {
 	case ATTACK_GARBAGE: make_garbage(x, f); return true;
 	case ATTACK_STRANGER:
-		f->source = addr_v4(192, 0, 2, (uint8_t)seed_between(&x->seed, 100, 250),
-			(uint16_t)seed_between(&x->seed, 1024, 65535));
+		f->source = addr_v4(192, 0, 2, (uint8_t)seed_between(&x->seed, 100, 250), 0);
+		f->source.port = (uint16_t)seed_between(&x->seed, 1024, 65535);
 		return make_stranger(s, f, target);
 	case ATTACK_TRUNCATE:
 	case ATTACK_FLIP: return make_from_record(x, a, target->id, f);

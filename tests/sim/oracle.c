@@ -1,7 +1,7 @@
 /* Three books: what was sealed, what was submitted, and what went to and came from each address.
- * The last one knows an address as validated when the node, after it had sent CONTROL there, got a
- * genuine CONTROL datagram straight from there: that is the only way a PATH_RESPONSE can come, and
- * the oracle cannot be deceived about `genuine`, because it saw who made the bytes. */
+ * The last one knows an address as validated once a CONTROL datagram that the node sent there has
+ * reached a host, and a later one of that host has reached the node: only so can a PATH_RESPONSE
+ * come (by any way, RFC 9000 8.2.3). The oracle cannot be deceived: it saw who made the bytes. */
 #include "tests/sim/oracle.h"
 
 #include "core/packet.h"
@@ -29,7 +29,9 @@ struct remote_record {
 	uint64_t in, out; /* bytes; out without HS1 to candidates */
 	uint32_t handshakes, probes;
 	ov_time first_handshake_at;
-	bool asked, validated, checked, candidate;
+	bool validated, candidate;
+	uint32_t reached; /* host that a CONTROL to this address came to, from then on */
+	ov_time reached_at;
 };
 
 struct sink_record {
@@ -112,7 +114,9 @@ void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
 	const uint8_t *data, size_t len)
 {
 	struct remote_record *r = remote_of(s, h, remote);
-	r->asked |= data[0] == PACKET_CONTROL;
+	const struct friend *peer = r->reached_at ? host_friend(h, r->reached) : NULL;
+	if (peer && peer->last_control > r->reached_at)
+		r->validated = true;
 	if (data[0] == PACKET_HS1) {
 		check_handshake(s, h, remote, r, len);
 	} else if (data[0] == PACKET_CONTROL && !r->validated && len <= PROBE_BYTES &&
@@ -131,12 +135,27 @@ void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
 			(unsigned long long)r->in);
 }
 
+/* A genuine CONTROL arrived: it may carry the answer to any question that reached its maker, and it
+ * may be a question that reached us. */
+static void note_control(struct sim *s, struct host *h, const struct flight *f)
+{
+	struct host *maker = &s->hosts[f->origin];
+	struct friend *from = host_friend(h, f->origin);
+	if (from)
+		from->last_control = s->now;
+	struct remote_record *r = remote_of(s, maker, &f->aimed);
+	if (r->reached_at == 0) {
+		r->reached = h->id;
+		r->reached_at = s->now;
+	}
+}
+
 void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f)
 {
 	struct remote_record *r = remote_of(s, h, &f->source);
 	r->in += f->len;
-	if (!f->bent && f->origin != ORIGIN_FORGED && f->data[0] == PACKET_CONTROL && r->asked)
-		r->validated = true;
+	if (f->origin != ORIGIN_FORGED && f->data[0] == PACKET_CONTROL)
+		note_control(s, h, f);
 	trace_mix(&s->trace, s->now, f->len, (uint64_t)h->id << 32 | f->source.port);
 	char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];
 	if (trace_wants_notes(&s->trace))

@@ -69,16 +69,15 @@ static struct ov_addr address6(uint32_t site, uint32_t host)
 
 static void add_site(struct swarm *w)
 {
-	struct nat_config nat = {
-		.translate = true,
-		.outside = addr_v4(203, 0, 113, (uint8_t)(1 + w->site_count), 0),
-		.mapping = (enum nat_behaviour)below(w, 3),
-		.filtering = (enum nat_behaviour)below(w, 3),
-		.ports = (enum nat_ports)below(w, 3),
-		.lifetime = between(w, 28, 300) * OV_SEC,
-		.refresh_inbound = below(w, 2),
-		.hairpin = below(w, 2),
-	};
+	struct nat_config nat = { .translate = true }; /* one draw per statement: C does not order
+							  the expressions of a list */
+	nat.outside = addr_v4(203, 0, 113, (uint8_t)(1 + w->site_count), 0);
+	nat.mapping = (enum nat_behaviour)below(w, 3);
+	nat.filtering = (enum nat_behaviour)below(w, 3);
+	nat.ports = (enum nat_ports)below(w, 3);
+	nat.lifetime = between(w, 28, 300) * OV_SEC;
+	nat.refresh_inbound = below(w, 2);
+	nat.hairpin = below(w, 2);
 	struct nat_config firewall = { .filtering = NAT_ADDRESS_PORT_DEPENDENT,
 		.lifetime = nat.lifetime };
 	uint64_t family = below(w, 4); /* mostly v4 only; dual; v6 only */
@@ -112,9 +111,10 @@ static void add_host(struct swarm *w)
 	bool anchor = h->id < w->anchors;
 	uint32_t iface = net_add_iface(&w->s->net, h->id, NET_CORE, &link);
 	settle_in(w, iface, anchor ? 0 : below(w, w->site_count));
-	if (!anchor && below(w, 3) == 0)
-		settle_in(w, net_add_iface(&w->s->net, h->id, NET_CORE, &link),
-			below(w, w->site_count));
+	if (!anchor && below(w, 3) == 0) {
+		iface = net_add_iface(&w->s->net, h->id, NET_CORE, &link);
+		settle_in(w, iface, below(w, w->site_count));
+	}
 	h->aead = nonce_aead_table(below(w, 2));
 	h->config.pairing = below(w, 4) == 0;
 	h->config.max_flows = 64;
@@ -141,7 +141,8 @@ static void build(struct swarm *w, uint64_t seed)
 {
 	w->s = sim_new(seed, HOSTS_MAX);
 	seed_init(&w->chance, seed, STREAM_SWARM);
-	w->faults = (uint32_t)seed_next(&w->chance) & (uint32_t)seed_next(&w->chance);
+	w->faults = (uint32_t)seed_next(&w->chance);
+	w->faults &= (uint32_t)seed_next(&w->chance);
 	w->faults |= 1u << below(w, FAULT_COUNT);
 	w->next_address = 10;
 	w->site_count = 1;
@@ -276,19 +277,20 @@ static void reboot(struct swarm *w)
 
 static void attack(struct swarm *w)
 {
-	struct hostile_config c = { .attacks = (uint32_t)below(w, 1u << ATTACK_COUNT),
-		.every = between(w, 20, 2000) * OV_MS,
-		.burst = (uint32_t)between(w, 1, 8),
-		.until = w->s->now + between(w, 1, 20) * OV_SEC };
+	struct hostile_config c = { .attacks = (uint32_t)below(w, 1u << ATTACK_COUNT) };
+	c.every = between(w, 20, 2000) * OV_MS;
+	c.burst = (uint32_t)between(w, 1, 8);
+	c.until = w->s->now + between(w, 1, 20) * OV_SEC;
 	hostile_configure(w->s, &c);
 }
 
 static void forward(struct swarm *w)
 {
-	struct forwarder f = { .host = below(w, 3) ? (uint32_t)below(w, w->s->host_count)
-						   : NET_NONE,
-		.lead = between(w, 0, 30) * OV_MS,
-		.originals = below(w, 4) != 0 };
+	struct forwarder f = { .host = NET_NONE };
+	if (below(w, 3))
+		f.host = (uint32_t)below(w, w->s->host_count);
+	f.lead = between(w, 0, 30) * OV_MS;
+	f.originals = below(w, 4) != 0;
 	hostile_forward(w->s, &f);
 }
 
@@ -337,9 +339,10 @@ static void talk_a_little(struct swarm *w)
 		for (size_t k = 0; k < h->friend_count; k++) {
 			if (below(w, 2))
 				continue;
-			struct talk *t = host_talk(w->s, h, h->friends[k].host,
-				below(w, 2) ? TALK_UDP : TALK_ECHO, between(w, 50, 5000) * OV_MS,
-				w->s->now + between(w, 10, 120) * OV_SEC);
+			enum talk_kind kind = below(w, 2) ? TALK_UDP : TALK_ECHO;
+			ov_time every = between(w, 50, 5000) * OV_MS;
+			ov_time until = w->s->now + between(w, 10, 120) * OV_SEC;
+			struct talk *t = host_talk(w->s, h, h->friends[k].host, kind, every, until);
 			t->size = (uint16_t)between(w, 16, 1372);
 			t->next_at += between(w, 0, 1000) * OV_MS;
 		}

@@ -71,8 +71,8 @@ static void show(struct trace *t, const char *line)
 	t->tail[i] = strdup(line);
 }
 
-static size_t format_line(const struct trace *t, char *line, ov_time now, const char *who,
-	const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static size_t format_line(const struct trace *t, char *line,
+	ov_time now, const char *who, const char *format, va_list args)
 {
 	int at = snprintf(
 		line, LINE_MAX_LEN, "[%7lldms] %-3s ", (long long)((now - t->epoch) / OV_MS), who);

@@ -12,11 +12,12 @@ struct flight {
 	ov_time at;
 	uint64_t order;
 	struct ov_addr source, destination;
-	enum hop hop;    /* where it arrives next */
-	uint32_t hop_id; /* index of that segment, interface or gateway */
-	uint32_t origin; /* host whose node made the bytes, or ORIGIN_FORGED */
-	uint8_t hops;    /* ends loops of badly drawn nets */
-	bool bent;       /* bytes, or source, are not what the origin sent */
+	struct ov_addr aimed; /* destination as the origin meant it, before any box */
+	enum hop hop;         /* where it arrives next */
+	uint32_t hop_id;      /* index of that segment, interface or gateway */
+	uint32_t origin;      /* host whose node made the bytes, or ORIGIN_FORGED */
+	uint8_t hops;         /* ends loops of badly drawn nets */
+	bool bent;            /* bytes, or source, are not what the origin sent */
 	uint16_t len;
 	uint8_t data[FLIGHT_MAX];
 };
