@@ -39,8 +39,8 @@ run() {
 	sleep 0.3
 	ip netns exec edge-a ping -6 -q -c 40 -i 0.02 "$4" >"$work/idle.log"
 	(sleep 0.7; ip netns exec edge-a ping -6 -c 150 -i 0.01 "$4" >"$work/busy.log") &
-	ip netns exec edge-a iperf3 -c "$4" -t "$seconds" -J ${IPERF:-} >"$work/iperf.json"
-	kill $a $b 2>/dev/null; wait $a $b $s 2>/dev/null
+	ip netns exec edge-a timeout $((seconds + 10)) iperf3 -c "$4" -t "$seconds" -J ${IPERF:-} >"$work/iperf.json"
+	kill $a $b $s 2>/dev/null; wait $a $b $s 2>/dev/null
 	pids=
 	python3 - "$1" "$work" <<'P'
 import json, re, sys
