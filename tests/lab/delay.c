@@ -1,17 +1,19 @@
 /* delay - a line of fixed delay, loss and rate between two interfaces.
  *
  * There is no netem here. This is a cable, not a router: frames that come in on one interface leave
- * on the other after the delay, unchanged, so they cross no forward hook twice and no TTL tells. The
- * two interfaces sit in a namespace of their own without addresses. Frames carry a virtio header
- * (PACKET_VNET_HDR), so TCP segments of up to 64 KB and partial checksums pass as they are.
+ * on the other after the delay, unchanged, so they cross no forward hook twice and no TTL tells.
+ * The two interfaces sit in a namespace of their own without addresses. Frames carry a virtio
+ * header (PACKET_VNET_HDR), so TCP segments of up to 64 KB and partial checksums pass as they are.
  *
  *   delay [-d DELAY_US] [-l LOSS_PER_10000] [-r MBIT] [-q QUEUE_KB] [-s SEED] DEVICE DEVICE
  *
- * Each direction has a ring: a frame leaves when the line is free (rate) and its delay is over. What
- * exceeds the queue in front of a limited rate is dropped at the tail. Loss is drawn from the seed, so a run repeats.
+ * Each direction has a ring: a frame leaves when the line is free (rate) and its delay is over.
+ * What exceeds the queue in front of a limited rate is dropped at the tail. Loss is drawn from the
+ * seed, so a run repeats.
  *
- * Maximum rate, one of two shared 2.5 GHz cores: 250,000 frames/s (3 Gbit/s of 1,500 B datagrams) and
- * 15 Gbit/s of TCP in 64 KB frames; tests/lab/test_parts.py measures both again. It adds 30-60 us.
+ * Maximum rate, one of two shared 2.5 GHz cores: 250,000 frames/s (3 Gbit/s of 1,500 B datagrams)
+ * and 15 Gbit/s of TCP in 64 KB frames; tests/lab/test_parts.py measures both again. It adds 30-60
+ * us.
  *
  * SIGTERM ends it with a line of counters. */
 #include <arpa/inet.h>
@@ -165,7 +167,8 @@ static uint64_t lane_send(struct lane *l)
 static int open_device(const char *name)
 {
 	int fd = socket(AF_PACKET, SOCK_RAW, 0), one = 1, size = 16 << 20;
-	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL),
+	struct sockaddr_ll at = { .sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
 		.sll_ifindex = (int)if_nametoindex(name) };
 	if (fd < 0 || at.sll_ifindex == 0 ||
 		setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) < 0 ||
@@ -226,8 +229,9 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind + 2 != argc) {
-		fprintf(stderr, "usage: delay [-d DELAY_US] [-l LOSS_PER_10000] [-r MBIT] [-q QUEUE_KB] "
-				"[-s SEED] DEVICE DEVICE\n");
+		fprintf(stderr,
+			"usage: delay [-d DELAY_US] [-l LOSS_PER_10000] [-r MBIT] [-q QUEUE_KB] "
+			"[-s SEED] DEVICE DEVICE\n");
 		return 2;
 	}
 	if (mbit > 0) {
