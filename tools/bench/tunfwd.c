@@ -251,10 +251,7 @@ static void send_runs(void)
 {
 	static struct mmsghdr out[SENDS];
 	static struct iovec parts[SENDS];
-	static union {
-		char bytes[CMSG_SPACE(2)];
-		struct cmsghdr align;
-	} control[SENDS];
+	static _Alignas(struct cmsghdr) char control[SENDS][CMSG_SPACE(2)];
 	for (unsigned i = 0; i < f.runs; i++) {
 		struct run *r = &f.run[i];
 		parts[i] = (struct iovec){ f.arena + r->at, r->len };
@@ -265,8 +262,8 @@ static void send_runs(void)
 			.msg_iovlen = 1 };
 		if (r->count == 1)
 			continue;
-		h->msg_control = &control[i];
-		h->msg_controllen = sizeof(control[i].bytes);
+		h->msg_control = control[i];
+		h->msg_controllen = sizeof(control[i]);
 		struct cmsghdr *c = CMSG_FIRSTHDR(h);
 		c->cmsg_level = IPPROTO_UDP;
 		c->cmsg_type = UDP_SEGMENT;
@@ -518,16 +515,13 @@ static bool from_peer(void)
 	static uint8_t buffer[RECEIVES][BUFFER];
 	static struct mmsghdr in[RECEIVES];
 	static struct iovec parts[RECEIVES];
-	static union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control[RECEIVES];
+	static _Alignas(struct cmsghdr) char control[RECEIVES][CMSG_SPACE(sizeof(int))];
 	for (int i = 0; i < RECEIVES; i++) {
 		parts[i] = (struct iovec){ buffer[i], BUFFER };
 		in[i].msg_hdr = (struct msghdr){ .msg_iov = &parts[i],
 			.msg_iovlen = 1,
-			.msg_control = &control[i],
-			.msg_controllen = sizeof(control[i].bytes) };
+			.msg_control = control[i],
+			.msg_controllen = sizeof(control[i]) };
 	}
 	int n = recvmmsg(f.udp, in, RECEIVES, MSG_DONTWAIT, NULL);
 	for (int i = 0; i < n; i++)
