@@ -134,7 +134,7 @@ static bool parse_ip(char *text, struct ov_addr *out)
 			return false;
 	}
 	*out = (struct ov_addr){ .scope = (uint32_t)scope };
-	return inet_pton(AF_INET6, text, out->ip) == 1;
+	return inet_pton(AF_INET6, text, out->ip) == 1 && !(scope && addr_is_v4(out));
 }
 
 int addr_parse(const char *text, uint16_t default_port, struct ov_addr *out)

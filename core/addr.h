@@ -10,7 +10,7 @@ struct ov_addr {
 	uint16_t zero;  /* keeps memcmp honest */
 };
 
-#define ADDR_TEXT_MAX 64 /* "[ffff:...:255.255.255.255%4294967295]:65535" and NUL */
+#define ADDR_TEXT_MAX 72 /* "[ffff:...:255.255.255.255%4294967295]:65535" and NUL */
 #define ADDR_PACKED   18 /* on the wire: ip 16, port le16 */
 
 enum addr_scope { ADDR_LOOPBACK, ADDR_LINK_LOCAL, ADDR_PRIVATE, ADDR_GLOBAL, ADDR_UNUSABLE };

@@ -4,7 +4,7 @@
  *
  * Nonce = 4 zero bytes + le64 counter (RFC 8439 2.8 shape, as WireGuard); associated data = the
  * 16-byte header; tag 16 bytes. The same bytes come out of every backend of a suite. */
-#include "core/base.h"
+#include "core/bytes.h"
 
 enum suite {
 	SUITE_CHACHA20_POLY1305 = 1,
@@ -12,10 +12,14 @@ enum suite {
 }; /* wire values; bit = 1 << (value - 1) */
 
 #define AEAD_KEY_LEN   32
-#define AEAD_STATE_LEN 1088 /* enough for ipsec-mb's expanded AES-256-GCM key; checked at start */
+#define AEAD_NONCE_LEN 12
+#define AEAD_TAG_LEN   16
+#define AEAD_STATE_LEN 1088 /* room for ipsec-mb's expanded AES-256-GCM key, asserted there */
 #define AEAD_ALIGN     64
 
-struct aead_state { /* expanded key of one direction; embedded in a session, wiped by fini */
+/* Expanded key of one direction; embedded in a session, wiped by fini. Not to be copied or moved
+ * once initialised: it may own memory of its library. */
+struct aead_state {
 	_Alignas(AEAD_ALIGN) uint8_t bytes[AEAD_STATE_LEN];
 };
 
@@ -36,11 +40,18 @@ struct aead {
 };
 
 /* Which backends this process may use. Filled once by the edge (core/aead_os.c: dlopen, CPU
- * features), then immutable and shared by all nodes. A NULL entry: the suite cannot be offered. */
+ * features), then immutable and shared by all nodes. A NULL entry: the suite is neither offered nor
+ * chosen. Not both are NULL. */
 struct aead_table {
-	const struct aead *chacha20_poly1305; /* never NULL */
-	const struct aead *aes_256_gcm;       /* NULL without AES in hardware */
+	const struct aead *chacha20_poly1305; /* NULL only when aes-256-gcm is forced */
+	const struct aead *aes_256_gcm; /* NULL without AES in hardware, or when ChaCha is forced */
 };
+
+static inline void aead_nonce(uint8_t out[AEAD_NONCE_LEN], uint64_t counter)
+{
+	store_le32(out, 0);
+	store_le64(out + 4, counter);
+}
 
 /* The backend for a suite, or NULL. */
 const struct aead *aead_find(const struct aead_table *t, enum suite suite);
@@ -50,6 +61,7 @@ uint8_t aead_offer(const struct aead_table *t);
  * common. */
 uint8_t aead_choose(const struct aead_table *t, uint8_t offered);
 
-/* libsodium's two, always linked. The GCM one is NULL when the CPU has no AES-NI and CLMUL. */
+/* libsodium's two, always linked. The GCM one is only for a CPU with AES-NI and CLMUL
+ * (crypto_aead_aes256gcm_is_available after sodium_init). */
 extern const struct aead aead_sodium_chacha20_poly1305;
 extern const struct aead aead_sodium_aes_256_gcm;

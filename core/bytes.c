@@ -4,7 +4,8 @@
 
 struct rd rd_init(const uint8_t *data, size_t len)
 {
-	return (struct rd){ .next = data, .end = data + len };
+	return (struct rd){ .next = data,
+		.end = len ? data + len : data }; /* NULL + 0 is undefined */
 }
 
 const uint8_t *rd_take(struct rd *r, size_t len)
@@ -14,7 +15,8 @@ const uint8_t *rd_take(struct rd *r, size_t len)
 		return NULL;
 	}
 	const uint8_t *p = r->next;
-	r->next += len;
+	if (len)
+		r->next += len;
 	return p;
 }
 
@@ -45,6 +47,8 @@ uint64_t rd_u64(struct rd *r)
 void rd_copy(struct rd *r, void *out, size_t len)
 {
 	const uint8_t *p = rd_take(r, len);
+	if (len == 0)
+		return;
 	if (p)
 		memcpy(out, p, len);
 	else
@@ -63,7 +67,7 @@ bool rd_done(const struct rd *r)
 
 struct wr wr_init(uint8_t *data, size_t cap)
 {
-	return (struct wr){ .start = data, .next = data, .end = data + cap };
+	return (struct wr){ .start = data, .next = data, .end = cap ? data + cap : data };
 }
 
 /* Reserves len bytes; NULL and latched when they do not fit. */
@@ -74,7 +78,8 @@ static uint8_t *wr_room(struct wr *w, size_t len)
 		return NULL;
 	}
 	uint8_t *p = w->next;
-	w->next += len;
+	if (len)
+		w->next += len;
 	return p;
 }
 
@@ -116,7 +121,7 @@ void wr_copy(struct wr *w, const void *data, size_t len)
 void wr_zero(struct wr *w, size_t len)
 {
 	uint8_t *p = wr_room(w, len);
-	if (p)
+	if (p && len)
 		memset(p, 0, len);
 }
 

@@ -25,17 +25,20 @@ size_t fragment_count(size_t len, size_t max);
  * / count), the last the rest. */
 size_t fragment_encode(
 	uint8_t *out, uint32_t id, uint8_t index, uint8_t count, const uint8_t *packet, size_t len);
+/* DROP_SHORT (no byte of the packet) or DROP_FRAGMENT (index, count or length cannot be). */
 enum drop fragment_decode(struct fragment *f, const uint8_t *plain, size_t len);
 
-struct reassembly; /* allocated with the first fragment, freed when empty and idle; all memory in
-		      one block */
+/* Buffers are made as they are needed, up to REASSEMBLY_PACKETS (about 96 KiB), and reused. An
+ * owner may free an idle one (deadline OV_NEVER). */
+struct reassembly;
 struct reassembly *reassembly_new(void);
 void reassembly_free(struct reassembly *r);
 /* Adds a part. DROP_NONE and *packet == NULL: waiting for more. *packet != NULL: complete, borrowed
- * until the next call. `partial` is the header's PACKET_FLAG_PARTIAL and must agree between parts.
- * Full: the oldest incomplete packet makes room. */
+ * until the next call. DROP_FRAGMENT: duplicate, or disagrees with the parts before (which stay);
+ * DROP_FULL: out of memory. `partial` is the header's PACKET_FLAG_PARTIAL and must agree between
+ * parts. Full: the oldest incomplete packet makes room. */
 enum drop reassembly_add(struct reassembly *r, ov_time now, const struct fragment *f, bool partial,
 	uint8_t **packet, size_t *len);
-/* Drops what is older than 1 s; returns how many packets were given up. */
+/* Gives up what is older than 1 s; returns how many packets were given up. */
 size_t reassembly_expire(struct reassembly *r, ov_time now);
 ov_time reassembly_deadline(const struct reassembly *r); /* OV_NEVER when empty */

@@ -6,6 +6,7 @@
  * Responder: handshake_has_mac1 -> handshake_open_hs1 (two DH) -> node decides -> handshake_answer
  * (two DH) -> bytes of HS2. Everything is authenticated into the structs given here; the caller
  * commits afterwards. */
+#include "core/drop.h"
 #include "core/identity.h"
 #include "core/noise.h"
 #include "core/packet.h"
@@ -19,7 +20,8 @@
 #define HS2_MAX           600
 #define COOKIE_PACKET_LEN 72
 
-/* What is bound to all handshakes of a network: prologue and mac keys are derived from it. */
+/* What is bound to all handshakes of a network. The prologue is "overlay", version 1, network id.
+ */
 struct handshake_network {
 	uint8_t network_id[16]; /* hash("OVL network v1", network_key), zeros without one */
 };
@@ -48,6 +50,7 @@ struct handshake {
 	uint8_t hs1[HS1_LEN]; /* bytes in flight; only mac2 may change (same ephemeral, index, seq)
 			       */
 	uint32_t index;       /* ours */
+	uint8_t suites;       /* what we offered: HS2 may choose nothing else */
 };
 
 struct handshake_keys {
@@ -64,8 +67,8 @@ OV_MUST_CHECK int handshake_start(struct handshake *h, const struct handshake_ne
 /* Puts mac2 for this cookie into h->hs1. */
 void handshake_add_mac2(struct handshake *h, const uint8_t cookie[COOKIE_LEN]);
 /* HS2 for this handshake (receiver index already matched). On DROP_NONE fills payload, keys,
- * remote_index. h is only wiped by the caller: a forged HS2 leaves it as it was. self_mac1_key:
- * mac1 key of our own public key. */
+ * remote_index; else leaves them. h is only wiped by the caller: a forged HS2 leaves it as it was.
+ * DROP_FORMAT also when the suite chosen was not offered. */
 enum drop handshake_finish(const struct handshake *h, const struct identity *self,
 	const uint8_t *data, size_t len, struct hs2_payload *payload, struct handshake_keys *keys,
 	uint32_t *remote_index);
@@ -83,10 +86,12 @@ struct hs1_opened {
 /* Cheap checks first: header, length, mac1. No DH. mac1_key from handshake_mac1_key(our public
  * key). */
 enum drop handshake_check_hs1(const uint8_t mac1_key[32], const uint8_t *data, size_t len);
+/* Checks lengths and header again, not mac1. On DROP_NONE the sender holds payload.peer's key or
+ * replays what its holder once sent; otherwise *out is wiped. */
 enum drop handshake_open_hs1(struct hs1_opened *out, const struct handshake_network *net,
 	const struct identity *self, const uint8_t *data, size_t len);
 /* Writes HS2_LEN bytes into out. psk as for handshake_start. Returns DROP_NONE or DROP_AUTH (zero
- * DH). keys are the responder's. */
+ * DH). keys are the responder's. in->noise is used up and wiped. */
 enum drop handshake_answer(struct hs1_opened *in, const struct hs2_payload *payload, uint32_t index,
 	const uint8_t *psk, const struct rng *rng, uint8_t out[HS2_LEN],
 	struct handshake_keys *keys);

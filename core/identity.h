@@ -9,6 +9,9 @@
 #define DH_LEN           32
 #define OV_HASH_MAX      64
 
+#define OV_SIGN_LABEL_MAX 32
+#define OV_SIGN_MAX       2048 /* longest data signed; records are at most 1000 bytes */
+
 struct peer_id {
 	uint8_t bytes[PEER_ID_LEN];
 };
@@ -28,7 +31,8 @@ void identity_wipe(struct identity *self);
 bool peer_id_equal(const struct peer_id *a, const struct peer_id *b);
 /* memcmp order of the key bytes: decides who nominates and whose handshake wins. */
 int peer_id_compare(const struct peer_id *a, const struct peer_id *b);
-/* The X25519 form; OV_EINVAL if the key does not convert (small order, not on the curve). */
+/* The X25519 form; OV_EINVAL if the key does not convert (small order, not on the curve, not the
+ * canonical encoding). */
 OV_MUST_CHECK int peer_id_to_dh(const struct peer_id *id, uint8_t out[DH_LEN]);
 /* 56 characters and NUL. Returns out. */
 const char *peer_id_format(const struct peer_id *id, char out[PEER_ID_TEXT_LEN + 1]);
@@ -42,10 +46,12 @@ void peer_id_prefix(const struct peer_id *id, uint8_t prefix[8]);
 void peer_id_address(const struct peer_id *id, uint8_t ip[16]);
 
 /* BLAKE2b with the label, zero-padded to 16 bytes, as personalisation (design: every hash of the
- * project). key may be NULL (key_len 0); out_len 16 to 64; label at most 16 characters. */
+ * project). key may be NULL (key_len 0); out_len 16 to 64; label at most 16 characters. Where a
+ * specification takes fewer bytes of a hash, they are the first ones of the 32-byte hash. */
 void ov_hash(uint8_t *out, size_t out_len, const char *label, const void *key, size_t key_len,
 	const void *data, size_t len);
-/* Ed25519 over label, a zero byte, data. */
+/* Ed25519 over label, a zero byte, data. At most OV_SIGN_MAX bytes of data: asserted by ov_sign,
+ * false from ov_verify. */
 void ov_sign(uint8_t signature[64], const struct identity *self, const char *label,
 	const void *data, size_t len);
 bool ov_verify(const uint8_t signature[64], const struct peer_id *id, const char *label,

@@ -14,7 +14,7 @@ struct noise_pattern {
 	const char *name;          /* "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2b" */
 	bool initiator_premessage; /* -> s known before */
 	bool responder_premessage; /* <- s known before */
-	bool has_psk;              /* e is also mixed into the key (section 9.2) */
+	bool has_psk; /* NOISE_PSK occurs: e is also mixed into the key (section 9.2) */
 	uint8_t messages;
 	uint8_t tokens[3][8]; /* enum noise_token, NOISE_END terminated */
 };
@@ -26,7 +26,7 @@ struct noise {
 	uint8_t chaining_key[NOISE_HASH_LEN], hash[NOISE_HASH_LEN];
 	uint8_t key[NOISE_KEY_LEN];
 	uint64_t nonce;
-	bool has_key, initiator, has_ephemeral_remote;
+	bool has_key, initiator;
 	uint8_t message; /* next message of the pattern */
 	uint8_t s_secret[32], s_public[32], e_secret[32], e_public[32];
 	uint8_t s_remote[32], e_remote[32];
@@ -48,7 +48,10 @@ struct noise_config {
 };
 
 void noise_init(struct noise *n, const struct noise_config *cfg);
-/* Bytes a message adds to its payload. */
+/* Replaces the psk, before the message that mixes it: a responder learns only from message 1 whose
+ * it is. NULL: keeps it. */
+void noise_set_psk(struct noise *n, const uint8_t psk[32]);
+/* Bytes the next message adds to its payload. */
 size_t noise_overhead(const struct noise *n);
 /* Writes the next message. e_secret: 32 random bytes from the caller's rng (style T5), used only if
  * the pattern sends e here. out needs len + noise_overhead. Returns the length written, or OV_EAUTH
@@ -57,7 +60,7 @@ OV_MUST_CHECK int noise_write(
 	struct noise *n, const uint8_t e_secret[32], const void *payload, size_t len, uint8_t *out);
 /* Reads the next message; payload_out needs len - overhead. Returns the payload's length, or
  * OV_EFORMAT (too short) or OV_EAUTH. After a failure the state must be wiped: authenticate into a
- * copy. Reading stops early inside a message never. */
+ * copy. in and payload_out do not overlap. */
 OV_MUST_CHECK int noise_read(struct noise *n, const uint8_t *in, size_t len, void *payload_out);
 bool noise_finished(const struct noise *n);
 /* Keys of Split(): `send` is ours to send with. Only after noise_finished. */

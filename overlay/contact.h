@@ -5,8 +5,9 @@
 #include "core/identity.h"
 #include "overlay/grant.h"
 
-#define CONTACT_NAME_MAX 64 /* with NUL; letters, digits, '-', '_', '.'; first a letter or digit \
-			     */
+#define CONTACT_NAME_MAX                                                        \
+	64 /* with NUL; letters, digits, '-', '_', '.'; first a letter or digit \
+	    */
 #define CONTACT_ENDPOINTS_MAX 16
 #define ENDPOINT_TEXT_MAX     264 /* "host:port", host <= 253 */
 

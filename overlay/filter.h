@@ -7,8 +7,8 @@
 #include "core/rng.h"
 #include "overlay/grant.h"
 
-struct filter; /* flow table: fixed size, set-associative, least recently used of a set goes first
-		*/
+/* Flow table: fixed size, set-associative, the least recently used of a set makes room. */
+struct filter;
 
 struct filter *filter_new(
 	size_t flows, const uint8_t own_prefix[8], const struct rng *rng); /* NULL: out of memory */
@@ -19,17 +19,23 @@ void filter_free(struct filter *f);
 enum drop filter_outbound(
 	struct filter *f, ov_time now, const uint8_t *packet, size_t len, uint8_t peer_prefix[8]);
 /* A packet that a session opened. peer_prefix: the sending peer's /64.
- * DROP_INNER (malformed, IPv4, length lies), DROP_SOURCE, DROP_DESTINATION, DROP_GRANT. */
+ * DROP_INNER (malformed, IPv4, length lies), DROP_SOURCE, DROP_DESTINATION, DROP_GRANT. TCP passes
+ * unless it is a SYN without grant; UDP by grant or within 120 s of our last packet of that flow;
+ * echo requests by grant, replies also within 30 s of our request; ICMPv6 errors if they quote a
+ * packet from us to the sender; a later fragment within 5 s of its first; the rest only by `all`,
+ * but link management (neighbour discovery, redirect, MLD) never. */
 enum drop filter_inbound(struct filter *f, ov_time now, const uint8_t peer_prefix[8],
 	const struct grants *grants, const uint8_t *packet, size_t len);
-/* Where the transport header starts and what it is (6 TCP, 17 UDP, 58 ICMPv6, else the next header
- * found), walking IPv6 extension headers (bounded). False: malformed. `fragment_offset` > 0 for a
- * later fragment: no transport header. */
+/* Where the transport header starts (<= len) and what it is (6 TCP, 17 UDP, 58 ICMPv6, else the
+ * next header found), walking IPv6 extension headers (bounded). False: malformed, not IPv6, or the
+ * payload length is not what is there. */
 struct inner {
 	uint8_t protocol;
-	uint16_t transport;
-	uint16_t fragment_offset;
-	uint32_t fragment_id;
+	bool extended;   /* hop-by-hop, routing or destination options were there */
+	bool fragmented; /* a fragment header was there */
 	bool more_fragments;
+	uint16_t transport;
+	uint16_t fragment_offset; /* bytes; > 0: a later fragment, no transport header */
+	uint32_t fragment_id;
 };
 bool inner_parse(struct inner *out, const uint8_t *packet, size_t len);

@@ -7,14 +7,18 @@
  *   node_tick     a deadline passed           node_event     something for the local side
  *   node_deadline when to tick next
  *
- * After any verb that changes state, drain node_poll, node_inbound and node_event. Output buffers
- * stay valid until the next node_input, node_submit or node_tick. */
+ * One node_input takes at most NODE_INPUT_BYTES of runs. After any verb that changes state, drain
+ * node_poll, node_inbound and node_event. Output buffers stay valid until the next node_input,
+ * node_submit or node_tick. */
 #include "core/aead.h"
+#include "core/blocks.h"
 #include "core/dgram.h"
 #include "core/drop.h"
 #include "core/handshake.h"
 #include "overlay/contact.h"
 #include "overlay/offload.h"
+
+#define NODE_INPUT_BYTES (512 * 1024)
 
 struct node;
 
@@ -28,7 +32,10 @@ struct node_config {
 	uint32_t boot_epoch;   /* from the store; raised at each start */
 	bool pairing;          /* strangers with a valid handshake are listed as requests */
 	struct handshake_network network;
+	struct blocks
+		key_memory; /* node_key_size() bytes each, for session keys; alloc NULL: the heap */
 };
+size_t node_key_size(void);
 struct node_config node_config_default(void);
 
 /* Borrowed until node_free: aead table, identity. NULL: out of memory. */

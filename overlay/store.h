@@ -6,8 +6,8 @@
 #include "overlay/contact.h"
 
 enum store_op {
-	STORE_CONTACT_PUT, /* insert or replace by PeerId; OV_EEXIST when the name belongs to
-			      another PeerId */
+	STORE_CONTACT_PUT, /* insert or replace by PeerId, but for the last endpoint; OV_EEXIST
+			      when the name (any case) belongs to another PeerId */
 	STORE_CONTACT_REMOVE,
 	STORE_LAST_ENDPOINT, /* only last_endpoint and last_seen_at_s of `contact` */
 };
@@ -24,12 +24,15 @@ struct store_result {
 	char text[200]; /* status: OV_OK or ov_err; text says what to do */
 };
 
+#define STORE_QUEUE_MAX 4096 /* requests posted whose result has not been delivered */
+
 struct store; /* handle of the thread */
 
 /* Opens DIR/overlay.db (created 0600), migrates, checks, raises the boot epoch durably, loads all
  * contacts: synchronously, before the loop starts. A corrupt database is set aside as
- * overlay.db.corrupt-N and said in `why`; the store then starts empty. On failure returns NULL and
- * `why` says what, where and what to do. */
+ * overlay.db.corrupt-N and the store starts with the contacts that could be saved; `why` says so
+ * (it is "" otherwise: log it as a warning when it is not). On failure returns NULL and `why` says
+ * what, where and what to do. */
 struct store *store_open(const char *dir, char *why, size_t why_size);
 uint32_t store_boot_epoch(const struct store *s);
 /* Contacts as loaded by store_open; the caller takes them (frees array and contents). */
@@ -39,8 +42,11 @@ struct uv_loop_s;
 /* Starts the thread; `on_result` is called on the loop's thread. */
 OV_MUST_CHECK int store_start(struct store *s, struct uv_loop_s *loop,
 	void (*on_result)(void *context, const struct store_result *r), void *context);
-/* Never blocks; OV_EFULL when limits.store_queue (4096) requests wait. Takes r->contact also on
- * failure. */
+/* Never blocks; OV_EFULL when STORE_QUEUE_MAX requests wait. Takes r->contact also on failure (it
+ * is zeroed). Statuses of results: OV_OK; OV_EEXIST; OV_ENOENT (remove, last endpoint: no such
+ * contact); OV_ENOMEM; OV_EIO ("disk full: ..."; then only removals go on until there is space
+ * again). */
 OV_MUST_CHECK int store_post_take(struct store *s, struct store_request *r);
-/* Finishes what was posted, joins the thread, closes. At most ~1 s. */
+/* Finishes what was posted, delivers the results, joins the thread, closes. At most ~1 s. The loop
+ * must run once more (a handle closes). NULL is allowed. */
 void store_close(struct store *s);

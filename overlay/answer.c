@@ -1,0 +1,267 @@
+/* Answering a call: the ladder of security.md 2.5 from the cheapest check to the dearest. Nothing
+ * in HS1 validates an address or touches existing keys; an accepted HS1 fills a pending slot and
+ * gets one HS2 of less than half its size.
+ *
+ *   mac1 -> repetition of an HS1 answered already -> load: mac2 or COOKIE, per-source rate -> two
+ * DH -> contact? -> per-peer rate
+ *   -> seq fresh, or liveness cookie inside -> pending slot -> two more DH, HS2 */
+#include "overlay/node_state.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define DH_PER_SECOND      500 /* two DH each, 60 us: 3 % of a core; above it we are "under load" */
+#define DH_BURST           512
+#define DH_HARD_PER_SECOND 2000 /* above it each source gets one a second */
+#define DH_HARD_BURST      256
+#define LOAD_STICKY        OV_SEC
+#define SOURCE_PER_SECOND  20 /* WireGuard's ratelimiter.c: 20/s, burst 5 */
+#define SOURCE_BURST       5
+#define SOURCE_ENTRIES     16384
+#define COOKIES_PER_SECOND 5000
+#define RESEND_PER_SECOND  4
+#define RESEND_BURST       CANDIDATES_MAX
+#define HEARD_RECENTLY     (15 * OV_SEC)
+
+void pending_free(struct node *n, struct pending *w)
+{
+	table_remove(n->by_mac1, w->mac1_key);
+	keys_free(n, w->keys);
+	n->pending_count--;
+	free(w);
+}
+
+static void reply(struct node *n, const struct dgram *to, const uint8_t *bytes, size_t len)
+{
+	uint8_t *room = output_room(&n->output, len, false);
+	if (!room)
+		return;
+	memcpy(room, bytes, len);
+	struct dgram where = { .carrier = to->carrier,
+		.interface = to->interface,
+		.local = to->local,
+		.remote = to->remote };
+	output_add(&n->output, &where, NULL, len);
+}
+
+static void send_cookie(struct node *n, const struct dgram *from, const uint8_t *data, size_t len,
+	uint8_t flags, const uint8_t cookie[COOKIE_LEN])
+{
+	uint8_t out[COOKIE_PACKET_LEN];
+	cookie_packet_encode(out, flags, n->self->dh_public, data, len, cookie, &n->rng);
+	reply(n, from, out, sizeof(out));
+}
+
+/* The same bytes again, from this or another address: the same answer, no second DH. */
+static bool is_repetition(struct node *n, ov_time now, const struct dgram *from,
+	const uint8_t *data, size_t len, enum drop *why)
+{
+	const uint8_t *mac1 = handshake_mac1(data, len);
+	struct pending *w = table_find(n->by_mac1, load_le64(mac1));
+	if (!w || memcmp(w->mac1, mac1, MAC_LEN) != 0)
+		return false;
+	*why = DROP_NONE;
+	if (limit_take(&w->resend, now, RESEND_PER_SECOND, RESEND_BURST, 1))
+		reply(n, from, w->hs2, HS2_LEN);
+	else
+		*why = DROP_RATE;
+	return true;
+}
+
+static bool mac2_is_valid(
+	struct node *n, ov_time now, const struct dgram *from, const uint8_t *data, size_t len)
+{
+	uint8_t cookies[2][16];
+	cookie_jar_renew(&n->cookies, now, &n->rng);
+	cookie_each_for_address(&n->cookies, &from->remote, cookies);
+	bool valid = handshake_check_mac2(data, len, cookies[0]) ||
+		     handshake_check_mac2(data, len, cookies[1]);
+	sodium_memzero(cookies, sizeof(cookies));
+	return valid;
+}
+
+/* May this HS1 cost us DH operations? */
+static enum drop admit(
+	struct node *n, ov_time now, const struct dgram *from, const uint8_t *data, size_t len)
+{
+	if (!limit_take(&n->dh, now, DH_PER_SECOND, DH_BURST, 1))
+		n->load_until = now + LOAD_STICKY;
+	if (now >= n->load_until)
+		return DROP_NONE;
+	n->counters.under_load++;
+	if (!mac2_is_valid(n, now, from, data, len)) {
+		if (!limit_take(&n->cookie_replies, now, COOKIES_PER_SECOND, COOKIES_PER_SECOND, 1))
+			return DROP_RATE;
+		uint8_t cookie[COOKIE_LEN];
+		cookie_for_address(&n->cookies, &from->remote, cookie);
+		send_cookie(n, from, data, len, 0, cookie);
+		return DROP_COOKIE;
+	}
+	if (!n->sources)
+		n->sources = source_limits_new(SOURCE_ENTRIES, &n->rng);
+	if (!n->sources)
+		return DROP_FULL;
+	bool crowded = !limit_take(&n->dh_hard, now, DH_HARD_PER_SECOND, DH_HARD_BURST, 1);
+	uint32_t rate = crowded ? 1 : SOURCE_PER_SECOND, burst = crowded ? 1 : SOURCE_BURST;
+	return source_limits_take(n->sources, now, &from->remote, rate, burst) ? DROP_NONE
+									       : DROP_RATE;
+}
+
+static void note_request(
+	struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *from)
+{
+	if (!n->config.pairing)
+		return;
+	for (size_t i = 0; i < n->request_count; i++)
+		if (peer_id_equal(&n->requests[i].id, id)) {
+			n->requests[i].from = *from;
+			n->requests[i].at = now;
+			return;
+		}
+	if (n->request_count == n->config.max_requests)
+		return; /* first come, first listed: a flood cannot push out an honest one */
+	n->requests[n->request_count++] =
+		(struct peer_request){ .id = *id, .from = *from, .at = now };
+	node_emit(n, &(struct node_event){ .type = NODE_PEER_REQUEST, .peer = *id, .addr = *from });
+}
+
+/* design 4: a seq not higher than the one seen needs the liveness cookie inside; we offer one,
+ * rarely. */
+static enum drop check_fresh(struct node *n, ov_time now, struct peer *p, const struct dgram *from,
+	const uint8_t *data, size_t len, const struct hs1_payload *h)
+{
+	if (h->seq > p->seen_seq)
+		return DROP_NONE;
+	cookie_jar_renew(&n->cookies, now, &n->rng);
+	if (cookie_is_of_peer(&n->cookies, &p->contact.id, h->liveness))
+		return DROP_NONE;
+	bool heard = p->heard_at != OV_NEVER && now - p->heard_at < HEARD_RECENTLY;
+	/* limit.h counts whole tokens per second: 1 per 5 s is 5 tokens at 1/s */
+	if (heard || !limit_take(&p->liveness_cookies, now, 1, 5, 5))
+		return DROP_STALE;
+	uint8_t cookie[COOKIE_LEN];
+	cookie_for_peer(&n->cookies, &p->contact.id, cookie);
+	send_cookie(n, from, data, len, PACKET_FLAG_LIVENESS, cookie);
+	return DROP_STALE;
+}
+
+/* A free slot; a fuller table gives way only to a higher seq, so that replays cannot push out the
+ * real caller. */
+static struct pending **pending_slot(struct node *n, struct association *a, uint64_t seq)
+{
+	struct pending **lowest = &a->pending[0];
+	for (size_t i = 0; i < PENDING_MAX; i++) {
+		if (!a->pending[i])
+			return n->pending_count < n->config.max_pending_handshakes ? &a->pending[i]
+										   : NULL;
+		if (a->pending[i]->seq < (*lowest)->seq)
+			lowest = &a->pending[i];
+	}
+	if ((*lowest)->seq >= seq)
+		return NULL;
+	pending_free(n, *lowest);
+	*lowest = NULL;
+	return lowest;
+}
+
+/* Confirm the association the caller knows, or (it or we restarted) name a new one. */
+static uint64_t agree_association(
+	struct node *n, const struct association *a, const struct hs1_payload *h)
+{
+	if (a->id != 0 && a->id == h->association && a->peer_instance == h->instance)
+		return a->id;
+	uint64_t id;
+	do
+		id = rng_u64(&n->rng);
+	while (id == 0 || id == h->association);
+	return id;
+}
+
+static enum drop accept_hs1(struct node *n, ov_time now, struct peer *p, const struct dgram *from,
+	const uint8_t *data, size_t len, struct hs1_opened *h)
+{
+	struct pending **slot = pending_slot(n, p->association, h->payload.seq);
+	struct pending *w = slot ? calloc(1, sizeof(*w)) : NULL;
+	if (!w)
+		return DROP_FULL;
+	uint32_t index = keys_new_index(n);
+	struct hs2_payload answer = {
+		.association = agree_association(n, p->association, &h->payload),
+		.instance = n->instance,
+		.seen_seq = p->seen_seq,
+		.mtu = n->config.datagram_max,
+		.suite = aead_choose(n->aead, h->payload.suites),
+	};
+	struct handshake_keys secret;
+	enum drop why =
+		answer.suite ? handshake_answer(h, &answer, index, NULL, &n->rng, w->hs2, &secret)
+			     : DROP_FORMAT;
+	if (why == DROP_NONE) {
+		w->keys = keys_new(n, now, p, (enum suite)answer.suite, &secret, index,
+			h->remote_index, false);
+		why = w->keys ? DROP_NONE : DROP_FULL;
+	}
+	sodium_memzero(&secret, sizeof(secret));
+	memcpy(w->mac1, handshake_mac1(data, len), MAC_LEN);
+	w->mac1_key = load_le64(w->mac1);
+	if (why == DROP_NONE && table_put(n->by_mac1, w->mac1_key, w) != OV_OK) {
+		keys_free(n, w->keys);
+		why = DROP_FULL;
+	}
+	if (why != DROP_NONE) {
+		free(w);
+		return why;
+	}
+	w->keys->pending = true;
+	w->keys->association = answer.association;
+	w->keys->instance = h->payload.instance;
+	w->keys->peer_mtu = h->payload.mtu;
+	w->seq = h->payload.seq;
+	w->expires_at = now + PENDING_LIFETIME;
+	w->peer = p;
+	n->pending_count++;
+	*slot = w;
+	limit_take(&w->resend, now, RESEND_PER_SECOND, RESEND_BURST, 1);
+	reply(n, from, w->hs2, HS2_LEN);
+	peer_touch(n, p);
+	return DROP_NONE;
+}
+
+static enum drop judge(struct node *n, ov_time now, const struct dgram *from, const uint8_t *data,
+	size_t len, struct hs1_opened *h)
+{
+	if (peer_id_equal(&h->payload.peer, &n->self->id))
+		return DROP_LOOP;
+	struct peer *p = node_peer(n, &h->payload.peer);
+	if (!p) {
+		note_request(n, now, &h->payload.peer, &from->remote);
+		return DROP_STRANGER;
+	}
+	if (!limit_take(&p->handshakes, now, 5, 10, 1))
+		return DROP_RATE;
+	enum drop why = check_fresh(n, now, p, from, data, len, &h->payload);
+	if (why != DROP_NONE)
+		return why;
+	if (!association_open(n, now, p))
+		return DROP_FULL;
+	return accept_hs1(n, now, p, from, data, len, h);
+}
+
+enum drop answer_hs1(
+	struct node *n, ov_time now, const struct dgram *from, const uint8_t *data, size_t len)
+{
+	enum drop why = handshake_check_hs1(n->mac1_key, data, len);
+	if (why != DROP_NONE)
+		return why;
+	if (is_repetition(n, now, from, data, len, &why))
+		return why;
+	why = admit(n, now, from, data, len);
+	if (why != DROP_NONE)
+		return why;
+	struct hs1_opened h;
+	why = handshake_open_hs1(&h, &n->config.network, n->self, data, len);
+	if (why == DROP_NONE)
+		why = judge(n, now, from, data, len, &h);
+	hs1_opened_wipe(&h);
+	return why;
+}

@@ -1,0 +1,102 @@
+#pragma once
+/* api - the language of the overlay socket: a request object in, a response object out. Pure: it
+ * works on the node, on facts that the daemon states, and on a hook that posts to the store; the
+ * socket itself is control_uv. docs/protocol.md "overlay socket"; design 6 and 10.
+ *
+ *   {"id":1,"op":"peer.add","args":{...}}  ->  {"id":1,"ok":true,"result":{...}}
+ *                                          ->  {"id":1,"ok":false,"error":{"code","text","hint"}}
+ *
+ * An operation that must wait (ping; a contact change until it is durable) is answered later,
+ * through api_poll. Requests and lines of answer are at most API_LINE_MAX bytes; long lists come in
+ * pages: a result with "next":N is continued with "from":N. */
+#include "overlay/node.h"
+#include "overlay/store.h"
+
+#include <jansson.h>
+
+#define API_VERSION            1
+#define API_LINE_MAX           65536 /* bytes of a line with its newline, both directions; design 6 */
+#define API_PENDING_MAX        1024 /* requests that wait for the store or a peer */
+#define API_PENDING_PER_CLIENT 16
+#define API_EVENTS_MAX         1024 /* lines that wait for api_poll; more become event.lost */
+
+enum api_permission {
+	API_READ,   /* looks */
+	API_CHANGE, /* changes contacts or grants */
+};
+
+/* What the api knows of one connection; embedded in the connection by the caller. */
+struct api_client {
+	uint64_t id; /* never 0, never used again */
+	enum api_permission permission;
+	bool greeted;    /* `hello` has been answered */
+	uint32_t events; /* subscribed kinds, 1 << enum api_event; 0: none */
+};
+
+/* Facts of the running daemon; borrowed, may change between calls. */
+struct api_facts {
+	const char *version;
+	const char *state_dir;
+	const char *config_path; /* NULL: no configuration file */
+	const char *tun_name;    /* NULL: no interface */
+	const char *tun_why;     /* why there is no interface; NULL: there is one, or not wanted */
+	uint16_t tun_mtu;
+	uint16_t udp_port;
+	bool pairing;
+	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */
+};
+
+struct api_config {
+	struct node *node;
+	struct peer_id self;
+	const struct api_facts *facts;
+	void *context; /* of the hooks */
+	/* Posts to the store, which takes r->contact in every case (store_post_take). OV_OK or a
+	 * negative ov_err. The result comes back through api_on_store_result. */
+	int (*store_post_take)(void *context, struct store_request *r);
+	/* A contact was put into the node (or removed from it) on behalf of a client: set its
+	 * route, resolve its host names. May be NULL. */
+	void (*contact_changed)(void *context, const struct contact *c, bool removed);
+	/* Line of the configuration file that names this contact, 0: not known. May be NULL. */
+	unsigned (*config_line)(void *context, const struct peer_id *id);
+};
+
+struct api; /* one per daemon */
+
+/* cfg is copied, what it points to is borrowed until api_free. NULL: out of memory. */
+struct api *api_new(const struct api_config *cfg, ov_time now);
+void api_free(struct api *a);
+/* Ties the clock to the calendar, for the `_at` fields; whenever the edge likes, at least at start
+ * and after sleep. */
+void api_set_wall(struct api *a, ov_time now, int64_t unix_ms);
+
+/* One request. Returns the response (caller owns it) or NULL when it follows later through
+ * api_poll or memory is exhausted. Anything may come in. */
+json_t *api_handle(struct api *a, ov_time now, struct api_client *client, const json_t *request);
+/* The same from the bytes of a line, without its newline. */
+json_t *api_handle_line(
+	struct api *a, ov_time now, struct api_client *client, const char *line, size_t len);
+/* An error response without a request: a line too long, a request too slow. */
+json_t *api_error_line(const char *code, const char *text, const char *hint);
+/* The client has gone: late answers to it are dropped (a change already posted still happens). */
+void api_client_gone(struct api *a, uint64_t client);
+/* Does an answer to this client still follow? */
+bool api_client_waits(const struct api *a, uint64_t client);
+
+/* Facts that arrive: every event of the node, results of the store, the end of a sleep. */
+void api_on_event(struct api *a, ov_time now, const struct node_event *e);
+void api_on_store_result(struct api *a, ov_time now, const struct store_result *r);
+void api_on_resumed(struct api *a, ov_time now, ov_time slept);
+void api_tick(struct api *a, ov_time now);
+ov_time api_deadline(const struct api *a);
+
+/* A line to send: to one client, or (client 0) to all whose `events` contains `event_bit`. */
+struct api_line {
+	uint64_t client;
+	uint32_t event_bit;
+	json_t *json; /* the taker owns it */
+};
+bool api_poll(struct api *a, struct api_line *out);
+bool api_is_ready(const struct api *a); /* would api_poll give one? */
+/* The line that tells a slow reader how many events it missed. */
+json_t *api_lost_line(struct api *a, ov_time now, uint64_t count);

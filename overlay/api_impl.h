@@ -1,0 +1,129 @@
+#pragma once
+/* api_impl - what the files of the api share; nobody else includes it. */
+#include "overlay/api.h"
+
+#include <stdio.h>
+
+#define PAGE_BYTES      45000 /* of entries; leaves room for the rest of a line of API_LINE_MAX */
+#define REQUESTS_LISTED 256   /* fit a line */
+#define REQUESTS_MAX    4096  /* searched: what limits.requests may be at most */
+
+/* One request while it is being handled. */
+struct api_call {
+	struct api *a;
+	ov_time now;
+	struct api_client *client;
+	const json_t *args; /* an object, or NULL */
+	const char *op;
+	json_int_t id;
+	bool has_id;
+	bool later; /* the answer follows through api_poll */
+	const char *code;
+	char text[320], hint[320];
+};
+
+enum pending_kind { PENDING_PING, PENDING_PUT, PENDING_ACCEPT, PENDING_REMOVE };
+
+struct pending { /* a request that waits for the node or the store */
+	struct pending *next;
+	uint64_t token;  /* ping token or store ticket */
+	uint64_t client; /* 0: nobody waits for the answer any more */
+	json_int_t id;
+	bool has_id;
+	enum pending_kind kind;
+	bool call, is_new;      /* PUT: reach it at once; it was no contact before */
+	ov_time deadline;       /* of the answer, not of the change */
+	ov_time timeout;        /* PING: as asked */
+	struct contact contact; /* PING: only id and name */
+};
+
+struct api_queued {
+	struct api_queued *next;
+	struct api_line line;
+};
+
+struct api {
+	struct api_config cfg;
+	ov_time started, wall_at;
+	int64_t wall_ms; /* Unix time at wall_at */
+	uint64_t next_token, next_event;
+	struct pending *pending, **pending_tail; /* oldest first */
+	size_t pending_count;
+	struct api_queued *lines, **lines_tail;
+	size_t events_queued;
+	uint64_t events_lost;
+};
+
+enum api_event { /* order of api_event_names */
+	EVENT_PEER_UP,
+	EVENT_PEER_DOWN,
+	EVENT_PEER_REQUEST,
+	EVENT_PATH_CHANGED,
+	EVENT_ADDRESS_CHANGED,
+	EVENT_SLEEP_RESUMED,
+	EVENT_LOST,
+	EVENT_COUNT
+};
+extern const char *const api_event_names[EVENT_COUNT];
+
+/* ---- api.c ---- */
+/* Sets the call's error and returns NULL, so that handlers can `return api_fail(...)`. The hint may
+ * be empty. */
+json_t *api_fail(struct api_call *c, const char *code, const char *hint, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+json_t *api_result_line(bool has_id, json_int_t id, json_t *result_take);
+json_t *api_failure_line(
+	bool has_id, json_int_t id, const char *code, const char *text, const char *hint);
+void api_queue_take(struct api *a, const struct api_line *line);
+/* NULL: too many wait already (the call's error is set). Not yet in the list. */
+struct pending *api_pending_new(struct api_call *c, enum pending_kind kind);
+void api_pending_add(struct api *a, struct pending *p);
+struct pending *api_pending_unlink(struct api *a, uint64_t token); /* NULL: none */
+void api_pending_free(struct pending *p);
+
+/* ---- api_read.c ---- */
+/* The strangers that wait, up to max; the caller frees the list (NULL: out of memory). */
+struct peer_request *api_requests(const struct api *a, size_t max, size_t *count);
+
+/* ---- api_args.c ---- */
+/* Text argument; NULL when absent. Wrong type, or absent and required: sets the error. */
+const char *api_text(struct api_call *c, const char *key, bool required);
+/* Integer in [low, high]; `absent` when it is not there. False: error set. */
+bool api_integer(struct api_call *c, const char *key, int64_t low, int64_t high, int64_t *value);
+/* Array of texts; NULL when absent or wrong (error set). */
+const json_t *api_list(struct api_call *c, const char *key);
+/* The contact that an argument names, by name or PeerId; NULL: error set, with a suggestion. */
+const struct contact *api_contact(struct api_call *c, const char *key);
+/* Printable, bounded copy of foreign text for messages. */
+const char *api_quote(char out[72], const char *text);
+
+/* ---- api_json.c ---- */
+json_t *api_json_peer_id(const struct peer_id *id);
+json_t *api_json_addr(const struct ov_addr *a); /* null for the unspecified address */
+json_t *api_json_at(const struct api *a, ov_time at);
+json_t *api_json_unix(int64_t unix_ms);
+json_t *api_json_contact(const struct api *a, const struct contact *c);
+json_t *api_json_status(struct api *a, ov_time now, const struct contact *c);
+json_t *api_json_paths(struct api *a, const struct peer_id *id);
+json_t *api_json_candidates(struct api *a, const struct peer_id *id);
+json_t *api_json_counters(const struct node_counters *n);
+void api_address_text(const struct peer_id *id, char out[ADDR_TEXT_MAX]);
+
+/* ---- handlers ---- */
+json_t *api_op_hello(struct api_call *c);
+json_t *api_op_version(struct api_call *c);
+json_t *api_op_id(struct api_call *c);
+json_t *api_op_status(struct api_call *c);
+json_t *api_op_hosts(struct api_call *c);
+json_t *api_op_subscribe(struct api_call *c);
+json_t *api_op_ping(struct api_call *c);
+json_t *api_op_peer_add(struct api_call *c);
+json_t *api_op_peer_list(struct api_call *c);
+json_t *api_op_peer_show(struct api_call *c);
+json_t *api_op_peer_rename(struct api_call *c);
+json_t *api_op_peer_remove(struct api_call *c);
+json_t *api_op_peer_allow(struct api_call *c);
+json_t *api_op_peer_deny(struct api_call *c);
+json_t *api_op_peer_requests(struct api_call *c);
+json_t *api_op_peer_accept(struct api_call *c);
+json_t *api_op_peer_refuse(struct api_call *c);

@@ -1,0 +1,256 @@
+/* Calling a peer: HS1 at 0, 0.5, 1, 2, 4, 5, 5 ... s for 90 s (docs/protocol.md 3.4), the same
+ * bytes to all addresses we know, which is also what opens the NATs on the way. A changed payload
+ * means a new ephemeral, index and seq; only mac2 may differ between repetitions, else one key
+ * would seal two plaintexts. After 90 s the peer is away and is tried ever more rarely. */
+#include "overlay/node_state.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define CALL_FOR       (90 * OV_SEC)
+#define CALL_ONCE_FOR  (5 * OV_SEC)
+#define HS1_LIFETIME   (5 * OV_SEC) /* then a new ephemeral */
+#define AWAY_LAST_STEP 6            /* 5, 10, 20, 40, 80, 160, 300 s */
+#define AWAY_RARE      (1800 * OV_SEC)
+#define AWAY_DAY       (24 * 3600 * OV_SEC)
+
+static const ov_time gaps[] = { 500 * OV_MS, 500 * OV_MS, OV_SEC, 2 * OV_SEC, OV_SEC, 5 * OV_SEC };
+
+static bool has_targets(const struct peer *p)
+{
+	return p->candidate_count > 0 || p->association->path_count > 0;
+}
+
+void call_end(struct node *n, struct peer *p)
+{
+	struct call *c = p->association ? p->association->call : NULL;
+	if (!c)
+		return;
+	if (c->handshake.index)
+		table_remove(n->by_index, c->handshake.index);
+	handshake_wipe(&c->handshake);
+	sodium_memzero(c, sizeof(*c));
+	free(c);
+	p->association->call = NULL;
+}
+
+static void compute_ss(struct node *n, struct peer *p)
+{
+	if (p->has_ss)
+		return;
+	p->has_ss = crypto_scalarmult(p->ss, n->self->dh_secret, p->dh_public) == 0;
+}
+
+/* A new HS1: new ephemeral, index and seq. */
+static bool build(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	struct call *c = a->call;
+	if (c->handshake.index) {
+		table_remove(n->by_index, c->handshake.index);
+		handshake_wipe(&c->handshake);
+	}
+	uint32_t index = keys_new_index(n);
+	c->payload = (struct hs1_payload){
+		.peer = n->self->id,
+		.seq = (uint64_t)n->config.boot_epoch << 32 | ++n->handshake_counter,
+		.association = a->id ? a->id : rng_u64(&n->rng),
+		.instance = n->instance,
+		.mtu = n->config.datagram_max,
+		.suites = aead_offer(n->aead),
+	};
+	if (c->has_liveness)
+		memcpy(c->payload.liveness, c->liveness, COOKIE_LEN);
+	compute_ss(n, p);
+	memset(&c->handshake, 0, sizeof(c->handshake));
+	if (handshake_start(&c->handshake, &n->config.network, n->self, p->dh_public,
+		    p->has_ss ? p->ss : NULL, NULL, index, &c->payload, &n->rng) != OV_OK)
+		return false;
+	if (table_put(n->by_index, index, &c->receiver) != OV_OK) {
+		handshake_wipe(&c->handshake);
+		c->handshake.index = 0;
+		return false;
+	}
+	c->built_at = now;
+	if (c->has_cookie)
+		handshake_add_mac2(&c->handshake, c->cookie);
+	return true;
+}
+
+static void send_to(
+	struct node *n, ov_time now, struct call *c, const struct dgram *where, struct path *path)
+{
+	uint8_t *room = output_room(&n->output, HS1_LEN, false);
+	if (!room)
+		return;
+	memcpy(room, c->handshake.hs1, HS1_LEN);
+	output_add(&n->output, where, NULL, HS1_LEN);
+	if (path)
+		path_on_sent(path, now, HS1_LEN, 0);
+}
+
+static bool is_path_remote(const struct association *a, const struct ov_addr *addr)
+{
+	for (size_t i = 0; i < a->path_count; i++)
+		if (addr_equal(&a->paths[i]->remote, addr))
+			return true;
+	return false;
+}
+
+/* A rekey first asks on the path in use only; everything else asks everywhere, at most
+ * CANDIDATES_MAX addresses. */
+static void send_everywhere(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	struct call *c = a->call;
+	if (a->active && a->active->state == PATH_VALID && !path_is_doubtful(a->active, now) &&
+		c->attempts < 2) {
+		struct dgram where = route_where(a->active);
+		send_to(n, now, c, &where, a->active);
+		return;
+	}
+	size_t left = CANDIDATES_MAX;
+	for (size_t i = 0; i < a->path_count && left > 0; i++, left--) {
+		if (path_budget(a->paths[i]) < HS1_LEN)
+			continue; /* an address that only claims to be the peer's */
+		struct dgram where = route_where(a->paths[i]);
+		send_to(n, now, c, &where, a->paths[i]);
+	}
+	for (size_t i = 0; i < p->candidate_count && left > 0; i++) {
+		if (is_path_remote(a, &p->candidates[i].addr))
+			continue;
+		struct dgram where = { .carrier = CARRIER_UDP, .remote = p->candidates[i].addr };
+		send_to(n, now, c, &where, NULL);
+		left--;
+	}
+}
+
+/* Nobody answered: from now on an attempt at 5, 10, 20 ... 300 s, after a day every 30 min. */
+static void give_up(struct node *n, ov_time now, struct peer *p)
+{
+	call_end(n, p);
+	if (association_reaches(p->association, now))
+		return; /* a rekey that failed: the present keys serve until 180 s */
+	if (!p->away) {
+		p->away = true;
+		p->away_since = now;
+		p->away_step = 0;
+	}
+	association_went_down(n, p);
+	ov_time wait = (ov_time)(5 << (p->away_step > 5 ? 6 : p->away_step)) * OV_SEC;
+	if (p->away_step >= AWAY_LAST_STEP)
+		wait = 300 * OV_SEC;
+	else
+		p->away_step++;
+	if (now - p->away_since >= AWAY_DAY)
+		wait = AWAY_RARE;
+	p->retry_at = peer_is_wanted(p, now) ? now + rng_jitter(&n->rng, wait, 20) : OV_NEVER;
+}
+
+void call_step(struct node *n, ov_time now, struct peer *p)
+{
+	struct call *c = p->association->call;
+	if (now - c->started_at >= (c->once ? CALL_ONCE_FOR : CALL_FOR)) {
+		give_up(n, now, p);
+		return;
+	}
+	if ((c->attempts == 0 || now - c->built_at >= HS1_LIFETIME) && !build(n, now, p)) {
+		give_up(n, now, p);
+		return;
+	}
+	send_everywhere(n, now, p);
+	size_t gap = c->attempts < sizeof(gaps) / sizeof(gaps[0])
+			     ? c->attempts
+			     : sizeof(gaps) / sizeof(gaps[0]) - 1;
+	c->attempts = (uint8_t)(c->attempts < UINT8_MAX ? c->attempts + 1 : UINT8_MAX);
+	c->next_at =
+		c->once ? c->started_at + CALL_ONCE_FOR : now + rng_jitter(&n->rng, gaps[gap], 5);
+}
+
+void call_start(struct node *n, ov_time now, struct peer *p, bool once)
+{
+	if (!association_open(n, now, p))
+		return;
+	struct association *a = p->association;
+	peer_touch(n, p);
+	if (a->call || !has_targets(p))
+		return;
+	struct call *c = calloc(1, sizeof(*c));
+	if (!c)
+		return;
+	c->receiver = (struct receiver){ .kind = RECEIVER_CALL, .peer = p };
+	c->started_at = now;
+	c->once = once;
+	a->call = c;
+	p->retry_at = OV_NEVER;
+	call_step(n, now, p);
+}
+
+enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct dgram *from,
+	const uint8_t *data, size_t len)
+{
+	struct call *c = p->association->call;
+	struct hs2_payload payload;
+	struct handshake_keys secret;
+	uint32_t remote_index;
+	enum drop why = handshake_finish(
+		&c->handshake, n->self, data, len, &payload, &secret, &remote_index);
+	if (why != DROP_NONE)
+		return why;
+	if (payload.seen_seq >= (uint64_t)n->config.boot_epoch << 32 &&
+		(uint32_t)payload.seen_seq > n->handshake_counter &&
+		payload.seen_seq >> 32 == n->config.boot_epoch)
+		n->handshake_counter =
+			(uint32_t)payload
+				.seen_seq; /* our epoch was rolled back: lift above what they saw */
+	table_remove(n->by_index, c->handshake.index);
+	struct keys *k = keys_new(n, now, p, (enum suite)payload.suite, &secret, c->handshake.index,
+		remote_index, true);
+	sodium_memzero(&secret, sizeof(secret));
+	c->handshake.index = 0; /* the keys have it now */
+	call_end(n, p);
+	if (!k)
+		return DROP_FULL;
+	k->association = payload.association;
+	k->instance = payload.instance;
+	k->peer_mtu = payload.mtu;
+	keys_install(n, now, p, k);
+	struct path *path = route_add(n, now, p, from);
+	if (path) {
+		path_on_received(path, now, len, 1, false);
+		if (!p->association->active || path_is_doubtful(p->association->active, now))
+			route_use(n, now, p, path);
+		path_challenge(path, now); /* also tells the responder that we have the keys */
+	}
+	p->heard_at = now;
+	ping_on_path(n, now, p);
+	outbound_flush_staged(n, now, p);
+	peer_touch(n, p);
+	return DROP_NONE;
+}
+
+enum drop call_on_cookie(
+	struct node *n, ov_time now, struct peer *p, const uint8_t *data, size_t len)
+{
+	struct call *c = p->association->call;
+	uint8_t cookie[COOKIE_LEN], flags;
+	enum drop why = cookie_packet_decode(&c->handshake, data, len, cookie, &flags);
+	if (why != DROP_NONE)
+		return why;
+	if (flags & PACKET_FLAG_LIVENESS) {
+		if (c->has_liveness && memcmp(c->liveness, cookie, COOKIE_LEN) == 0)
+			return DROP_COOKIE; /* already in this HS1: a copy */
+		memcpy(c->liveness, cookie, COOKIE_LEN);
+		c->has_liveness = true;
+		if (!build(n, now, p)) /* inside the payload: new ephemeral, index, seq */
+			return DROP_FULL;
+	} else {
+		if (c->has_cookie && memcmp(c->cookie, cookie, COOKIE_LEN) == 0)
+			return DROP_COOKIE;
+		memcpy(c->cookie, cookie, COOKIE_LEN);
+		c->has_cookie = true;
+		handshake_add_mac2(&c->handshake, cookie);
+	}
+	send_everywhere(n, now, p);
+	return DROP_NONE;
+}

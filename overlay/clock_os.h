@@ -1,0 +1,6 @@
+#pragma once
+/* clock - the two clocks of the edge. The pump reads clock_now once per loop turn. */
+#include "core/base.h"
+
+ov_time clock_now(void);       /* CLOCK_BOOTTIME: runs on while the machine sleeps */
+ov_time clock_monotonic(void); /* CLOCK_MONOTONIC: stands still while it sleeps */

@@ -1,0 +1,567 @@
+/* One loop, one pump per turn. Callbacks record what happened; the check handle, which libuv runs
+ * right after it has polled, reads the clock once, lets the node work, sends, hands events on and
+ * re-arms the one timer. */
+#include "overlay/daemon_uv.h"
+
+#include "overlay/api.h"
+#include "overlay/arena_os.h"
+#include "overlay/clock_os.h"
+#include "overlay/control_uv.h"
+#include "overlay/entropy_os.h"
+#include "overlay/log_os.h"
+#include "overlay/netmon_uv.h"
+#include "overlay/pump_uv.h"
+#include "overlay/resolve_uv.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define HOUSEKEEPING \
+	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
+#define ENDPOINT_EVERY \
+	(10 * OV_SEC) /* per daemon: last endpoints are a hint, not worth an fsync each */
+#define KEYS_PER_PEER 8
+
+struct daemon {
+	const struct daemon_config *cfg;
+	const struct identity *self;
+	struct log *log;
+	uv_loop_t loop;
+	uv_check_t check;
+	uv_idle_t idle; /* active while the pump has more to do: the loop must not sleep */
+	uv_timer_t timer;
+	uv_poll_t tun_poll;
+	uv_signal_t signals[3];
+	struct arena *arena;
+	struct node *node;
+	struct udp *udp;
+	struct tun *tun;
+	struct netmon *netmon;
+	struct store *store;
+	struct api *api;
+	struct control *control;
+	struct resolver *resolver;
+	struct pump pump;
+	struct contact *stored; /* until load_contacts */
+	size_t stored_count;
+	struct api_facts facts;
+	json_t *features;
+	char tun_why[256];
+	ov_time timer_at, housekeeping_at;
+	bool stopping, tun_polled;
+};
+
+/* ---- facts from the loop ---- */
+
+static void on_udp(void *context)
+{
+	((struct daemon *)context)->pump.udp_readable = true;
+}
+
+static void on_udp_writable(void *context)
+{
+	((struct daemon *)context)->pump.tun_readable = true;
+}
+
+static void on_tun(uv_poll_t *h, int status, int events)
+{
+	(void)status;
+	(void)events;
+	((struct daemon *)h->data)->pump.tun_readable = true;
+}
+
+static void on_idle(uv_idle_t *h)
+{
+	(void)h; /* its being there is its purpose */
+}
+
+static void on_timer(uv_timer_t *h)
+{
+	((struct daemon *)h->data)->timer_at = OV_NEVER; /* the check handle does the work */
+}
+
+static void on_network(
+	void *context, ov_time at, const struct local_address *list, size_t count, bool resumed)
+{
+	struct daemon *d = context;
+	ov_time now = clock_now();
+	log_info(d->log, now, "net", "changed addresses=%zu resumed=%d delay_us=%lld", count,
+		resumed, (long long)((now - at) / OV_US));
+	if (resumed) {
+		api_on_resumed(d->api, now, 0);
+		log_wall_refresh(d->log);
+	}
+	node_network_changed(d->node, now, list, count, resumed);
+	d->housekeeping_at = now; /* names may resolve differently here */
+}
+
+static void on_store(void *context, const struct store_result *r)
+{
+	struct daemon *d = context;
+	api_on_store_result(d->api, clock_now(), r);
+}
+
+static void on_resolved(void *context, const struct peer_id *peer, const struct ov_addr *a)
+{
+	struct daemon *d = context;
+	node_candidate(d->node, clock_now(), peer, a, SOURCE_CONFIG);
+}
+
+/* ---- contacts ---- */
+
+static void set_route(struct daemon *d, const struct contact *c, bool add)
+{
+	uint8_t prefix[8];
+	char why[200];
+	if (!d->tun)
+		return;
+	peer_id_prefix(&c->id, prefix);
+	if (tun_routes(d->tun, prefix, 1, add, why, sizeof(why)) != OV_OK)
+		log_warn(d->log, clock_now(), "tun", "route_failed name=%s why=%s", c->name, why);
+}
+
+static void on_contact_changed(void *context, const struct contact *c, bool removed)
+{
+	struct daemon *d = context;
+	set_route(d, c, !removed);
+	if (!removed)
+		resolver_contact(d->resolver, c, d->cfg->node.listen_port);
+}
+
+static int post_to_store(void *context, struct store_request *r)
+{
+	return store_post_take(((struct daemon *)context)->store, r);
+}
+
+/* Contacts of the configuration win over stored ones with the same PeerId. */
+static bool is_configured(const struct daemon *d, const struct peer_id *id)
+{
+	for (size_t i = 0; i < d->cfg->contact_count; i++)
+		if (peer_id_equal(&d->cfg->contacts[i].id, id))
+			return true;
+	return false;
+}
+
+static void put_contact(struct daemon *d, const struct contact *c, bool call)
+{
+	ov_time now = clock_now();
+	int err = node_contact_put(d->node, now, c, call);
+	if (err != OV_OK)
+		log_warn(d->log, now, "contact", "refused name=%s why=%s", c->name,
+			ov_err_text(err));
+}
+
+static void store_contact(struct daemon *d, const struct contact *c)
+{
+	struct store_request r = { .op = STORE_CONTACT_PUT };
+	if (contact_copy(&r.contact, c) != OV_OK || store_post_take(d->store, &r) != OV_OK)
+		log_warn(d->log, clock_now(), "store", "configured_contact_not_stored name=%s",
+			c->name);
+}
+
+static void load_contacts(struct daemon *d)
+{
+	for (size_t i = 0; i < d->stored_count; i++) {
+		struct contact *c = &d->stored[i];
+		bool configured = is_configured(d, &c->id);
+		if (configured) /* endpoints and grants come from the file, the last endpoint from
+				   here */
+			for (size_t k = 0; k < d->cfg->contact_count; k++)
+				if (peer_id_equal(&d->cfg->contacts[k].id, &c->id)) {
+					struct contact merged = d->cfg->contacts[k];
+					merged.last_endpoint = c->last_endpoint;
+					merged.last_seen_at_s = c->last_seen_at_s;
+					put_contact(d, &merged, !addr_is_any(&c->last_endpoint));
+				}
+		if (!configured) {
+			c->source = CONTACT_ADDED;
+			put_contact(d, c, !addr_is_any(&c->last_endpoint));
+		}
+		contact_fini(c);
+	}
+	free(d->stored);
+	d->stored = NULL;
+	for (size_t i = 0; i < d->cfg->contact_count; i++) {
+		if (!node_contact(d->node, &d->cfg->contacts[i].id))
+			put_contact(d, &d->cfg->contacts[i], true);
+		store_contact(d, &d->cfg->contacts[i]);
+	}
+	for (size_t i = 0; i < node_peer_count(d->node); i++)
+		resolver_contact(
+			d->resolver, node_contact_at(d->node, i), d->cfg->node.listen_port);
+}
+
+static void add_routes(struct daemon *d)
+{
+	size_t count = node_peer_count(d->node);
+	uint8_t *prefixes = calloc(count ? count : 1, 8);
+	char why[200];
+	if (!d->tun || !prefixes) {
+		free(prefixes);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		peer_id_prefix(&node_contact_at(d->node, i)->id, prefixes + 8 * i);
+	if (count && tun_routes(d->tun, prefixes, count, true, why,
+			     sizeof(why)) != OV_OK)
+		log_warn(d->log, clock_now(), "tun", "routes_failed why=%s", why);
+	free(prefixes);
+}
+
+/* ---- events of the node ---- */
+
+static void keep_endpoint(struct daemon *d, const struct node_event *e)
+{
+	const struct contact *c = node_contact(d->node, &e->peer);
+	struct store_request r = { .op = STORE_LAST_ENDPOINT };
+	if (!c || contact_copy(&r.contact, c) != OV_OK)
+		return;
+	r.contact.last_endpoint = e->addr;
+	r.contact.last_seen_at_s = (int64_t)time(NULL);
+	(void)!store_post_take(d->store, &r); /* a hint: losing it costs one lookup */
+}
+
+static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
+{
+	const struct contact *c = node_contact(d->node, &e->peer);
+	const char *name = c ? c->name : "?";
+	char addr[ADDR_TEXT_MAX], id[PEER_ID_TEXT_LEN + 1];
+	addr_format(&e->addr, addr);
+	switch (e->type) {
+	case NODE_PEER_UP: log_info(d->log, now, "peer", "up name=%s", name); break;
+	case NODE_PEER_DOWN: log_info(d->log, now, "peer", "down name=%s", name); break;
+	case NODE_PATH_CHANGED:
+		log_info(d->log, now, "path", "changed name=%s addr=%s", name, addr);
+		break;
+	case NODE_ADDRESS_CHANGED:
+		log_info(d->log, now, "addr", "observed addr=%s by=%s", addr, name);
+		break;
+	case NODE_PEER_REQUEST:
+		log_stranger(d->log, now, LOG_LEVEL_INFO, "peer", "request peer=%s from=%s",
+			peer_id_format(&e->peer, id), addr);
+		break;
+	case NODE_EVENTS_LOST:
+		log_warn(d->log, now, "node", "events_lost count=%llu",
+			(unsigned long long)e->count);
+		break;
+	case NODE_ENDPOINT:
+	case NODE_PONG:
+	case NODE_PING_TIMEOUT: break;
+	}
+}
+
+static void hand_on_events(struct daemon *d, ov_time now)
+{
+	struct node_event e;
+	while (node_event(d->node, &e)) {
+		log_event(d, now, &e);
+		if (e.type == NODE_ENDPOINT)
+			keep_endpoint(d, &e);
+		else
+			api_on_event(d->api, now, &e);
+	}
+}
+
+static void housekeeping(struct daemon *d, ov_time now)
+{
+	struct peer_info info;
+	d->housekeeping_at = now + HOUSEKEEPING;
+	log_wall_refresh(d->log);
+	for (size_t i = 0; i < node_peer_count(d->node); i++) {
+		const struct contact *c = node_contact_at(d->node, i);
+		if (c->endpoint_count && node_peer_info(d->node, now, &c->id, &info) &&
+			(info.state == PEER_CALLING || info.state == PEER_AWAY ||
+				info.state == PEER_SUSPECT))
+			resolver_contact(d->resolver, c, d->cfg->node.listen_port);
+	}
+}
+
+static bool needs_housekeeping(const struct daemon *d)
+{
+	return node_peer_count(d->node) > 0;
+}
+
+/* ---- the turn ---- */
+
+static void arm_timer(struct daemon *d, ov_time now)
+{
+	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
+	if (needs_housekeeping(d))
+		at = ov_min(at, d->housekeeping_at);
+	if (at == d->timer_at)
+		return;
+	d->timer_at = at;
+	if (at == OV_NEVER) {
+		uv_timer_stop(&d->timer);
+		return;
+	}
+	ov_time wait = at > now ? at - now : 0;
+	uv_update_time(&d->loop);
+	uv_timer_start(&d->timer, on_timer, (uint64_t)((wait + OV_MS - 1) / OV_MS), 0);
+}
+
+static void on_check(uv_check_t *h)
+{
+	struct daemon *d = h->data;
+	if (d->stopping)
+		return;
+	ov_time now = clock_now();
+	netmon_check_sleep(d->netmon, now, clock_monotonic());
+	if (node_deadline(d->node) <= now)
+		node_tick(d->node, now);
+	if (api_deadline(d->api) <= now)
+		api_tick(d->api, now);
+	if (needs_housekeeping(d) && d->housekeeping_at <= now)
+		housekeeping(d, now);
+	bool more = pump_run(&d->pump, now);
+	hand_on_events(d, now);
+	control_flush(d->control, now);
+	pump_send(&d->pump, now);
+	if (more && !uv_is_active((uv_handle_t *)&d->idle))
+		uv_idle_start(&d->idle, on_idle);
+	else if (!more && uv_is_active((uv_handle_t *)&d->idle))
+		uv_idle_stop(&d->idle);
+	arm_timer(d, now);
+}
+
+static ov_time now_for_control(void *context)
+{
+	(void)context;
+	return clock_now();
+}
+
+/* ---- start and stop ---- */
+
+static void close_all(struct daemon *d)
+{
+	control_close(d->control);
+	netmon_close(d->netmon);
+	resolver_close(d->resolver);
+	store_close(d->store);
+	udp_close(d->udp);
+	if (d->tun_polled)
+		uv_close((uv_handle_t *)&d->tun_poll, NULL);
+	uv_close((uv_handle_t *)&d->check, NULL);
+	uv_close((uv_handle_t *)&d->idle, NULL);
+	uv_close((uv_handle_t *)&d->timer, NULL);
+	for (size_t i = 0; i < 3; i++)
+		uv_close((uv_handle_t *)&d->signals[i], NULL);
+	d->stopping = true;
+}
+
+static void on_stop(uv_signal_t *h, int signum)
+{
+	struct daemon *d = h->data;
+	if (d->stopping)
+		return;
+	log_info(d->log, clock_now(), "daemon", "stopping signal=%d", signum);
+	close_all(d);
+}
+
+static void on_hangup(uv_signal_t *h, int signum)
+{
+	struct daemon *d = h->data;
+	const struct contact *contacts;
+	size_t count;
+	bool pairing;
+	(void)signum;
+	if (d->stopping || !d->cfg->reload ||
+		d->cfg->reload(d->cfg->context, &contacts, &count, &pairing) != OV_OK)
+		return;
+	node_set_pairing(d->node, pairing);
+	d->facts.pairing = pairing;
+	for (size_t i = 0; i < count; i++) {
+		put_contact(d, &contacts[i], true);
+		store_contact(d, &contacts[i]);
+		on_contact_changed(d, &contacts[i], false);
+	}
+	log_info(d->log, clock_now(), "daemon", "reloaded contacts=%zu", count);
+}
+
+static void start_handles(struct daemon *d)
+{
+	static const int numbers[3] = { SIGINT, SIGTERM, SIGHUP };
+	uv_check_init(&d->loop, &d->check);
+	uv_idle_init(&d->loop, &d->idle);
+	uv_timer_init(&d->loop, &d->timer);
+	d->check.data = d->idle.data = d->timer.data = d;
+	uv_check_start(&d->check, on_check);
+	uv_unref((uv_handle_t *)&d->check);
+	for (size_t i = 0; i < 3; i++) {
+		uv_signal_init(&d->loop, &d->signals[i]);
+		d->signals[i].data = d;
+		uv_signal_start(
+			&d->signals[i], numbers[i] == SIGHUP ? on_hangup : on_stop, numbers[i]);
+	}
+	signal(SIGPIPE, SIG_IGN);
+	d->timer_at = OV_NEVER;
+}
+
+static void open_tun(struct daemon *d)
+{
+	if (!d->cfg->tun_name)
+		return;
+	struct tun_options o = tun_options_default();
+	o.name = d->cfg->tun_name;
+	o.mtu = d->cfg->tun_mtu;
+	peer_id_address(&d->self->id, o.address);
+	d->tun = tun_open(&o, d->tun_why, sizeof(d->tun_why));
+	if (!d->tun) {
+		log_warn(d->log, clock_now(), "tun", "unavailable why=%s", d->tun_why);
+		return;
+	}
+	uv_poll_init(&d->loop, &d->tun_poll, tun_fd(d->tun));
+	d->tun_poll.data = d;
+	uv_poll_start(&d->tun_poll, UV_READABLE, on_tun);
+	d->tun_polled = true;
+}
+
+static bool make_node(struct daemon *d, const struct aead_table *aead)
+{
+	struct node_config c = d->cfg->node;
+	size_t keys = (size_t)c.max_contacts * 3 + c.max_pending_handshakes;
+	d->arena = arena_new(node_key_size(), keys);
+	if (!d->arena)
+		return false;
+	c.key_memory = arena_blocks(d->arena);
+	c.boot_epoch = store_boot_epoch(d->store);
+	c.listen_port = udp_status(d->udp)->port;
+	d->node = node_new(&c, d->self, aead, entropy_rng(), clock_now());
+	return d->node != NULL;
+}
+
+static void state_facts(struct daemon *d, const struct aead_table *aead)
+{
+	const struct udp_status *u = udp_status(d->udp);
+	const struct tun_status *t = d->tun ? tun_status(d->tun) : NULL;
+	d->features = json_pack("{s:s,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:s,s:s}", "udp", u->backend,
+		"udp_gso", u->gso, "udp_gro", u->gro, "ipv4", u->ipv4, "ipv6", u->ipv6, "tun_vnet",
+		t && t->vnet, "tun_tso", t && t->tso6, "tun_uso", t && t->uso, "aes",
+		aead->aes_256_gcm != NULL, "aes_256_gcm",
+		aead->aes_256_gcm ? aead->aes_256_gcm->backend : "none", "chacha20_poly1305",
+		aead->chacha20_poly1305->backend);
+	d->facts = (struct api_facts){
+		.version = d->cfg->version,
+		.state_dir = d->cfg->state_dir,
+		.config_path = d->cfg->config_path,
+		.tun_name = t ? t->name : NULL,
+		.tun_why = d->cfg->tun_name && !t ? d->tun_why : NULL,
+		.tun_mtu = t ? (uint16_t)t->mtu : 0,
+		.udp_port = u->port,
+		.pairing = d->cfg->node.pairing,
+		.features = d->features,
+	};
+}
+
+static bool make_api(struct daemon *d, const struct aead_table *aead)
+{
+	state_facts(d, aead);
+	struct api_config a = {
+		.node = d->node,
+		.self = d->self->id,
+		.facts = &d->facts,
+		.context = d,
+		.store_post_take = post_to_store,
+		.contact_changed = on_contact_changed,
+	};
+	struct timespec wall;
+	clock_gettime(CLOCK_REALTIME, &wall);
+	d->api = api_new(&a, clock_now());
+	if (!d->api)
+		return false;
+	api_set_wall(d->api, clock_now(), (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
+	return true;
+}
+
+static bool open_edges(struct daemon *d, const struct aead_table *aead, char *why, size_t size)
+{
+	struct udp_options u = d->cfg->udp;
+	u.on_readable = on_udp;
+	u.on_writable = on_udp_writable;
+	u.context = d;
+	snprintf(why, size, "out of memory");
+	if (!(d->udp = udp_open(&d->loop, &u, why, size)))
+		return false;
+	open_tun(d);
+	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
+		return false;
+	d->stored_count = store_take_contacts(d->store, &d->stored);
+	d->resolver = resolver_new(&d->loop, on_resolved, d);
+	if (!d->resolver || !make_api(d, aead) ||
+		store_start(d->store, &d->loop, on_store, d) != OV_OK)
+		return false;
+	struct control_config c = control_config_default();
+	c.path = d->cfg->socket_path;
+	c.max_clients = d->cfg->max_clients;
+	c.max_per_uid = d->cfg->max_per_uid;
+	c.root_reserved = d->cfg->root_reserved;
+	c.context = d;
+	c.now = now_for_control;
+	if (!(d->control = control_open(&d->loop, &c, d->api, why, size)))
+		return false;
+	struct netmon_options m = { .own_interface = d->tun ? tun_status(d->tun)->name : NULL,
+		.on_change = on_network,
+		.context = d };
+	d->netmon = netmon_open(&d->loop, &m, why, size);
+	return d->netmon != NULL;
+}
+
+/* The last line of the start-up: scripts wait for it, people copy from it. */
+static void say_ready(const struct daemon *d)
+{
+	char id[PEER_ID_TEXT_LEN + 1], address[ADDR_TEXT_MAX];
+	struct ov_addr a = { 0 };
+	peer_id_address(&d->self->id, a.ip);
+	printf("ready peer=%s udp=%u address=%s\n", peer_id_format(&d->self->id, id),
+		(unsigned)udp_status(d->udp)->port, addr_format(&a, address));
+	fflush(stdout);
+}
+
+static void run_until_stopped(struct daemon *d)
+{
+	load_contacts(d);
+	add_routes(d);
+	hand_on_events(d, clock_now());
+	pump_send(&d->pump, clock_now());
+	d->housekeeping_at = clock_now() + HOUSEKEEPING;
+	say_ready(d);
+	arm_timer(d, clock_now());
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+}
+
+int daemon_run(const struct daemon_config *cfg, const struct identity *self,
+	const struct aead_table *aead, struct store *store, struct log *log)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	char why[512] = "";
+	if (!d || uv_loop_init(&d->loop) != 0) {
+		free(d);
+		return 1;
+	}
+	d->cfg = cfg;
+	d->self = self;
+	d->log = log;
+	d->store = store;
+	start_handles(d);
+	bool ok = open_edges(d, aead, why, sizeof(why));
+	if (ok) {
+		run_until_stopped(d);
+	} else {
+		log_error(log, clock_now(), "daemon", "start_failed why=%s", why);
+		close_all(d);
+		uv_run(&d->loop, UV_RUN_DEFAULT);
+	}
+	if (d->node)
+		pump_fini(&d->pump);
+	api_free(d->api);
+	node_free(d->node);
+	tun_close(d->tun);
+	arena_free(d->arena);
+	json_decref(d->features);
+	uv_loop_close(&d->loop);
+	free(d);
+	return ok ? 0 : 1;
+}

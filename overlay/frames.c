@@ -1,0 +1,109 @@
+/* CONTROL packets: frames about paths, in and out. One plaintext per packet; padding makes a PMTU
+ * probe as long as it must be. */
+#include "overlay/node_state.h"
+
+#define CONTROL_PLAIN_MAX (PMTU_MAX - PACKET_OVERHEAD)
+
+static enum drop on_response(struct node *n, ov_time now, struct peer *p, struct path *path,
+	const struct path_response *r)
+{
+	ov_time rtt;
+	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
+	enum path_answer answer = path_on_response(path, now, r, &rtt);
+	if (answer == PATH_ANSWER_UNKNOWN)
+		return DROP_TOKEN;
+	if (!addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
+		n->observed = r->observed;
+		node_emit(n, &(struct node_event){ .type = NODE_ADDRESS_CHANGED,
+				     .peer = p->contact.id,
+				     .addr = r->observed });
+	}
+	if (path == p->association->active)
+		path_keep_warm(path, now, route_wants_warm(path));
+	ping_on_response(n, p, path, rtt);
+	route_on_answer(n, now, p, path, answer == PATH_ANSWER_VALIDATED);
+	if (was_doubtful && p->association->call && keys_sending(p->association, now))
+		call_end(n, p); /* it was only a gap */
+	return DROP_NONE;
+}
+
+enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
+	const uint8_t *plain, size_t len, size_t datagram_size)
+{
+	struct rd r = rd_init(plain, len);
+	struct frame f;
+	int more;
+	enum drop why = DROP_NONE;
+	while ((more = frame_next(&r, &f)) == 1) {
+		enum drop one = DROP_NONE;
+		switch ((enum frame_type)f.type) {
+		case FRAME_PADDING: break;
+		case FRAME_PATH_CHALLENGE:
+			path_on_challenge(path, now, &f.as.challenge, datagram_size);
+			break;
+		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, path, &f.as.response); break;
+		case FRAME_PATH_STATUS:
+			route_on_status(n, now, p, path, f.as.status.sequence);
+			break;
+		}
+		if (one != DROP_NONE)
+			why = node_drop(n, one);
+	}
+	(void)why; /* a frame nobody waited for does not spoil its neighbours; it was counted */
+	frames_flush(n, now, p);
+	if (more == OV_ENOENT)
+		return DROP_FRAME;
+	return more < 0 ? DROP_FORMAT : DROP_NONE;
+}
+
+static bool send_control(
+	struct node *n, ov_time now, struct peer *p, struct keys *k, struct path *path)
+{
+	uint8_t plain[CONTROL_PLAIN_MAX];
+	struct wr w = wr_init(plain, sizeof(plain));
+	uint16_t pad_to;
+	if (!path_poll(path, now, &n->rng, &w, &pad_to))
+		return false;
+	if (pad_to > PACKET_OVERHEAD + wr_len(&w))
+		frame_put_padding(&w, pad_to - PACKET_OVERHEAD - wr_len(&w));
+	assert(wr_ok(&w));
+	size_t len = wr_len(&w) + PACKET_OVERHEAD;
+	uint8_t *room = output_room(&n->output, len, false);
+	if (!room)
+		return false; /* asked again by the path's timer */
+	session_seal(&k->session, PACKET_CONTROL, 0, plain, wr_len(&w), room);
+	struct dgram where = route_where(path);
+	output_add(&n->output, &where, NULL, len);
+	path_on_sent(path, now, len, 0);
+	p->sent_bytes += len;
+	p->sent_packets++;
+	return true;
+}
+
+static bool wants_to_speak(const struct association *a, ov_time now)
+{
+	for (size_t i = 0; i < a->path_count; i++)
+		if (path_deadline(a->paths[i]) <= now)
+			return true;
+	return false;
+}
+
+void frames_flush(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	if (!a)
+		return;
+	struct keys *k = keys_sending(a, now);
+	if (!k) {
+		if (!a->call && wants_to_speak(a, now))
+			call_start(n, now, p, false);
+		return;
+	}
+	bool sent = false;
+	for (size_t i = 0; i < a->path_count; i++)
+		for (unsigned packets = 0; packets < 4 && send_control(n, now, p, k, a->paths[i]);
+			packets++)
+			sent = true;
+	if (sent && session_wants_rekey(&k->session, now) && !a->call)
+		call_start(n, now, p, false);
+}

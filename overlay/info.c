@@ -1,0 +1,128 @@
+/* What `overlay status` shows: copies of state, no pointers into it. */
+#include "overlay/node_state.h"
+
+size_t node_peer_count(const struct node *n)
+{
+	return n->peer_count;
+}
+
+const struct contact *node_contact_at(const struct node *n, size_t i)
+{
+	return i < n->peer_count ? &n->peers[i]->contact : NULL;
+}
+
+const struct contact *node_contact(const struct node *n, const struct peer_id *id)
+{
+	const struct peer *p = node_peer(n, id);
+	return p ? &p->contact : NULL;
+}
+
+static void path_fill(struct path_info *out, const struct path *path, const struct association *a)
+{
+	uint32_t asked = path->challenges_sent;
+	*out = (struct path_info){
+		.local = path->local,
+		.remote = path->remote,
+		.observed = path->observed,
+		.interface = path->interface,
+		.carrier = path->carrier,
+		.state = path_state_name((enum path_state)path->state),
+		.active = path == a->active,
+		.natted = path->natted,
+		.srtt = path->rtt.smoothed,
+		.last_heard = path->heard_at == OV_NEVER ? 0 : path->heard_at,
+		.pmtu = path_mtu(path),
+		.loss_permille =
+			asked ? (uint32_t)((uint64_t)path->challenges_lost * 1000 / asked) : 0,
+		.sent_bytes = path->sent_bytes,
+		.received_bytes = path->received_bytes,
+	};
+}
+
+static void fill_from_association(struct peer_info *out, const struct association *a, ov_time now)
+{
+	const struct keys *k = keys_sending(a, now);
+	if (k) {
+		out->suite = k->session.aead->cipher;
+		out->backend = k->session.aead->backend;
+		out->session_age = now - k->session.created_at;
+	}
+	out->association = a->id;
+	out->path_count = a->path_count;
+	out->waiting_packets = a->staging ? a->staging->count : 0;
+	if (a->active) {
+		out->has_active = true;
+		path_fill(&out->active, a->active, a);
+	}
+}
+
+bool node_peer_info(
+	const struct node *n, ov_time now, const struct peer_id *id, struct peer_info *out)
+{
+	const struct peer *p = node_peer(n, id);
+	if (!p)
+		return false;
+	*out = (struct peer_info){
+		.id = p->contact.id,
+		.state = peer_state(p, now),
+		.sent_bytes = p->sent_bytes,
+		.received_bytes = p->received_bytes,
+		.sent_packets = p->sent_packets,
+		.received_packets = p->received_packets,
+		.last_heard = p->heard_at == OV_NEVER ? 0 : p->heard_at,
+		.candidate_count = p->candidate_count,
+		.handshakes = p->handshake_count,
+	};
+	if (p->association)
+		fill_from_association(out, p->association, now);
+	return true;
+}
+
+size_t node_peer_paths(
+	const struct node *n, const struct peer_id *id, struct path_info *out, size_t max)
+{
+	const struct peer *p = node_peer(n, id);
+	size_t count = 0;
+	if (!p || !p->association)
+		return 0;
+	for (; count < p->association->path_count && count < max; count++)
+		path_fill(&out[count], p->association->paths[count], p->association);
+	return count;
+}
+
+size_t node_peer_candidates(
+	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max)
+{
+	const struct peer *p = node_peer(n, id);
+	size_t count = 0;
+	for (; p && count < p->candidate_count && count < max; count++)
+		out[count] = (struct candidate_info){ .addr = p->candidates[count].addr,
+			.source = (enum candidate_source)p->candidates[count].source,
+			.added = p->candidates[count].added_at };
+	return count;
+}
+
+size_t node_requests(const struct node *n, struct peer_request *out, size_t max)
+{
+	size_t count = n->request_count < max ? n->request_count : max;
+	if (count)
+		memcpy(out, n->requests, count * sizeof(*out));
+	return count;
+}
+
+bool node_request_take(struct node *n, const struct peer_id *id, struct peer_request *out)
+{
+	for (size_t i = 0; i < n->request_count; i++)
+		if (peer_id_equal(&n->requests[i].id, id)) {
+			*out = n->requests[i];
+			n->requests[i] = n->requests[--n->request_count];
+			return true;
+		}
+	return false;
+}
+
+const struct node_counters *node_counters(const struct node *n)
+{
+	((struct node *)(uintptr_t)n)->counters.pending_handshakes = n->pending_count;
+	return &n->counters;
+}

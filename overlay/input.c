@@ -1,0 +1,147 @@
+/* From the wire: the hot path on one screen. Length and header, keys by index, open in place,
+ * replay, then by type. A datagram that fails a step is counted and forgotten; nothing is allocated
+ * or logged. */
+#include "overlay/node_state.h"
+
+struct cursor { /* what consecutive datagrams of one run have in common */
+	const struct dgram *run;
+	struct keys *keys;
+	uint32_t index;
+	struct peer *peer;
+	struct path *path;
+};
+
+static struct receiver *receiver_find(const struct node *n, uint32_t index, enum receiver_kind kind)
+{
+	struct receiver *r = index ? table_find(n->by_index, index) : NULL;
+	return r && r->kind == kind ? r : NULL;
+}
+
+static enum drop input_handshake(struct node *n, ov_time now, const struct dgram *run,
+	const struct header *h, const uint8_t *data, size_t len)
+{
+	if (h->type == PACKET_HS1)
+		return answer_hs1(n, now, run, data, len);
+	struct receiver *r = receiver_find(n, h->receiver, RECEIVER_CALL);
+	if (!r)
+		return DROP_INDEX;
+	return h->type == PACKET_HS2 ? call_on_hs2(n, now, r->peer, run, data, len)
+				     : call_on_cookie(n, now, r->peer, data, len);
+}
+
+/* The path this run came by. Only a packet under the newest keys with the highest counter may make
+ * a new one (RFC 9000 9.3). */
+static struct path *locate(struct node *n, ov_time now, struct peer *p, const struct keys *k,
+	uint64_t counter, const struct dgram *run)
+{
+	struct path *path = route_find(p->association, run);
+	if (!path &&
+		(k != p->association->keys[0] || !replay_is_highest(&k->session.replay, counter)))
+		return NULL;
+	return route_add(
+		n, now, p, run); /* finds it again, and pins a local address the kernel chose */
+}
+
+static void arrived(
+	struct node *n, ov_time now, struct cursor *c, const struct header *h, size_t len)
+{
+	struct peer *p = c->peer;
+	bool data = h->type != PACKET_CONTROL;
+	p->heard_at = now;
+	p->received_bytes += len;
+	p->received_packets++;
+	if (!c->path)
+		c->path = locate(n, now, p, c->keys, h->counter, c->run);
+	if (!c->path)
+		return;
+	path_on_received(c->path, now, len, 1, data);
+	if (c->path->state == PATH_UNTRIED)
+		path_challenge(c->path, now);
+	if (!p->association->active)
+		route_use(n, now, p, c->path);
+	else if (data && c->path != p->association->active && c->keys == p->association->keys[0] &&
+		 replay_is_highest(&c->keys->session.replay, h->counter))
+		route_on_peer_data(n, now, p, c->path);
+	else if (data && c->path == p->association->active)
+		p->association->peer_path = c->path;
+}
+
+static void confirmed(struct node *n, ov_time now, struct cursor *c)
+{
+	keys_confirm(n, now, c->peer, c->keys);
+	struct path *path = route_add(n, now, c->peer, c->run);
+	if (path && path->state != PATH_PROBING)
+		path_challenge(path, now); /* our first packet under these keys asks too */
+	if (path && (!c->peer->association->active ||
+			    path_is_doubtful(c->peer->association->active, now)))
+		route_use(n, now, c->peer, path);
+	c->path = path;
+}
+
+static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, const struct header *h,
+	uint8_t *data, size_t len)
+{
+	if (h->flags & ~(h->type == PACKET_CONTROL ? 0 : PACKET_FLAG_PARTIAL))
+		return DROP_HEADER;
+	if (!c->keys || c->index != h->receiver) {
+		struct receiver *r = receiver_find(n, h->receiver, RECEIVER_KEYS);
+		if (!r)
+			return DROP_INDEX;
+		*c = (struct cursor){
+			.run = c->run, .keys = keys_of(r), .index = h->receiver, .peer = r->peer
+		};
+	}
+	enum drop why = session_open(&c->keys->session, now, h, data, len);
+	if (why != DROP_NONE)
+		return why;
+	struct peer *p = c->peer;
+	bool first = c->keys->pending;
+	if (first)
+		confirmed(n, now, c);
+	arrived(n, now, c, h, len);
+	peer_touch(n, p);
+
+	uint8_t *plain = data + HEADER_LEN;
+	size_t plain_len = len - PACKET_OVERHEAD;
+	bool partial = h->flags & PACKET_FLAG_PARTIAL;
+	if (h->type == PACKET_IP)
+		why = inbound_ip(n, now, p, plain, plain_len, partial);
+	else if (h->type == PACKET_IP_FRAGMENT)
+		why = inbound_fragment(n, now, p, plain, plain_len, partial);
+	else if (c->path)
+		why = frames_input(n, now, p, c->path, plain, plain_len, len);
+	if (first)
+		outbound_flush_staged(n, now, p);
+	if (h->type == PACKET_CONTROL)
+		c->path = NULL; /* frames may have removed or added paths */
+	return why;
+}
+
+static enum drop input_one(struct node *n, ov_time now, struct cursor *c, uint8_t *data, size_t len)
+{
+	struct header h;
+	if (len < HEADER_LEN)
+		return DROP_SHORT;
+	if (!header_decode(&h, data, len))
+		return DROP_HEADER;
+	if (h.type == PACKET_IP || h.type == PACKET_CONTROL || h.type == PACKET_IP_FRAGMENT)
+		return input_sealed(n, now, c, &h, data, len);
+	if (h.type == PACKET_HS1 || h.type == PACKET_HS2 || h.type == PACKET_COOKIE) {
+		c->keys = NULL; /* a handshake may replace keys */
+		return input_handshake(n, now, c->run, &h, data, len);
+	}
+	return DROP_TYPE;
+}
+
+void input_run(struct node *n, ov_time now, const struct dgram *run)
+{
+	struct cursor c = { .run = run };
+	n->counters.bytes_in += run->len;
+	for (size_t at = 0; at < run->len; at += run->segment) {
+		size_t left = run->len - at, len = left < run->segment ? left : run->segment;
+		n->counters.datagrams_in++;
+		enum drop why = input_one(n, now, &c, run->data + at, len);
+		if (why != DROP_NONE)
+			node_drop(n, why);
+	}
+}

@@ -1,0 +1,445 @@
+/* The verbs of the node. Each changes state, then settles: every peer that was touched says what
+ * its paths want to say and gets its one entry in the heap of deadlines re-armed. Nothing calls
+ * out; the edge drains datagrams, packets and events. */
+#include "overlay/node_state.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define CONTACTS_DEFAULT 16384
+#define INDEX_PER_PEER   8
+
+struct node_config node_config_default(void)
+{
+	return (struct node_config){
+		.max_contacts = CONTACTS_DEFAULT,
+		.max_pending_handshakes = 1024,
+		.max_flows = 16384,
+		.max_requests = 64,
+		.listen_port = 27182,
+		.datagram_max = PMTU_MAX,
+	};
+}
+
+static bool tables_new(struct node *n)
+{
+	const struct node_config *c = &n->config;
+	uint64_t secret = rng_u64(&n->rng);
+	n->by_prefix = table_new(c->max_contacts, secret);
+	n->by_index = table_new(
+		(size_t)c->max_contacts * INDEX_PER_PEER + c->max_pending_handshakes, secret);
+	n->by_mac1 = table_new(c->max_pending_handshakes, secret);
+	n->filter = filter_new(c->max_flows, n->own_prefix, &n->rng);
+	n->inbound = calloc(INBOUND_MAX, sizeof(*n->inbound));
+	n->scratch = malloc(SCRATCH_LEN);
+	n->requests = calloc(c->max_requests ? c->max_requests : 1, sizeof(*n->requests));
+	return n->by_prefix && n->by_index && n->by_mac1 && n->filter && n->inbound && n->scratch &&
+	       n->requests && output_init(&n->output) == OV_OK;
+}
+
+struct node *node_new(const struct node_config *cfg, const struct identity *self,
+	const struct aead_table *aead, struct rng rng, ov_time now)
+{
+	struct node *n = calloc(1, sizeof(*n));
+	if (!n)
+		return NULL;
+	n->config = *cfg;
+	if (n->config.datagram_max > PMTU_MAX)
+		n->config.datagram_max = PMTU_MAX;
+	n->self = self;
+	n->aead = aead;
+	n->rng = rng;
+	peer_id_prefix(&self->id, n->own_prefix);
+	handshake_mac1_key(n->mac1_key, self->dh_public);
+	do
+		n->instance = rng_u64(&n->rng);
+	while (n->instance == 0);
+	cookie_jar_init(&n->cookies, now, &n->rng);
+	if (!tables_new(n)) {
+		node_free(n);
+		return NULL;
+	}
+	return n;
+}
+
+static void peer_free(struct node *n, struct peer *p)
+{
+	ping_forget(n, p);
+	association_close(n, p);
+	heap_set(&n->timers, &p->timer, OV_NEVER);
+	table_remove(n->by_prefix, load_le64(p->prefix));
+	contact_fini(&p->contact);
+	free(p->candidates);
+	sodium_memzero(p, sizeof(*p));
+	free(p);
+}
+
+void node_free(struct node *n)
+{
+	if (!n)
+		return;
+	for (size_t i = 0; i < n->peer_count; i++)
+		peer_free(n, n->peers[i]);
+	free(n->peers);
+	heap_fini(&n->timers);
+	table_free(n->by_prefix);
+	table_free(n->by_index);
+	table_free(n->by_mac1);
+	filter_free(n->filter);
+	source_limits_free(n->sources);
+	output_fini(&n->output);
+	cookie_jar_wipe(&n->cookies);
+	free(n->inbound);
+	free(n->scratch);
+	free(n->requests);
+	sodium_memzero(n, sizeof(*n));
+	free(n);
+}
+
+enum drop node_drop(struct node *n, enum drop why)
+{
+	n->counters.drops[why]++;
+	return why;
+}
+
+void node_emit(struct node *n, const struct node_event *ev)
+{
+	if (n->event_count == EVENTS_MAX) {
+		n->events_lost++;
+		return;
+	}
+	n->events[(n->event_first + n->event_count++) % EVENTS_MAX] = *ev;
+}
+
+bool node_event(struct node *n, struct node_event *out)
+{
+	if (n->event_count == 0) {
+		if (n->events_lost == 0)
+			return false;
+		*out = (struct node_event){ .type = NODE_EVENTS_LOST, .count = n->events_lost };
+		n->events_lost = 0;
+		return true;
+	}
+	*out = n->events[n->event_first];
+	n->event_first = (n->event_first + 1) % EVENTS_MAX;
+	n->event_count--;
+	return true;
+}
+
+uint8_t *node_scratch(struct node *n, size_t len)
+{
+	if (SCRATCH_LEN - n->scratch_used < len)
+		return NULL;
+	uint8_t *p = n->scratch + n->scratch_used;
+	n->scratch_used += len;
+	return p;
+}
+
+enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial)
+{
+	struct ip_packet packet = { .data = data, .len = len, .partial = partial };
+	if (partial && !checksum_begin(&packet))
+		return DROP_INNER;
+	if (n->inbound_count == INBOUND_MAX)
+		return DROP_CONGESTION;
+	n->inbound[n->inbound_count++] = packet;
+	n->counters.packets_in++;
+	return DROP_NONE;
+}
+
+struct peer *node_peer(const struct node *n, const struct peer_id *id)
+{
+	uint8_t prefix[8];
+	peer_id_prefix(id, prefix);
+	struct peer *p = table_find(n->by_prefix, load_le64(prefix));
+	return p && peer_id_equal(&p->contact.id, id) ? p : NULL;
+}
+
+void peer_touch(struct node *n, struct peer *p)
+{
+	if (p->touched)
+		return;
+	p->touched = true;
+	p->next_touched = n->touched;
+	n->touched = p;
+}
+
+/* A path that is due but may not speak now (no keys, no 3x budget) is looked at again in a second,
+ * not at once. */
+static ov_time paths_deadline(const struct association *a, ov_time now)
+{
+	ov_time at = OV_NEVER;
+	bool keys = keys_sending(a, now);
+	for (size_t i = 0; i < a->path_count; i++) {
+		ov_time one = path_deadline(a->paths[i]);
+		if (one <= now && !keys)
+			one = now + OV_SEC;
+		at = ov_min(at, one);
+	}
+	return at;
+}
+
+static ov_time peer_deadline(const struct peer *p, ov_time now)
+{
+	const struct association *a = p->association;
+	if (!a)
+		return p->retry_at;
+	ov_time at = ov_min(p->retry_at, ov_min(keys_deadline(a), paths_deadline(a, now)));
+	if (a->call)
+		at = ov_min(at, a->call->next_at);
+	if (a->reassembly)
+		at = ov_min(at, reassembly_deadline(a->reassembly));
+	if (!a->call && keys_deadline(a) == OV_NEVER)
+		at = ov_min(at, a->last_key_at + ASSOCIATION_IDLE);
+	return at;
+}
+
+static bool association_is_over(const struct association *a, ov_time now)
+{
+	for (size_t i = 0; i < KEYS_MAX; i++)
+		if (a->keys[i])
+			return false;
+	for (size_t i = 0; i < PENDING_MAX; i++)
+		if (a->pending[i])
+			return false;
+	return !a->call && (a->peer_instance == 0 || now - a->last_key_at >= ASSOCIATION_IDLE);
+}
+
+static void peer_tick(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	if (a) {
+		keys_expire(n, now, p);
+		route_tick(n, now, p);
+		if (a->call && now >= a->call->next_at)
+			call_step(n, now, p);
+		if (a->reassembly)
+			for (size_t lost = reassembly_expire(a->reassembly, now); lost > 0; lost--)
+				node_drop(n, DROP_FRAGMENT);
+		if (association_is_over(a, now))
+			association_close(n, p);
+	}
+	if (now >= p->retry_at) {
+		p->retry_at = OV_NEVER;
+		call_start(n, now, p, true);
+	}
+	peer_touch(n, p);
+}
+
+void node_settle(struct node *n, ov_time now)
+{
+	while (n->touched) {
+		struct peer *p = n->touched;
+		n->touched = p->next_touched;
+		frames_flush(n, now, p);
+		p->touched = false;
+		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
+	}
+}
+
+static void begin(struct node *n)
+{
+	if (n->inbound_count == 0)
+		n->scratch_used = 0;
+}
+
+void node_input(struct node *n, ov_time now, const struct dgram *in, size_t count)
+{
+	begin(n);
+	for (size_t i = 0; i < count; i++)
+		input_run(n, now, &in[i]);
+	node_settle(n, now);
+}
+
+size_t node_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count)
+{
+	begin(n);
+	size_t taken = outbound_submit(n, now, packets, count);
+	node_settle(n, now);
+	return taken;
+}
+
+void node_tick(struct node *n, ov_time now)
+{
+	begin(n);
+	ping_expire(n, now);
+	for (struct heap_entry *e = heap_first(&n->timers); e && e->at <= now;
+		e = heap_first(&n->timers)) {
+		struct peer *p = (struct peer *)e;
+		peer_tick(n, now, p);
+		heap_set(&n->timers, e, OV_NEVER); /* settle sets it anew */
+	}
+	node_settle(n, now);
+}
+
+size_t node_poll(struct node *n, ov_time now, struct dgram *out, size_t max)
+{
+	(void)now;
+	size_t count = output_take(&n->output, out, max);
+	for (size_t i = 0; i < count; i++) {
+		n->counters.bytes_out += out[i].len;
+		n->counters.datagrams_out += (out[i].len + out[i].segment - 1) / out[i].segment;
+	}
+	return count;
+}
+
+size_t node_inbound(struct node *n, const struct ip_packet **out)
+{
+	*out = n->inbound;
+	size_t count = n->inbound_count;
+	n->inbound_count = 0;
+	return count;
+}
+
+ov_time node_deadline(const struct node *n)
+{
+	return ov_min(heap_deadline(&n->timers), ping_deadline(n));
+}
+
+static int peer_insert(struct node *n, struct peer *p)
+{
+	if (n->peer_count == n->config.max_contacts)
+		return OV_EFULL;
+	if (n->peer_count == n->peer_cap) {
+		size_t cap = n->peer_cap ? 2 * n->peer_cap : 16;
+		struct peer **grown = realloc(n->peers, cap * sizeof(struct peer *));
+		if (!grown)
+			return OV_ENOMEM;
+		n->peers = grown;
+		n->peer_cap = cap;
+	}
+	int err = heap_reserve(&n->timers, n->peer_count + 1);
+	if (err == OV_OK)
+		err = table_put(
+			n->by_prefix, load_le64(p->prefix), p); /* OV_EEXIST: its /64 collides */
+	if (err != OV_OK)
+		return err;
+	p->position = n->peer_count;
+	n->peers[n->peer_count++] = p;
+	return OV_OK;
+}
+
+static int peer_new(struct node *n, const struct contact *c, struct peer **out)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+	if (!p)
+		return OV_ENOMEM;
+	p->retry_at = p->wanted_at = p->heard_at = OV_NEVER;
+	p->timer.at = OV_NEVER;
+	p->lower = peer_id_compare(&n->self->id, &c->id) < 0;
+	peer_id_prefix(&c->id, p->prefix);
+	int err = peer_id_to_dh(&c->id, p->dh_public);
+	if (err == OV_OK)
+		err = peer_insert(n, p);
+	if (err != OV_OK) {
+		free(p);
+		return err;
+	}
+	*out = p;
+	return OV_OK;
+}
+
+int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool call)
+{
+	if (peer_id_equal(&c->id, &n->self->id))
+		return OV_EINVAL;
+	struct contact copy;
+	int err = contact_copy(&copy, c);
+	if (err != OV_OK)
+		return err;
+	struct peer *p = node_peer(n, &c->id);
+	err = p ? OV_OK : peer_new(n, c, &p);
+	if (err != OV_OK) {
+		contact_fini(&copy);
+		return err;
+	}
+	contact_fini(&p->contact);
+	p->contact = copy;
+	for (size_t i = 0; i < c->endpoint_count; i++) {
+		struct ov_addr a;
+		bool is_name;
+		if (endpoint_check(c->endpoints[i], n->config.listen_port, &a, &is_name) &&
+			!is_name)
+			route_candidate(p, now, &a, SOURCE_CONFIG);
+	}
+	if (!addr_is_any(&c->last_endpoint))
+		route_candidate(p, now, &c->last_endpoint, SOURCE_CACHE);
+	if (call)
+		p->wanted_at = now;
+	if (call && !association_reaches(p->association, now))
+		call_start(n, now, p, false);
+	node_settle(n, now);
+	return OV_OK;
+}
+
+int node_contact_remove(struct node *n, const struct peer_id *id)
+{
+	struct peer *p = node_peer(n, id);
+	if (!p)
+		return OV_ENOENT;
+	assert(!p->touched); /* every verb settles */
+	n->peer_count--;
+	for (size_t i = p->position; i < n->peer_count;
+		i++) { /* insertion order is what users see in lists */
+		n->peers[i] = n->peers[i + 1];
+		n->peers[i]->position = i;
+	}
+	peer_free(n, p);
+	return OV_OK;
+}
+
+void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
+	enum candidate_source source)
+{
+	struct peer *p = node_peer(n, id);
+	if (!p || memcmp(a->ip, n->own_prefix, 8) == 0 ||
+		table_find(n->by_prefix, load_le64(a->ip)))
+		return; /* an overlay address is never a way to a peer */
+	route_candidate(p, now, a, source);
+	if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
+		call_start(n, now, p, false);
+	node_settle(n, now);
+}
+
+void node_network_changed(
+	struct node *n, ov_time now, const struct local_address *list, size_t count, bool resumed)
+{
+	begin(n);
+	size_t max = sizeof(n->locals) / sizeof(n->locals[0]);
+	n->local_count = count < max ? count : max;
+	memcpy(n->locals, list, n->local_count * sizeof(*list));
+	for (size_t i = 0; i < n->peer_count; i++) {
+		struct peer *p = n->peers[i];
+		if (p->association)
+			keys_expire(n, now, p);
+		if (p->association &&
+			(keys_sending(p->association, now) || p->association->path_count > 0))
+			route_network_changed(n, now, p, resumed);
+		if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
+			call_start(n, now, p, false);
+	}
+	node_settle(n, now);
+}
+
+void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big)
+{
+	if (!too_big)
+		return; /* no route, or our address is gone: the monitor will say so, and liveness
+			   notices */
+	for (size_t i = 0; i < n->peer_count; i++) {
+		struct association *a = n->peers[i]->association;
+		struct path *path = a ? route_find(a, d) : NULL;
+		if (!path)
+			continue;
+		pmtu_on_refused(&path->pmtu, now, d->segment);
+		peer_touch(n, n->peers[i]);
+	}
+	node_settle(n, now);
+}
+
+void node_set_pairing(struct node *n, bool pairing)
+{
+	n->config.pairing = pairing;
+	if (!pairing)
+		n->request_count = 0;
+}

@@ -1,0 +1,294 @@
+#pragma once
+/* node_state - what the files of the node share: the node, its peers, and the association a warm
+ * peer has. Private to overlay/.
+ *
+ * Who owns what: node owns peers; a peer owns its association (NULL while cold: a contact that
+ * nobody talks to costs no more than its entry); an association owns keys, pending handshakes, the
+ * call in progress, paths and staged packets. Everything is freed in one file each (keys.c, call.c,
+ * route.c, association.c); nobody else holds a pointer across verbs. */
+#include "core/cookie.h"
+#include "core/drop.h"
+#include "core/fragment.h"
+#include "core/heap.h"
+#include "core/limit.h"
+#include "core/path.h"
+#include "core/session.h"
+#include "core/table.h"
+#include "overlay/filter.h"
+#include "overlay/node.h"
+#include "overlay/output.h"
+
+#define CANDIDATES_MAX   16
+#define PATHS_MAX        16
+#define KEYS_MAX         3 /* [0] sends; the others only receive */
+#define PENDING_MAX      4 /* per peer, security.md 2.2 */
+#define PENDING_LIFETIME (30 * OV_SEC)
+#define EVENTS_MAX       256
+#define PINGS_MAX        64
+#define INBOUND_MAX      8192 /* packets of one node_input or node_submit; pages are touched when used \
+			       */
+#define SCRATCH_LEN                                                                             \
+	(640 * 1024) /* reassembled packets and ICMPv6 errors of one verb: as much as one batch \
+			brings */
+#define STAGED_MAX   32
+#define STAGED_BYTES (16 * 1024)
+#define ASSOCIATION_IDLE \
+	(540 * OV_SEC) /* last key wiped: the association ends (no open streams yet) */
+#define WANTED_FOR (24 * 3600 * OV_SEC)
+
+struct peer;
+
+/* Who an index on the wire belongs to. */
+enum receiver_kind { RECEIVER_KEYS, RECEIVER_CALL };
+struct receiver { /* embedded in struct keys and struct call; the table of indices points here */
+	enum receiver_kind kind;
+	struct peer *peer;
+};
+
+struct keys {                   /* a session and what its handshake agreed */
+	struct session session; /* first: alignment */
+	struct receiver receiver;
+	uint64_t association, instance; /* instance: the peer's */
+	ov_time retired_at;             /* since when it only receives; OV_NEVER: it sends */
+	uint16_t peer_mtu;
+	bool pending; /* we answered HS1; nothing verified under them yet */
+};
+
+struct pending { /* responder's side of a handshake until the first packet under its keys */
+	struct keys *keys;
+	uint64_t seq;
+	uint64_t mac1_key; /* first 8 bytes of HS1's mac1: finds repetitions */
+	uint8_t mac1[MAC_LEN];
+	uint8_t hs2[HS2_LEN]; /* answered again to a repetition; no second DH, no second ephemeral
+			       */
+	ov_time expires_at;
+	struct limit resend;
+	struct peer *peer;
+};
+
+struct call { /* initiator's side: HS1 to the peer until HS2 */
+	struct receiver receiver;
+	struct handshake handshake;
+	struct hs1_payload payload;
+	ov_time started_at, built_at, next_at;
+	uint8_t attempts;
+	bool once; /* attempt at an away peer: one HS1, 5 s */
+	bool has_liveness, has_cookie;
+	uint8_t liveness[COOKIE_LEN], cookie[COOKIE_LEN];
+};
+
+struct candidate {
+	struct ov_addr addr;
+	ov_time added_at;
+	uint8_t source; /* enum candidate_source */
+};
+
+struct staged {
+	uint16_t len;
+	bool partial;
+};
+struct staging { /* packets of the interface that wait for a session or a validated path */
+	size_t count, used;
+	struct staged packets[STAGED_MAX];
+	uint8_t bytes[STAGED_BYTES];
+};
+
+struct association {
+	uint64_t id, peer_instance;
+	struct keys *keys[KEYS_MAX];
+	struct pending *pending[PENDING_MAX];
+	struct call *call;
+	struct path *paths[PATHS_MAX];
+	struct path *active;    /* the one data path; NULL: none */
+	struct path *peer_path; /* where the peer's data came from last */
+	struct path *
+		previous; /* left because the peer's data came elsewhere; if it answers we return */
+	struct staging *staging;
+	struct reassembly *reassembly;
+	ov_time last_key_at;     /* newest confirmed keys: ends 540 s later */
+	ov_time duplicate_until; /* data also on the second best path until then */
+	size_t duplicate_bytes;
+	ov_time too_big_at; /* last ICMPv6 Packet Too Big */
+	uint32_t next_fragment_id;
+	uint32_t nomination; /* sequence of the last PATH_STATUS sent or followed */
+	uint8_t path_count;
+	bool up; /* NODE_PEER_UP was told */
+};
+
+struct peer {
+	struct heap_entry timer; /* first: the heap hands it back */
+	struct contact contact;
+	uint8_t prefix[8];
+	uint8_t dh_public[DH_LEN];
+	uint8_t ss[DH_LEN]; /* DH(our static, its static), computed with the first call */
+	bool has_ss, touched,
+		lower; /* lower: our PeerId is the lower one: we nominate, our handshake wins */
+	bool away;
+	uint8_t away_step;
+	struct candidate *candidates; /* CANDIDATES_MAX when allocated */
+	uint8_t candidate_count;
+	uint64_t seen_seq;
+	struct limit handshakes;       /* 5/s */
+	struct limit liveness_cookies; /* 1 per 5 s */
+	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */
+	ov_time away_since, retry_at;
+	ov_time heard_at; /* OV_NEVER: not in this run */
+	struct association *association;
+	struct peer *next_touched;
+	size_t position; /* in node->peers */
+	uint64_t sent_bytes, received_bytes, sent_packets, received_packets, handshake_count;
+};
+
+struct ping {
+	uint64_t token;
+	struct peer *peer;
+	ov_time expires_at;
+	bool used, asked;
+};
+
+struct node {
+	struct node_config config;
+	const struct identity *self;
+	const struct aead_table *aead;
+	struct rng rng;
+	uint8_t own_prefix[8], mac1_key[32];
+	uint64_t instance;
+	uint32_t handshake_counter; /* low half of seq */
+
+	struct peer **peers; /* insertion order */
+	size_t peer_count, peer_cap;
+	struct table *by_prefix; /* first 8 bytes of the /64 -> peer */
+	struct table *by_index;  /* receiver index -> receiver */
+	struct table *by_mac1;   /* HS1 answered in the last 30 s -> pending */
+	struct heap timers;
+	struct peer *touched;
+
+	struct cookie_jar cookies;
+	struct source_limits *sources; /* made under load */
+	struct limit dh, dh_hard, cookie_replies;
+	ov_time load_until;
+	size_t pending_count;
+
+	struct filter *filter;
+	struct output output;
+	struct ip_packet *inbound; /* INBOUND_MAX */
+	size_t inbound_count;
+	uint8_t *scratch; /* SCRATCH_LEN */
+	size_t scratch_used;
+
+	struct node_event events[EVENTS_MAX];
+	size_t event_first, event_count;
+	uint64_t events_lost;
+	struct ping pings[PINGS_MAX];
+	struct peer_request *requests; /* config.max_requests */
+	size_t request_count;
+	struct local_address locals[64];
+	size_t local_count;
+	bool locals_known;
+	struct ov_addr observed; /* last address of ours that a peer told */
+	struct node_counters counters;
+};
+
+/* ---- node.c ---- */
+enum drop node_drop(struct node *n, enum drop why); /* counts; returns why */
+void node_emit(struct node *n, const struct node_event *ev);
+void peer_touch(struct node *n,
+	struct peer *p); /* poll its paths and re-arm its timer at the end of the verb */
+void node_settle(struct node *n,
+	ov_time now); /* the end of every verb: what was touched speaks and is re-armed */
+uint8_t *node_scratch(struct node *n, size_t len); /* NULL: used up */
+/* A packet for the interface; data stays valid until the next verb. */
+enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial);
+struct peer *node_peer(const struct node *n, const struct peer_id *id);
+
+/* ---- association.c ---- */
+OV_MUST_CHECK bool association_open(
+	struct node *n, ov_time now, struct peer *p); /* true if there is one now */
+void association_close(struct node *n, struct peer *p);
+void association_went_down(struct node *n, struct peer *p);
+enum peer_state peer_state(const struct peer *p, ov_time now);
+/* Keys that send and a path to send on? Else the peer must be called. */
+bool association_reaches(const struct association *a, ov_time now);
+bool peer_is_wanted(const struct peer *p, ov_time now);
+
+/* ---- keys.c ---- */
+OV_MUST_CHECK struct keys *keys_new(struct node *n, ov_time now, struct peer *p, enum suite suite,
+	const struct handshake_keys *secret, uint32_t index, uint32_t remote_index, bool initiator);
+void keys_free(struct node *n, struct keys *k);
+uint32_t keys_new_index(struct node *n);
+static inline struct keys *keys_of(struct receiver *r)
+{
+	assert(r->kind == RECEIVER_KEYS);
+	return (struct keys *)(void *)((uint8_t *)r - offsetof(struct keys, receiver));
+}
+/* New keys count: they send, unless a simultaneous handshake of the lower PeerId does. */
+void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k);
+void keys_confirm(struct node *n, ov_time now, struct peer *p,
+	struct keys *k); /* first packet under pending keys verified */
+void keys_expire(struct node *n, ov_time now, struct peer *p);
+ov_time keys_deadline(const struct association *a);
+/* The keys that send now, or NULL. */
+struct keys *keys_sending(const struct association *a, ov_time now);
+
+/* ---- input.c ---- */
+void input_run(struct node *n, ov_time now, const struct dgram *run);
+
+/* ---- call.c ---- */
+void call_start(struct node *n, ov_time now, struct peer *p, bool once);
+void call_end(struct node *n, struct peer *p);
+void call_step(struct node *n, ov_time now, struct peer *p);
+enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct dgram *from,
+	const uint8_t *data, size_t len);
+enum drop call_on_cookie(
+	struct node *n, ov_time now, struct peer *p, const uint8_t *data, size_t len);
+
+/* ---- answer.c ---- */
+enum drop answer_hs1(
+	struct node *n, ov_time now, const struct dgram *from, const uint8_t *data, size_t len);
+void pending_free(struct node *n, struct pending *w);
+
+/* ---- route.c ---- */
+struct path *route_find(const struct association *a, const struct dgram *where);
+struct path *route_add(struct node *n, ov_time now, struct peer *p,
+	const struct dgram *where); /* finds or makes; NULL: full */
+void route_remove(struct node *n, struct peer *p, struct path *path);
+void route_use(
+	struct node *n, ov_time now, struct peer *p, struct path *path); /* becomes the data path */
+void route_elect(
+	struct node *n, ov_time now, struct peer *p); /* choose again among what is valid */
+void route_on_answer(
+	struct node *n, ov_time now, struct peer *p, struct path *path, bool became_valid);
+void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path *path);
+void route_on_status(
+	struct node *n, ov_time now, struct peer *p, struct path *path, uint32_t sequence);
+void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path);
+void route_tick(struct node *n, ov_time now, struct peer *p);
+struct path *route_second(const struct association *a,
+	ov_time now); /* for duplicates while the active one is doubtful */
+void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed);
+void route_candidate(
+	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source);
+struct dgram route_where(const struct path *path);
+bool route_wants_warm(const struct path *path);
+
+/* ---- frames.c ---- */
+enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
+	const uint8_t *plain, size_t len, size_t datagram_size);
+void frames_flush(
+	struct node *n, ov_time now, struct peer *p); /* sends what its paths want to say */
+
+/* ---- outbound.c, inbound.c ---- */
+size_t outbound_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count);
+void outbound_flush_staged(struct node *n, ov_time now, struct peer *p);
+void outbound_drop_staged(struct node *n, struct peer *p);
+enum drop inbound_ip(
+	struct node *n, ov_time now, struct peer *p, uint8_t *packet, size_t len, bool partial);
+enum drop inbound_fragment(struct node *n, ov_time now, struct peer *p, const uint8_t *plain,
+	size_t len, bool partial);
+
+/* ---- ping.c ---- */
+void ping_on_response(struct node *n, struct peer *p, const struct path *path, ov_time rtt);
+void ping_on_path(struct node *n, ov_time now, struct peer *p); /* a path is there: ask */
+void ping_expire(struct node *n, ov_time now);
+ov_time ping_deadline(const struct node *n);
+void ping_forget(struct node *n, const struct peer *p);

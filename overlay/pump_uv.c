@@ -1,0 +1,106 @@
+/* The way of a datagram (docs/architecture.md): udp_receive -> node_input -> node_inbound ->
+ * coalesce -> tun_write, and back tun_read -> node_submit -> node_poll -> udp_send. Nothing is
+ * copied but headers; payload is opened and sealed where it lies.
+ *
+ * Latency: what is read is finished before more is read, and one round reads little, so that a ping
+ * waits behind one batch and not behind a queue of them. */
+#include "overlay/pump_uv.h"
+
+#define TUN_PACKETS                                                                              \
+	4 /* per round: 256 KiB of super packets at most; more only lengthens the queue in front \
+	     of a ping */
+
+int pump_init(struct pump *p, struct node *node, struct udp *udp, struct tun *tun)
+{
+	*p = (struct pump){ .node = node, .udp = udp, .tun = tun };
+	if (!tun)
+		return OV_OK;
+	p->coalesce = coalesce_new(tun_status(tun)->uso);
+	return p->coalesce ? OV_OK : OV_ENOMEM;
+}
+
+void pump_fini(struct pump *p)
+{
+	coalesce_free(p->coalesce);
+	p->coalesce = NULL;
+}
+
+static void write_ready(struct pump *p)
+{
+	const struct super_packet *s;
+	while ((s = coalesce_take(p->coalesce)))
+		if (!tun_write(p->tun, s))
+			p->tun_lost++;
+}
+
+/* What the node opened goes to the interface; without one it has nowhere to go. */
+static void deliver(struct pump *p)
+{
+	const struct ip_packet *packets;
+	size_t count = node_inbound(p->node, &packets);
+	if (!p->tun)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		coalesce_add(p->coalesce, &packets[i]);
+		write_ready(p);
+	}
+	coalesce_flush(p->coalesce);
+	write_ready(p);
+}
+
+void pump_send(struct pump *p, ov_time now)
+{
+	struct dgram refused;
+	size_t count;
+	bool too_big;
+	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0)
+		udp_send(p->udp, p->sending, count);
+	while (udp_next_failure(p->udp, &refused, &too_big))
+		node_send_failed(p->node, now, &refused, too_big);
+}
+
+static bool from_udp(struct pump *p, ov_time now)
+{
+	const struct dgram *runs = p->received;
+	size_t count = udp_receive(p->udp, p->received, UDP_BATCH);
+	for (size_t i = 0; i < count;) {
+		size_t bytes = 0, first = i;
+		while (i < count && bytes + runs[i].len <= NODE_INPUT_BYTES)
+			bytes += runs[i++].len;
+		node_input(p->node, now, runs + first, i - first);
+		deliver(p);
+		pump_send(p, now);
+	}
+	return count > 0;
+}
+
+static bool from_tun(struct pump *p, ov_time now)
+{
+	struct ip_packet packets[TUN_PACKETS];
+	bool more = false;
+	size_t count = tun_read(p->tun, packets, TUN_PACKETS, &more);
+	for (size_t done = 0; done < count;) {
+		size_t taken = node_submit(p->node, now, packets + done, count - done);
+		deliver(p); /* ICMPv6 errors to the local stack */
+		pump_send(p, now);
+		done += taken;
+		if (taken == 0)
+			break; /* cannot be: an empty output takes any packet */
+	}
+	return count == TUN_PACKETS || more;
+}
+
+bool pump_run(struct pump *p, ov_time now)
+{
+	bool more = false;
+	if (p->udp_readable) {
+		p->udp_readable = false;
+		more |= from_udp(p, now);
+	}
+	if (p->tun_readable && !udp_blocked(p->udp)) {
+		p->tun_readable = false;
+		more |= from_tun(p, now);
+	}
+	pump_send(p, now);
+	return more;
+}

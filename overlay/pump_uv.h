@@ -1,0 +1,28 @@
+#pragma once
+/* pump - moves batches between the UDP sockets, the node and the interface. Callbacks of the loop
+ * only record that there is work; pump_run does it once per loop turn, with one reading of the
+ * clock. */
+#include "overlay/node.h"
+#include "overlay/tun_os.h"
+#include "overlay/udp_uv.h"
+
+#define PUMP_SEND_RUNS 64
+
+struct pump {
+	struct node *node;
+	struct udp *udp;
+	struct tun *tun; /* NULL: no interface */
+	struct coalesce *coalesce;
+	bool udp_readable, tun_readable;
+	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
+	uint64_t tun_lost; /* packets the kernel did not take */
+};
+
+/* OV_OK or OV_ENOMEM. The three are borrowed. */
+OV_MUST_CHECK int pump_init(struct pump *p, struct node *node, struct udp *udp, struct tun *tun);
+void pump_fini(struct pump *p);
+/* Does what is recorded, within a budget, and sends what the node has to say. True: there is more,
+ * come again at once. */
+bool pump_run(struct pump *p, ov_time now);
+/* Sends what the node has ready. */
+void pump_send(struct pump *p, ov_time now);

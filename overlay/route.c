@@ -1,0 +1,444 @@
+/* The paths of a peer and which one carries its data (docs/protocol.md 7.4). At most one does,
+ * `active`.
+ *
+ * Rules, in order: (1) data never moves to an address before it answered a challenge, unless there
+ * is no other path at all; then the 3x budget holds. (2) The peer's data arriving on a valid path
+ * moves ours there: it has a reason (its old path is gone, its NAT rebound). The old path is asked
+ * too; if it still answers, we go back and that new address cannot move us for 30 s - an on-path
+ * forwarder gains nothing (RFC 9000 9.3.3, RFC 9853). (3) Between valid paths the lower PeerId
+ * chooses by class, then RTT with hysteresis, and nominates (PATH_STATUS); the other follows. (4) A
+ * suspect active path is left for any valid one. */
+#include "overlay/node_state.h"
+
+#include <stdlib.h>
+
+#define DEMOTED_FOR     (30 * OV_SEC)
+#define SWITCH_MARGIN   (5 * OV_MS) /* and 20 %: nat.md part 1, "switch margin" */
+#define DUPLICATE_FOR   (500 * OV_MS)
+#define DUPLICATE_BYTES (64 * 1024)
+
+struct dgram route_where(const struct path *path)
+{
+	return (struct dgram){ .carrier = path->carrier,
+		.interface = path->interface,
+		.local = path->local,
+		.remote = path->remote };
+}
+
+/* An unset local address or interface matches any: the kernel chose it, and the first answer tells
+ * which. */
+static bool same_path(const struct path *p, const struct dgram *d)
+{
+	if (!addr_equal(&p->remote, &d->remote) || p->carrier != d->carrier)
+		return false;
+	if (!addr_is_any(&p->local) && !addr_is_any(&d->local) &&
+		!addr_same_ip(&p->local, &d->local))
+		return false;
+	return p->interface == 0 || d->interface == 0 || p->interface == d->interface;
+}
+
+struct path *route_find(const struct association *a, const struct dgram *where)
+{
+	for (size_t i = 0; i < a->path_count; i++)
+		if (same_path(a->paths[i], where))
+			return a->paths[i];
+	return NULL;
+}
+
+/* Lower is better: who gives way when the table is full, and whom the nominator prefers. */
+static int class_of(const struct path *p)
+{
+	switch ((enum carrier)p->carrier) {
+	case CARRIER_UDP: return 0;
+	case CARRIER_TCP: return 1;
+	case CARRIER_RELAY: return 2;
+	}
+	assert(false);
+	return 3;
+}
+
+static void pin_local(struct path *p, const struct dgram *where)
+{
+	if (addr_is_any(&p->local) && !addr_is_any(&where->local))
+		p->local = where->local;
+	if (p->interface == 0)
+		p->interface = where->interface;
+}
+
+static bool remote_is_validated(const struct association *a, const struct ov_addr *remote)
+{
+	for (size_t i = 0; i < a->path_count; i++)
+		if (a->paths[i]->validated && addr_equal(&a->paths[i]->remote, remote))
+			return true;
+	return false;
+}
+
+static struct path *least_useful(const struct association *a)
+{
+	struct path *worst = NULL;
+	for (size_t i = 0; i < a->path_count; i++) {
+		struct path *p = a->paths[i];
+		if (p == a->active || p->state == PATH_VALID)
+			continue;
+		if (!worst || p->created_at < worst->created_at)
+			worst = p;
+	}
+	return worst;
+}
+
+struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
+{
+	struct association *a = p->association;
+	struct path *path = route_find(a, where);
+	if (path) {
+		pin_local(path, where);
+		return path;
+	}
+	if (a->path_count == PATHS_MAX) {
+		struct path *worst = least_useful(a);
+		if (!worst)
+			return NULL;
+		route_remove(n, p, worst);
+	}
+	path = malloc(sizeof(*path));
+	if (!path)
+		return NULL;
+	path_init(path, now, where, n->config.datagram_max);
+	path->validated = remote_is_validated(a, &where->remote);
+	a->paths[a->path_count++] = path;
+	return path;
+}
+
+/* The only place that frees a path. Its remote stays known as a candidate if it ever worked. */
+void route_remove(struct node *n, struct peer *p, struct path *path)
+{
+	struct association *a = p->association;
+	(void)n;
+	if (path->validated && path->carrier == CARRIER_UDP)
+		route_candidate(p, path->created_at, &path->remote, SOURCE_OBSERVED);
+	for (size_t i = 0; i < a->path_count; i++)
+		if (a->paths[i] == path) {
+			a->paths[i] = a->paths[--a->path_count];
+			break;
+		}
+	if (a->active == path)
+		a->active = NULL;
+	if (a->peer_path == path)
+		a->peer_path = NULL;
+	if (a->previous == path)
+		a->previous = NULL;
+	free(path);
+}
+
+bool route_wants_warm(const struct path *path)
+{
+	return path->natted;
+}
+
+void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
+{
+	struct association *a = p->association;
+	if (a->active == path)
+		return;
+	if (a->active)
+		path_keep_warm(a->active, now, false);
+	a->active = path;
+	path_keep_warm(path, now, route_wants_warm(path));
+	if (path->state == PATH_UNTRIED)
+		path_challenge(path, now);
+	node_emit(n, &(struct node_event){ .type = NODE_PATH_CHANGED,
+			     .peer = p->contact.id,
+			     .addr = path->remote,
+			     .rtt = path->rtt.smoothed });
+	peer_touch(n, p);
+}
+
+/* Is x clearly better than y? Both are valid. */
+static bool is_better(const struct path *x, const struct path *y)
+{
+	if (class_of(x) != class_of(y))
+		return class_of(x) < class_of(y);
+	if (x->rtt.smoothed == 0 || y->rtt.smoothed == 0)
+		return false;
+	return x->rtt.smoothed + ov_max(SWITCH_MARGIN, x->rtt.smoothed / 5) < y->rtt.smoothed;
+}
+
+static int rank_of(const struct path *p)
+{
+	switch ((enum path_state)p->state) {
+	case PATH_VALID: return 0;
+	case PATH_SUSPECT: return 2;
+	case PATH_PROBING: return p->validated ? 1 : 3;
+	case PATH_UNTRIED: return 4;
+	}
+	assert(false);
+	return 5;
+}
+
+static struct path *best(const struct association *a, const struct path *but)
+{
+	struct path *found = NULL;
+	for (size_t i = 0; i < a->path_count; i++) {
+		struct path *p = a->paths[i];
+		if (p == but)
+			continue;
+		if (!found || rank_of(p) < rank_of(found) ||
+			(rank_of(p) == rank_of(found) && is_better(p, found)))
+			found = p;
+	}
+	return found;
+}
+
+static void nominate(struct node *n, ov_time now, struct peer *p, struct path *path)
+{
+	struct association *a = p->association;
+	route_use(n, now, p, path);
+	path->status_due = true;
+	path->status_sequence = ++a->nomination;
+	path_challenge(path, now); /* its answer confirms that the nomination arrived */
+}
+
+void route_elect(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	struct path *found = best(a, NULL);
+	if (!found || found == a->active)
+		return;
+	if (!a->active || rank_of(found) < rank_of(a->active)) {
+		route_use(n, now, p, found);
+		return;
+	}
+	if (p->lower && found->state == PATH_VALID && a->active->state == PATH_VALID &&
+		is_better(found, a->active))
+		nominate(n, now, p, found);
+}
+
+/* Rule 2. The path we leave is asked once more; see route_on_answer. */
+static void follow_peer(struct node *n, ov_time now, struct peer *p, struct path *path)
+{
+	struct association *a = p->association;
+	struct path *old = a->active;
+	route_use(n, now, p, path);
+	a->previous = old;
+	if (old && old->state == PATH_VALID) {
+		path_forget_challenges(old); /* only an answer to a question from now on counts */
+		path_challenge(old, now);
+	}
+}
+
+void route_on_answer(
+	struct node *n, ov_time now, struct peer *p, struct path *path, bool became_valid)
+{
+	struct association *a = p->association;
+	if (path == a->previous) { /* it still works: the peer did not leave it */
+		a->previous = NULL;
+		if (a->active && a->active != path) {
+			a->active->demoted_until = now + DEMOTED_FOR;
+			route_use(n, now, p, path);
+		}
+	} else if (became_valid && path == a->peer_path && path != a->active &&
+		   now >= path->demoted_until) {
+		follow_peer(n, now, p, path);
+	}
+	route_elect(n, now, p);
+	if (!became_valid)
+		return;
+	node_emit(n, &(struct node_event){
+			     .type = NODE_ENDPOINT, .peer = p->contact.id, .addr = path->remote });
+	ping_on_path(n, now, p);
+	outbound_flush_staged(n, now, p);
+}
+
+void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path *path)
+{
+	struct association *a = p->association;
+	a->peer_path = path;
+	if (path == a->active || now < path->demoted_until)
+		return;
+	if (!a->active)
+		route_use(n, now, p, path);
+	else if (path->state == PATH_VALID)
+		follow_peer(n, now, p, path);
+	else if (path->state == PATH_UNTRIED)
+		path_challenge(path, now); /* followed once it answered */
+	peer_touch(n, p);
+}
+
+void route_on_status(
+	struct node *n, ov_time now, struct peer *p, struct path *path, uint32_t sequence)
+{
+	struct association *a = p->association;
+	if (p->lower || sequence <= a->nomination)
+		return; /* we nominate, or it is an old word */
+	a->nomination = sequence;
+	a->peer_path = path;
+	if (path->state == PATH_VALID)
+		route_use(n, now, p, path);
+	else if (path->state == PATH_UNTRIED)
+		path_challenge(path, now); /* used once it is valid: route_on_answer */
+}
+
+struct path *route_second(const struct association *a, ov_time now)
+{
+	if (!a->active || now >= a->duplicate_until || a->duplicate_bytes == 0)
+		return NULL;
+	struct path *second = best(a, a->active);
+	return second && second->state == PATH_VALID ? second : NULL;
+}
+
+/* Nothing was heard on the active path: ask everywhere else too, and let data go twice for a
+ * moment. */
+static void on_doubt(struct association *a, ov_time now)
+{
+	if (now < a->duplicate_until + OV_SEC)
+		return;
+	a->duplicate_until = now + DUPLICATE_FOR;
+	a->duplicate_bytes = DUPLICATE_BYTES;
+	for (size_t i = 0; i < a->path_count; i++)
+		if (a->paths[i] != a->active && a->paths[i]->state == PATH_VALID)
+			path_challenge(a->paths[i], now);
+}
+
+void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path)
+{
+	if (path != p->association->active)
+		return;
+	route_elect(n, now, p);
+	if (p->association->active == path) /* nothing better: the peer may have moved */
+		call_start(n, now, p, false);
+}
+
+/* The peer was heard there a moment ago and there is nothing better: a lossy link, not a dead one. */
+static bool is_last_hope(const struct association *a, const struct path *path, ov_time now)
+{
+	return path == a->active && path->state == PATH_PROBING && path->received_bytes > 0 &&
+		now - path->probing_since < PATH_GONE_AFTER;
+}
+
+void route_tick(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	for (size_t i = 0; i < a->path_count;) {
+		struct path *path = a->paths[i];
+		bool was_active = path == a->active;
+		enum path_verdict verdict = path_tick(path, now);
+		if (verdict == PATH_GONE && is_last_hope(a, path, now)) {
+			path_challenge(path, now);
+		} else if (verdict == PATH_GONE) {
+			route_remove(n, p, path); /* puts another at i */
+			if (was_active)
+				route_elect(n, now, p);
+			continue;
+		}
+		if (verdict == PATH_BECAME_SUSPECT)
+			route_on_suspect(n, now, p, path);
+		i++;
+	}
+	if (a->active && path_is_doubtful(a->active, now))
+		on_doubt(a, now);
+	if (a->up && a->path_count == 0) {
+		association_went_down(n, p);
+		if (peer_is_wanted(p, now))
+			call_start(n, now, p, false);
+	}
+}
+
+void route_candidate(
+	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source)
+{
+	if (addr_scope(addr) == ADDR_UNUSABLE || addr->port == 0)
+		return;
+	for (size_t i = 0; i < p->candidate_count; i++)
+		if (addr_equal(&p->candidates[i].addr, addr)) {
+			if (source != SOURCE_OBSERVED && source != SOURCE_CACHE)
+				p->candidates[i].source = (uint8_t)source;
+			return;
+		}
+	if (!p->candidates)
+		p->candidates = calloc(CANDIDATES_MAX, sizeof(*p->candidates));
+	if (!p->candidates)
+		return;
+	struct candidate *slot = NULL;
+	if (p->candidate_count < CANDIDATES_MAX)
+		slot = &p->candidates[p->candidate_count++];
+	for (size_t i = 0; !slot && i < CANDIDATES_MAX; i++) /* what the user wrote stays */
+		if (p->candidates[i].source == SOURCE_OBSERVED ||
+			p->candidates[i].source == SOURCE_CACHE)
+			slot = &p->candidates[i];
+	if (slot)
+		*slot = (struct candidate){
+			.addr = *addr, .added_at = now, .source = (uint8_t)source
+		};
+}
+
+static bool local_exists(const struct node *n, const struct path *path)
+{
+	if (addr_is_any(&path->local) || addr_scope(&path->local) == ADDR_LOOPBACK)
+		return true;
+	for (size_t i = 0; i < n->local_count; i++)
+		if (addr_same_ip(&n->locals[i].addr, &path->local) &&
+			(path->interface == 0 || n->locals[i].interface == path->interface))
+			return true;
+	return false;
+}
+
+/* Challenge `remote` from wherever the kernel would send, and from every other interface that could
+ * reach it. */
+static void try_remote(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
+{
+	struct dgram where = { .carrier = CARRIER_UDP, .remote = *remote };
+	bool any = addr_scope(remote) == ADDR_LOOPBACK;
+	for (size_t i = 0; i < n->local_count; i++) {
+		const struct local_address *l = &n->locals[i];
+		if (addr_is_v4(&l->addr) != addr_is_v4(remote) ||
+			addr_scope(&l->addr) == ADDR_LINK_LOCAL)
+			continue;
+		any = true;
+		if (!l->has_default_route)
+			continue;
+		where.local = l->addr;
+		where.interface = l->interface;
+		struct path *path = route_add(n, now, p, &where);
+		if (path)
+			path_challenge(path, now);
+	}
+	where.local = (struct ov_addr){ 0 };
+	where.interface = 0;
+	struct path *path = any ? route_add(n, now, p, &where) : NULL;
+	if (path)
+		path_challenge(path, now);
+}
+
+void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed)
+{
+	struct association *a = p->association;
+	struct ov_addr remotes[CANDIDATES_MAX + PATHS_MAX];
+	bool validated[PATHS_MAX];
+	size_t count = 0, path_count = a->path_count;
+	for (size_t i = 0; i < a->path_count; i++) {
+		validated[count] = a->paths[i]->validated;
+		remotes[count++] = a->paths[i]->remote;
+	}
+	for (size_t i = 0; i < p->candidate_count; i++)
+		remotes[count++] = p->candidates[i].addr;
+
+	for (size_t i = 0; i < a->path_count;) {
+		if (local_exists(n, a->paths[i]))
+			i++;
+		else
+			route_remove(n, p, a->paths[i]);
+	}
+	for (size_t i = 0; i < count; i++)
+		try_remote(n, now, p, &remotes[i]);
+	for (size_t i = 0; i < path_count;
+		i++) /* the remote proved itself before our own address changed */
+		for (size_t j = 0; validated[i] && j < a->path_count; j++)
+			if (addr_equal(&a->paths[j]->remote, &remotes[i]))
+				a->paths[j]->validated = true;
+	if (!a->active)
+		route_elect(n, now, p);
+	if (resumed && !association_reaches(a, now))
+		call_start(n, now, p, false);
+	outbound_flush_staged(n, now, p);
+	peer_touch(n, p);
+}

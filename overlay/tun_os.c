@@ -1,0 +1,433 @@
+/* Device set-up and packet input and output of the TUN.
+ *
+ * virtio_net_hdr, 10 bytes, little endian (TUNSETVNETLE): flags, gso type, header length, gso size,
+ * csum_start, csum_offset. The offloads are offered from the richest set down; kernels before 6.2
+ * refuse USO, and refusing all leaves plain packets behind the header.
+ *
+ * Reading packs packets one behind the other into one buffer, so that a batch of small packets
+ * touches little cache while a super packet always has room.
+ *
+ * Latency. The kernel drops at the TUN when `queue` packets wait, without pushing back to the qdisc
+ * (tun_net_xmit), so no queue discipline can work in front of it; qdisc settings of the interface
+ * have no effect under load. What bounds the wait is how fast the pump drains it: every turn reads
+ * up to 512 KiB. TUN_QUEUE is the kernel's own default, long enough for a burst of 64-byte
+ * datagrams between two turns. */
+#include "overlay/tun_os.h"
+
+#include "overlay/rtnl_os.h"
+
+#include "core/bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+#define VNET_LEN   10
+#define PACKET_MAX (65535 + VNET_LEN)
+#define PACK_ALIGN 64
+
+struct tun {
+	int fd;
+	int rtnl;
+	struct tun_status status;
+	struct rtnl_batch batch;
+	uint8_t address[16];
+	uint8_t *packets; /* TUN_READ_BYTES + one packet */
+	uint8_t *scratch; /* a super packet that must be split here; NULL with vnet */
+};
+
+struct tun_options tun_options_default(void)
+{
+	return (struct tun_options){ .name = "overlay0", .fd = -1, .mtu = 1420 };
+}
+
+/* ---- device ---- */
+
+static int device_open(struct tun *t, const struct tun_options *o, char *why, size_t size)
+{
+	const char *node = o->node ? o->node : "/dev/net/tun";
+	t->fd = open(node, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (t->fd >= 0)
+		return OV_OK;
+	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+		snprintf(why, size,
+			"there is no TUN device %s: load the module (modprobe tun) or create it "
+			"(mknod %s c 10 200), or use --no-tun",
+			node, node);
+	else
+		snprintf(why, size,
+			"cannot open %s: %s: run as root, make it accessible, or use --no-tun",
+			node, strerror(errno));
+	return errno == EACCES || errno == EPERM ? OV_EPERM : OV_EIO;
+}
+
+static int explain_attach(const char *name, int error, char *why, size_t size)
+{
+	if (error == EPERM || error == EACCES) {
+		snprintf(why, size,
+			"no permission to create the interface %s: run as root, grant CAP_NET_ADMIN "
+			"(setcap cap_net_admin+ep), or use --no-tun",
+			name);
+		return OV_EPERM;
+	}
+	if (error == EBUSY) {
+		snprintf(why, size,
+			"the interface %s is in use by another program: choose another with "
+			"--tun-name",
+			name);
+		return OV_EEXIST;
+	}
+	if (error == EINVAL)
+		snprintf(why, size,
+			"the name %s is taken by an interface that is no TUN, or is not a valid name: "
+			"choose another with --tun-name",
+			name);
+	else
+		snprintf(why, size, "cannot create the interface %s: %s", name, strerror(error));
+	return OV_EIO;
+}
+
+static int device_attach(struct tun *t, const struct tun_options *o, char *why, size_t size)
+{
+	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	if (strlen(o->name) == 0 || strlen(o->name) >= sizeof(r.ifr_name))
+		return explain_attach(o->name, EINVAL, why, size);
+	strcpy(r.ifr_name, o->name);
+	if (!o->plain)
+		r.ifr_flags |= IFF_VNET_HDR;
+	if (ioctl(t->fd, TUNSETIFF, &r) == 0)
+		return OV_OK;
+	if (errno == EINVAL && !o->plain) { /* a kernel without IFF_VNET_HDR */
+		r.ifr_flags = IFF_TUN | IFF_NO_PI;
+		if (ioctl(t->fd, TUNSETIFF, &r) == 0)
+			return OV_OK;
+	}
+	return explain_attach(o->name, errno, why, size);
+}
+
+/* What the fd really is, ours or given. */
+static int device_inspect(struct tun *t, char *why, size_t size)
+{
+	struct ifreq r = { .ifr_flags = 0 };
+	if (ioctl(t->fd, TUNGETIFF, &r) || !(r.ifr_flags & IFF_TUN) || !(r.ifr_flags & IFF_NO_PI)) {
+		snprintf(why, size,
+			"the given descriptor is not a TUN interface without packet information "
+			"(IFF_TUN | IFF_NO_PI)");
+		return OV_EINVAL;
+	}
+	memcpy(t->status.name, r.ifr_name, sizeof(t->status.name));
+	t->status.name[sizeof(t->status.name) - 1] = 0;
+	t->status.interface = if_nametoindex(t->status.name); /* 0: in another namespace */
+	t->status.vnet = r.ifr_flags & IFF_VNET_HDR;
+	int flags = fcntl(t->fd, F_GETFL);
+	if (flags >= 0 && fcntl(t->fd, F_SETFL, flags | O_NONBLOCK) == 0)
+		return OV_OK;
+	snprintf(why, size, "cannot make the TUN descriptor nonblocking: %s", strerror(errno));
+	return OV_EIO;
+}
+
+static void device_offload(struct tun *t)
+{
+	static const unsigned tries[] = {
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_USO4 | TUN_F_USO6,
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
+		TUN_F_CSUM,
+		0,
+	};
+	if (!t->status.vnet)
+		return;
+	int header = VNET_LEN, little = 1;
+	ioctl(t->fd, TUNSETVNETHDRSZ, &header);
+	ioctl(t->fd, TUNSETVNETLE, &little);
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		if (ioctl(t->fd, TUNSETOFFLOAD, (unsigned long)tries[i]))
+			continue;
+		t->status.tso4 = tries[i] & TUN_F_TSO4;
+		t->status.tso6 = tries[i] & TUN_F_TSO6;
+		t->status.uso = tries[i] & TUN_F_USO6;
+		return;
+	}
+}
+
+/* ---- link, address, routes ---- */
+
+static int link_configure(struct tun *t, const struct tun_options *o, char *why, size_t size)
+{
+	int index = (int)t->status.interface;
+	t->status.mtu = o->mtu;
+	t->status.queue = o->queue ? o->queue : TUN_QUEUE;
+	struct ifinfomsg *link = rtnl_message(&t->batch, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	link->ifi_index = index;
+	rtnl_attribute(&t->batch, IFLA_MTU, &t->status.mtu, sizeof(t->status.mtu));
+	rtnl_attribute(&t->batch, IFLA_TXQLEN, &t->status.queue, sizeof(t->status.queue));
+	int error = rtnl_send(t->rtnl, &t->batch, 0);
+
+	static const uint8_t none[16];
+	if (error == 0 && memcmp(t->address, none, 16) != 0) {
+		uint32_t flags = IFA_F_NODAD | IFA_F_PERMANENT;
+		struct ifaddrmsg *a = rtnl_message(&t->batch, RTM_NEWADDR,
+			NLM_F_CREATE | NLM_F_REPLACE, sizeof(struct ifaddrmsg));
+		a->ifa_family = AF_INET6;
+		a->ifa_prefixlen = 128; /* no route but to ourselves: fd00::/8 stays the user's */
+		a->ifa_index = (uint32_t)index;
+		rtnl_attribute(&t->batch, IFA_LOCAL, t->address, 16);
+		rtnl_attribute(&t->batch, IFA_ADDRESS, t->address, 16);
+		rtnl_attribute(&t->batch, IFA_FLAGS, &flags, sizeof(flags));
+		error = rtnl_send(t->rtnl, &t->batch, 0);
+	}
+	if (error == 0) {
+		link = rtnl_message(&t->batch, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+		link->ifi_index = index;
+		link->ifi_flags = link->ifi_change = IFF_UP;
+		error = rtnl_send(t->rtnl, &t->batch, 0);
+	}
+	if (error == 0)
+		return OV_OK;
+	if (error == -EPERM) {
+		explain_attach(t->status.name, EPERM, why, size);
+		return OV_EPERM;
+	}
+	const char *hint = error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT
+				   ? " (is IPv6 disabled on this system?)"
+				   : "";
+	snprintf(why, size, "cannot configure the interface %s (mtu %u): %s%s", t->status.name,
+		o->mtu, strerror(-error), hint);
+	return OV_EIO;
+}
+
+static void route_message(struct tun *t, const uint8_t prefix[8], bool add)
+{
+	static const uint8_t none[16];
+	uint8_t destination[16] = { 0 };
+	memcpy(destination, prefix, 8);
+	uint16_t flags = add ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+	struct rtmsg *r = rtnl_message(
+		&t->batch, add ? RTM_NEWROUTE : RTM_DELROUTE, flags, sizeof(struct rtmsg));
+	r->rtm_family = AF_INET6;
+	r->rtm_dst_len = 64;
+	r->rtm_table = RT_TABLE_MAIN;
+	r->rtm_protocol = add ? RTPROT_STATIC : RTPROT_UNSPEC;
+	r->rtm_scope = add ? RT_SCOPE_UNIVERSE : RT_SCOPE_NOWHERE;
+	r->rtm_type = add ? RTN_UNICAST : RTN_UNSPEC;
+	rtnl_attribute(&t->batch, RTA_DST, destination, 16);
+	rtnl_attribute(&t->batch, RTA_OIF, &t->status.interface, sizeof(t->status.interface));
+	if (add && memcmp(t->address, none, 16) != 0)
+		rtnl_attribute(&t->batch, RTA_PREFSRC, t->address, 16);
+}
+
+int tun_routes(
+	struct tun *t, const uint8_t *prefixes, size_t count, bool add, char *why, size_t why_size)
+{
+	int error = 0;
+	for (size_t i = 0; i < count && error == 0; i++) {
+		route_message(t, prefixes + 8 * i, add);
+		if (!rtnl_has_room(&t->batch) || i + 1 == count)
+			error = rtnl_send(t->rtnl, &t->batch, add ? EEXIST : ESRCH);
+	}
+	if (error == 0)
+		return OV_OK;
+	snprintf(why, why_size, "cannot %s a route to %s: %s", add ? "add" : "remove",
+		t->status.name, strerror(-error));
+	return OV_EIO;
+}
+
+/* ---- open, close ---- */
+
+static int tun_set_up(struct tun *t, const struct tun_options *o, char *why, size_t size)
+{
+	int error = OV_OK;
+	if (o->fd < 0) {
+		error = device_open(t, o, why, size);
+		if (error == OV_OK)
+			error = device_attach(t, o, why, size);
+	}
+	if (error == OV_OK)
+		error = device_inspect(t, why, size);
+	if (error)
+		return error;
+	device_offload(t);
+	t->packets = malloc(TUN_READ_BYTES + PACKET_MAX);
+	t->scratch = malloc(PACKET_MAX);
+	if (!t->packets || !t->scratch) {
+		snprintf(why, size, "out of memory for the TUN buffers");
+		return OV_ENOMEM;
+	}
+	t->rtnl = rtnl_open(0, false);
+	if (t->rtnl < 0) {
+		snprintf(why, size, "cannot open a netlink socket: %s", strerror(-t->rtnl));
+		return OV_EIO;
+	}
+	memcpy(t->address, o->address, 16);
+	return o->leave_link ? OV_OK : link_configure(t, o, why, size);
+}
+
+struct tun *tun_open(const struct tun_options *o, char *why, size_t why_size)
+{
+	struct tun *t = calloc(1, sizeof(*t));
+	if (!t) {
+		snprintf(why, why_size, "out of memory");
+		if (o->fd >= 0)
+			close(o->fd);
+		return NULL;
+	}
+	t->fd = o->fd;
+	t->rtnl = -1;
+	if (tun_set_up(t, o, why, why_size) == OV_OK)
+		return t;
+	tun_close(t);
+	return NULL;
+}
+
+void tun_close(struct tun *t)
+{
+	if (!t)
+		return;
+	if (t->fd >= 0)
+		close(t->fd);
+	if (t->rtnl >= 0)
+		close(t->rtnl);
+	free(t->packets);
+	free(t->scratch);
+	free(t);
+}
+
+int tun_fd(const struct tun *t)
+{
+	return t->fd;
+}
+
+const struct tun_status *tun_status(const struct tun *t)
+{
+	return &t->status;
+}
+
+/* ---- packets ---- */
+
+/* False: a super packet of a kind that we did not ask for. */
+static bool vnet_decode(struct ip_packet *p, const uint8_t *v)
+{
+	p->partial = v[0] & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	p->segment = load_le16(v + 4);
+	p->csum_start = load_le16(v + 6);
+	p->csum_offset = load_le16(v + 8);
+	switch (v[1] & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE: p->gso = GSO_NONE; return true;
+	case VIRTIO_NET_HDR_GSO_TCPV4: p->gso = GSO_TCPV4; return true;
+	case VIRTIO_NET_HDR_GSO_TCPV6: p->gso = GSO_TCPV6; return true;
+	case VIRTIO_NET_HDR_GSO_UDP_L4: p->gso = GSO_UDP; return true;
+	default: return false;
+	}
+}
+
+static void vnet_encode(uint8_t *v, const struct ip_packet *p)
+{
+	static const uint8_t types[] = {
+		[GSO_NONE] = VIRTIO_NET_HDR_GSO_NONE,
+		[GSO_TCPV4] = VIRTIO_NET_HDR_GSO_TCPV4,
+		[GSO_TCPV6] = VIRTIO_NET_HDR_GSO_TCPV6,
+		[GSO_UDP] = VIRTIO_NET_HDR_GSO_UDP_L4,
+	};
+	memset(v, 0, VNET_LEN);
+	if (p->partial) {
+		v[0] = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		store_le16(v + 6, p->csum_start);
+		store_le16(v + 8, p->csum_offset);
+	}
+	if (p->gso == GSO_NONE)
+		return;
+	size_t header = p->csum_start + 8u;
+	if (p->gso != GSO_UDP)
+		header = p->csum_start + (size_t)(p->data[p->csum_start + 12] >> 4) * 4;
+	v[1] = types[p->gso];
+	store_le16(v + 2, (uint16_t)header);
+	store_le16(v + 4, p->segment);
+}
+
+size_t tun_read(struct tun *t, struct ip_packet *out, size_t max, bool *more)
+{
+	size_t header = t->status.vnet ? VNET_LEN : 0, used = 0, n = 0;
+	*more = true;
+	while (n < max && used < TUN_READ_BYTES) {
+		uint8_t *at = t->packets + used;
+		ssize_t got = read(t->fd, at, PACKET_MAX);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			*more = false;
+			break;
+		}
+		t->status.reads++;
+		struct ip_packet p = { .data = at + header, .len = (size_t)got - header };
+		if ((size_t)got <= header || (header && !vnet_decode(&p, at)))
+			continue;
+		out[n++] = p;
+		used += ((size_t)got + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
+	}
+	return n;
+}
+
+static bool write_iov(struct tun *t, const struct iovec *iov, size_t count)
+{
+	ssize_t n;
+	do
+		n = writev(t->fd, iov, (int)count);
+	while (n < 0 && errno == EINTR);
+	t->status.writes++;
+	t->status.refused += n < 0;
+	return n >= 0;
+}
+
+/* Without vnet_hdr the kernel wants whole packets with whole checksums. */
+static bool write_split(struct tun *t, const struct super_packet *p)
+{
+	struct ip_packet flat = p->meta;
+	if (p->slice_count > 1) {
+		flat.data = t->scratch;
+		flat.len = 0;
+		for (size_t i = 0; i < p->slice_count; i++) {
+			memcpy(t->scratch + flat.len, p->slices[i].data, p->slices[i].len);
+			flat.len += p->slices[i].len;
+		}
+	}
+	if (flat.partial && flat.gso == GSO_NONE)
+		checksum_complete(&flat);
+	flat.partial = false; /* split_next computes what is open */
+	struct split s;
+	uint8_t *segment;
+	size_t len;
+	bool partial, ok = true;
+	if (!split_init(&s, &flat))
+		return false;
+	while (split_next(&s, &segment, &len, &partial)) {
+		struct iovec iov = { segment, len };
+		ok &= write_iov(t, &iov, 1);
+	}
+	return ok;
+}
+
+bool tun_write(struct tun *t, const struct super_packet *p)
+{
+	if (!t->status.vnet)
+		return write_split(t, p);
+	uint8_t header[VNET_LEN];
+	struct iovec iov[COALESCE_SEGMENTS + 2] = { { header, sizeof(header) } };
+	vnet_encode(header, &p->meta);
+	for (size_t i = 0; i < p->slice_count; i++)
+		iov[i + 1] = (struct iovec){ p->slices[i].data, p->slices[i].len };
+	return write_iov(t, iov, p->slice_count + 1);
+}

@@ -1,0 +1,311 @@
+/* Three books: what was sealed, what was submitted, and what went to and came from each address.
+ * The last one knows an address as validated when the node, after it had sent CONTROL there, got a
+ * genuine CONTROL datagram straight from there: that is the only way a PATH_RESPONSE can come, and
+ * the oracle cannot be deceived about `genuine`, because it saw who made the bytes. */
+#include "tests/sim/oracle.h"
+
+#include "core/packet.h"
+#include "tests/sim/digest.h"
+#include "tests/sim/hostile.h"
+#include "tests/sim/sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define AMPLIFY_FACTOR   3
+#define HS1_FREE         48 /* per address and start: two calls at full pace */
+#define HS1_EVERY        (2 * OV_SEC)
+#define PROBES_FREE      9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
+#define PROBE_BYTES      296
+#define TICKS_PER_SECOND 200
+#define TICKS_PER_PACKET 4
+
+struct inner_record {
+	uint32_t from, to, submitted, delivered;
+	bool doubled; /* the sender had more than one path: it may send on two */
+};
+
+struct remote_record {
+	uint64_t in, out; /* bytes; out without HS1 to candidates */
+	uint32_t handshakes, probes;
+	ov_time first_handshake_at;
+	bool asked, validated, checked, candidate;
+};
+
+struct sink_record {
+	uint64_t forged, received; /* bytes sent in its name; bytes that reached it */
+};
+
+void oracle_init(struct oracle *o)
+{
+	*o = (struct oracle){ 0 };
+	nonce_book_init(&o->nonce);
+	book_init(&o->inner, sizeof(struct inner_record));
+	book_init(&o->remotes, sizeof(struct remote_record));
+	book_init(&o->sinks, sizeof(struct sink_record));
+}
+
+void oracle_fini(struct oracle *o)
+{
+	nonce_book_fini(&o->nonce);
+	book_fini(&o->inner);
+	book_fini(&o->remotes);
+	book_fini(&o->sinks);
+}
+
+void oracle_break(struct sim *s, const char *invariant, const char *format, ...)
+{
+	if (s->oracle.broken)
+		return;
+	s->oracle.broken = invariant;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(s->oracle.what, sizeof(s->oracle.what), format, args);
+	va_end(args);
+	trace_tell(&s->trace, s->now, "!", "%s: %s", invariant, s->oracle.what);
+}
+
+/* ---- addresses ---- */
+
+static uint64_t addr_digest(const struct ov_addr *a, uint64_t salt)
+{
+	return digest_mix(digest_bytes(salt, a->ip, sizeof(a->ip)), a->port);
+}
+
+static struct remote_record *remote_of(struct sim *s, const struct host *h, const struct ov_addr *a)
+{
+	uint64_t salt = (uint64_t)h->id << 32 | h->starts;
+	return book_at(&s->oracle.remotes, addr_digest(a, salt + 1));
+}
+
+/* Is it an address where h was told that a contact may be? */
+static bool is_candidate(struct sim *s, struct host *h, const struct ov_addr *a)
+{
+	struct candidate_info *list = s->oracle.candidates;
+	for (size_t i = 0; i < h->friend_count; i++) {
+		const struct peer_id *id = &s->hosts[h->friends[i].host].self.id;
+		size_t count = node_peer_candidates(h->node, id, list, 32);
+		for (size_t k = 0; k < count && k < 32; k++)
+			if (addr_equal(&list[k].addr, a))
+				return true;
+	}
+	return false;
+}
+
+static void check_handshake(struct sim *s, struct host *h, const struct ov_addr *to,
+	struct remote_record *r, size_t len)
+{
+	char text[ADDR_TEXT_MAX];
+	if (r->handshakes++ == 0)
+		r->first_handshake_at = s->now;
+	ov_time age = s->now - r->first_handshake_at;
+	if (r->handshakes > HS1_FREE + (uint64_t)(age / HS1_EVERY))
+		oracle_break(s, "handshakes", "%s: %u HS1 to %s within %lld s", h->name,
+			r->handshakes, addr_format(to, text), (long long)(age / OV_SEC));
+	if (!r->candidate && !r->validated)
+		r->candidate = is_candidate(s, h, to);
+	if (!r->candidate && !r->validated)
+		r->out += len;
+}
+
+void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
+	const uint8_t *data, size_t len)
+{
+	struct remote_record *r = remote_of(s, h, remote);
+	r->asked |= data[0] == PACKET_CONTROL;
+	if (data[0] == PACKET_HS1) {
+		check_handshake(s, h, remote, r, len);
+	} else if (data[0] == PACKET_CONTROL && !r->validated && len <= PROBE_BYTES &&
+		   r->probes < PROBES_FREE * (1 + h->network_changes) &&
+		   is_candidate(s, h, remote)) {
+		r->probes++;
+		return;
+	} else {
+		r->out += len;
+	}
+	char text[ADDR_TEXT_MAX];
+	if (!r->validated && r->out > AMPLIFY_FACTOR * r->in)
+		oracle_break(s, "amplify",
+			"%s: %llu B to %s, which sent %llu B and never answered a challenge",
+			h->name, (unsigned long long)r->out, addr_format(remote, text),
+			(unsigned long long)r->in);
+}
+
+void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f)
+{
+	struct remote_record *r = remote_of(s, h, &f->source);
+	r->in += f->len;
+	if (!f->bent && f->origin != ORIGIN_FORGED && f->data[0] == PACKET_CONTROL && r->asked)
+		r->validated = true;
+	trace_mix(&s->trace, s->now, f->len, (uint64_t)h->id << 32 | f->source.port);
+	char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];
+	if (trace_wants_notes(&s->trace))
+		trace_note(&s->trace, s->now, h->name, "  < %u B type %u from %s at %s%s", f->len,
+			f->data[0], addr_format(&f->source, from), addr_format(&f->destination, to),
+			f->origin == ORIGIN_FORGED ? " (forged)"
+			: f->bent                  ? " (bent)"
+						   : "");
+}
+
+void oracle_on_forged(struct sim *s, const struct flight *f)
+{
+	struct sink_record *r = book_at(&s->oracle.sinks, addr_digest(&f->source, 7));
+	r->forged += f->len;
+}
+
+/* What forged bytes bring back. The forger's own station must never gain by it. Stations whose
+ * datagrams may be genuine (replayer, forwarder) and victims are watched per node by `amplify`. */
+void oracle_on_sink(struct sim *s, const struct flight *f)
+{
+	struct sink_record *r = book_at(&s->oracle.sinks, addr_digest(&f->destination, 7));
+	r->received += f->len;
+	s->oracle.stranger_bytes += f->len;
+	trace_mix(&s->trace, s->now, f->len, f->destination.port);
+	char text[ADDR_TEXT_MAX];
+	struct ov_addr forger = hostile_forger_address();
+	if (addr_equal(&f->destination, &forger) && 2 * r->received > r->forged)
+		oracle_break(s, "reply", "the forger at %s sent %llu B and got %llu B",
+			addr_format(&f->destination, text), (unsigned long long)r->forged,
+			(unsigned long long)r->received);
+}
+
+/* ---- inner packets ---- */
+
+static void submitted(struct sim *s, struct host *h, const uint8_t *packet, size_t len)
+{
+	struct host *to = sim_host_at(s, packet + 24);
+	struct inner_record *r = book_at(&s->oracle.inner, digest_bytes(11, packet, len));
+	r->from = h->id;
+	r->to = to ? to->id : NET_NONE;
+	r->submitted++;
+	s->oracle.submitted++;
+	if (to && node_peer_paths(h->node, &to->self.id, s->oracle.paths, 32) > 1)
+		r->doubled = true;
+}
+
+/* Segments as a NIC would cut them; made here, not by overlay/offload.c. */
+static void submitted_super(struct sim *s, struct host *h, const struct ip_packet *p)
+{
+	struct ip6 in;
+	bool ok = ip6_parse(&in, p->data, p->len);
+	assert(ok && in.protocol == IP6_TCP);
+	uint8_t segment[IP6_MTU];
+	size_t step = p->gso == GSO_NONE ? in.payload_len : p->segment;
+	size_t at = 0;
+	do {
+		size_t left = in.payload_len - at, len = left < step ? left : step;
+		struct ip6_tcp t = in.tcp;
+		t.seq += (uint32_t)at;
+		if (len < left)
+			t.flags &= (uint8_t) ~(IP6_FIN | IP6_PSH);
+		submitted(s, h, segment, ip6_tcp(segment, &in.pair, &t, in.payload + at, len));
+		at += len;
+	} while (at < in.payload_len);
+}
+
+void oracle_on_submit(struct sim *s, struct host *h, const struct ip_packet *p)
+{
+	if (p->gso != GSO_NONE || p->partial)
+		submitted_super(s, h, p);
+	else
+		submitted(s, h, p->data, p->len);
+}
+
+void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, size_t len)
+{
+	struct inner_record *r = book_find(&s->oracle.inner, digest_bytes(11, packet, len));
+	trace_mix(&s->trace, s->now, h->id, len);
+	s->oracle.delivered++;
+	if (!ip6_checksum_ok(packet, len))
+		oracle_break(s, "inner", "%s: a packet with a wrong checksum came out", h->name);
+	else if (!r)
+		oracle_break(s, "inner", "%s: a packet of %zu B that nobody sent came out", h->name,
+			len);
+	else if (r->to != h->id)
+		oracle_break(
+			s, "inner", "%s: a packet for %s came out", h->name, sim_name(s, r->to));
+	if (!r)
+		return;
+	r->delivered++;
+	if (r->delivered <= r->submitted)
+		return;
+	s->oracle.duplicates++;
+	if (!r->doubled || r->delivered > 2 * r->submitted)
+		oracle_break(s, "inner", "%s: packet from %s sent %u times came out %u times",
+			h->name, sim_name(s, r->from), r->submitted, r->delivered);
+}
+
+/* ---- what nodes tell of themselves ---- */
+
+static void check_friend(struct sim *s, struct host *h, const struct friend *f)
+{
+	const struct peer_id *id = &s->hosts[f->host].self.id;
+	struct path_info *paths = s->oracle.paths;
+	size_t count = node_peer_paths(h->node, id, paths, 32), active = 0;
+	for (size_t i = 0; i < count && i < 32; i++)
+		active += paths[i].active;
+	if (active > 1)
+		oracle_break(s, "one_path", "%s: %zu active paths to %s", h->name, active,
+			sim_name(s, f->host));
+	if (count > 16)
+		oracle_break(
+			s, "limits", "%s: %zu paths to %s", h->name, count, sim_name(s, f->host));
+	count = node_peer_candidates(h->node, id, s->oracle.candidates, 32);
+	if (count > 16)
+		oracle_break(s, "limits", "%s: %zu candidates of %s", h->name, count,
+			sim_name(s, f->host));
+}
+
+static void check_busy(struct sim *s, struct host *h)
+{
+	if (h->busy_ticks > TICKS_PER_SECOND + TICKS_PER_PACKET * h->busy_packets)
+		oracle_break(s, "storm", "%s: %u ticks for %u packets in one second", h->name,
+			h->busy_ticks, h->busy_packets);
+	if (s->now - h->busy_since < OV_SEC)
+		return;
+	h->busy_since = s->now;
+	h->busy_ticks = 0;
+	h->busy_packets = 0;
+}
+
+void oracle_check_host(struct sim *s, struct host *h)
+{
+	for (size_t i = 0; i < h->friend_count; i++)
+		check_friend(s, h, &h->friends[i]);
+	check_busy(s, h);
+	const struct node_counters *c = node_counters(h->node);
+	if (c->pending_handshakes > h->config.max_pending_handshakes)
+		oracle_break(s, "limits", "%s: %llu pending handshakes", h->name,
+			(unsigned long long)c->pending_handshakes);
+	const char *what;
+	if (s->oracle.nonce.broken)
+		oracle_break(s, "nonce", "%s: %s", h->name, s->oracle.nonce.what);
+	if (nonce_impurities(&what) > 0)
+		oracle_break(s, "pure", "%s: somebody called %s", h->name, what);
+}
+
+static void check_pair(struct sim *s, struct host *a, struct host *b)
+{
+	struct peer_info x, y;
+	if (!node_peer_info(a->node, s->now, &b->self.id, &x) ||
+		!node_peer_info(b->node, s->now, &a->self.id, &y))
+		return;
+	if (x.state != PEER_UP || y.state != PEER_UP)
+		oracle_break(s, "agree", "%s says %s is %s, %s says %s is %s", a->name, b->name,
+			peer_state_name(x.state), b->name, a->name, peer_state_name(y.state));
+	else if (x.association != y.association)
+		oracle_break(s, "agree", "%s and %s have different associations", a->name, b->name);
+}
+
+void oracle_check_agreement(struct sim *s)
+{
+	for (size_t i = 0; i < s->host_count; i++) {
+		struct host *a = &s->hosts[i];
+		for (size_t k = 0; k < a->friend_count; k++) {
+			struct host *b = &s->hosts[a->friends[k].host];
+			if (a->friends[k].wanted && a->id < b->id && host_friend(b, a->id) &&
+				host_is_awake(a) && host_is_awake(b))
+				check_pair(s, a, b);
+		}
+	}
+}

@@ -1,0 +1,58 @@
+#pragma once
+/* oracle - the invariants, checked at every step from outside: on what nodes emit, receive, deliver
+ * and tell of themselves. The oracle knows the truth (who really owns an address, what was really
+ * submitted); it never looks into a node beyond overlay/node.h.
+ *
+ *   nonce        no (key, nonce) seals two plaintexts, handshakes and cookies included
+ *   amplify      an address that did not answer a challenge gets at most 3 x what came from it
+ *   handshakes   HS1 goes to known candidates only, at the pace of the schedule
+ *   reply        what a forger gets back is no longer than what he sent (garbage: nothing)
+ *   one_path     at most one active path per peer
+ *   limits       tables within their limits
+ *   inner        inner packets arrive as they were sent, at whom they were sent to, once
+ *   agree        after quiet both ends share one association and both are up
+ *   alive        after the faults end, whoever wants to talk talks within 30 s
+ *   storm        a deadline is in the future after a tick; nobody is busier than its traffic
+ *   pure         nobody asked the operating system for the time or for randomness */
+#include "core/dgram.h"
+#include "overlay/node.h"
+#include "tests/sim/nonce.h"
+
+struct sim;
+struct host;
+struct flight;
+
+struct oracle {
+	struct nonce_book nonce;
+	struct book inner;   /* digest of the packet -> struct inner_record */
+	struct book remotes; /* digest of (host, its start, address) -> struct remote_record */
+	struct book sinks;   /* digest of a sink's address -> struct sink_record */
+	uint64_t submitted, delivered, duplicates, stranger_bytes;
+	struct path_info paths[32]; /* for one question at a time */
+	struct candidate_info candidates[32];
+	const char *broken; /* name of the first invariant that broke, or NULL */
+	char what[320];
+};
+
+void oracle_init(struct oracle *o);
+void oracle_fini(struct oracle *o);
+void oracle_break(struct sim *s, const char *invariant, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* A datagram leaves host h (d cut into single datagrams). */
+void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
+	const uint8_t *data, size_t len);
+/* A datagram is about to enter host h. */
+void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f);
+/* A forged datagram from this address entered the net; something arrived at a sink. */
+void oracle_on_forged(struct sim *s, const struct flight *f);
+void oracle_on_sink(struct sim *s, const struct flight *f);
+
+/* Inner packets: into the node at h, out of the node at h (checksum completed). */
+void oracle_on_submit(struct sim *s, struct host *h, const struct ip_packet *p);
+void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, size_t len);
+
+/* After every drain of h. */
+void oracle_check_host(struct sim *s, struct host *h);
+/* After quiet: for every pair that knows each other and is told to talk. */
+void oracle_check_agreement(struct sim *s);

@@ -1,0 +1,190 @@
+#pragma once
+/* fake_node - the part of overlay/node.h that the api uses, as a table that a test fills. Defines
+ * the functions themselves: the linker then takes none of them from libov.a. Included by exactly
+ * one file of a program. */
+#include "overlay/node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FAKE_MAX 512
+
+struct node {
+	struct contact contacts[FAKE_MAX];
+	size_t count;
+	struct peer_request requests[64];
+	size_t request_count;
+	struct node_counters counters;
+	int put_status;     /* what node_contact_put answers when not OV_OK */
+	uint64_t pings[64]; /* tokens that wait */
+	struct peer_id pinged;
+	size_t ping_count, calls, candidates;
+	enum peer_state state;
+	bool has_path;
+};
+
+static ptrdiff_t fake_find(const struct node *n, const struct peer_id *id)
+{
+	for (size_t i = 0; i < n->count; i++)
+		if (peer_id_equal(&n->contacts[i].id, id))
+			return (ptrdiff_t)i;
+	return -1;
+}
+
+int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool call)
+{
+	(void)now;
+	if (n->put_status != OV_OK)
+		return n->put_status;
+	ptrdiff_t at = fake_find(n, &c->id);
+	if (at < 0 && n->count == FAKE_MAX)
+		return OV_EFULL;
+	n->calls += call;
+	if (at < 0)
+		at = (ptrdiff_t)n->count++;
+	else
+		contact_fini(&n->contacts[at]);
+	return contact_copy(&n->contacts[at], c);
+}
+
+int node_contact_remove(struct node *n, const struct peer_id *id)
+{
+	ptrdiff_t at = fake_find(n, id);
+	if (at < 0)
+		return OV_ENOENT;
+	contact_fini(&n->contacts[at]);
+	n->count--;
+	memmove(&n->contacts[at], &n->contacts[at + 1],
+		(n->count - (size_t)at) * sizeof(n->contacts[0]));
+	return OV_OK;
+}
+
+const struct contact *node_contact(const struct node *n, const struct peer_id *id)
+{
+	ptrdiff_t at = fake_find(n, id);
+	return at < 0 ? NULL : &n->contacts[at];
+}
+
+const struct contact *node_contact_at(const struct node *n, size_t i)
+{
+	return i < n->count ? &n->contacts[i] : NULL;
+}
+
+void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
+	enum candidate_source source)
+{
+	(void)now;
+	(void)id;
+	(void)a;
+	(void)source;
+	n->candidates++;
+}
+
+int node_ping(
+	struct node *n, ov_time now, const struct peer_id *id, uint64_t token, ov_time timeout)
+{
+	(void)now;
+	(void)timeout;
+	if (n->ping_count == 64)
+		return OV_EFULL;
+	n->pings[n->ping_count++] = token;
+	n->pinged = *id;
+	return OV_OK;
+}
+
+const char *peer_state_name(enum peer_state s)
+{
+	static const char *const names[] = { "idle", "calling", "up", "suspect", "away" };
+	return names[s];
+}
+
+size_t node_peer_count(const struct node *n)
+{
+	return n->count;
+}
+
+static struct path_info fake_path(void)
+{
+	return (struct path_info){ .remote = addr_v4(198, 51, 100, 7, 27182),
+		.observed = addr_v4(203, 0, 113, 9, 4021),
+		.local = addr_v4(192, 168, 1, 2, 27182),
+		.state = "valid",
+		.active = true,
+		.natted = true,
+		.srtt = 41 * OV_MS,
+		.last_heard = OV_SEC,
+		.pmtu = 1452,
+		.loss_permille = 3,
+		.sent_bytes = 12345678,
+		.received_bytes = 3400000000 };
+}
+
+bool node_peer_info(
+	const struct node *n, ov_time now, const struct peer_id *id, struct peer_info *out)
+{
+	(void)now;
+	if (fake_find(n, id) < 0)
+		return false;
+	*out = (struct peer_info){ .id = *id,
+		.state = n->state,
+		.suite = n->has_path ? "aes-256-gcm" : NULL,
+		.backend = n->has_path ? "ipsec-mb" : NULL,
+		.sent_bytes = 12345678,
+		.received_bytes = 3400000000,
+		.last_heard = n->has_path ? OV_SEC : 0,
+		.path_count = n->has_path,
+		.has_active = n->has_path };
+	if (n->has_path)
+		out->active = fake_path();
+	return true;
+}
+
+size_t node_peer_paths(
+	const struct node *n, const struct peer_id *id, struct path_info *out, size_t max)
+{
+	if (!n->has_path || max == 0 || fake_find(n, id) < 0)
+		return 0;
+	out[0] = fake_path();
+	return 1;
+}
+
+size_t node_peer_candidates(
+	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max)
+{
+	if (max == 0 || fake_find(n, id) < 0)
+		return 0;
+	out[0] =
+		(struct candidate_info){ .addr = addr_v4(10, 0, 0, 1, 9), .source = SOURCE_CONFIG };
+	return 1;
+}
+
+size_t node_requests(const struct node *n, struct peer_request *out, size_t max)
+{
+	size_t count = n->request_count < max ? n->request_count : max;
+	memcpy(out, n->requests, count * sizeof(*out));
+	return count;
+}
+
+bool node_request_take(struct node *n, const struct peer_id *id, struct peer_request *out)
+{
+	for (size_t i = 0; i < n->request_count; i++) {
+		if (!peer_id_equal(&n->requests[i].id, id))
+			continue;
+		*out = n->requests[i];
+		n->requests[i] = n->requests[--n->request_count];
+		return true;
+	}
+	return false;
+}
+
+const struct node_counters *node_counters(const struct node *n)
+{
+	return &n->counters;
+}
+
+static void fake_node_fini(struct node *n)
+{
+	for (size_t i = 0; i < n->count; i++)
+		contact_fini(&n->contacts[i]);
+	n->count = 0;
+}

@@ -1,0 +1,171 @@
+/* Frames: frozen bytes both ways, truncation at each length, unknown types, padding. */
+#include "core/frame.h"
+
+#include "tests/unit/seeded.h"
+
+/* clang-format off */
+static const uint8_t challenge_bytes[] = {
+	0x01, 0x09, 0x00, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x80,
+};
+static const uint8_t response_bytes[] = {
+	0x02, 0x28, 0x00, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17,             /* token */
+	0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7, 0x2e, 0x6a,           /* observed */
+	0x04, 0x03, 0x02, 0x01, 0xac, 0x05,                                           /* hold, size */
+	0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                               /* count */
+};
+static const uint8_t status_bytes[] = { 0x03, 0x04, 0x00, 0xef, 0xbe, 0xad, 0xde };
+/* clang-format on */
+
+static const uint8_t token[PATH_TOKEN_LEN] = { 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17 };
+
+static int decode(const uint8_t *data, size_t len, struct frame *out)
+{
+	struct rd r = rd_init(data, len);
+	int n = frame_next(&r, out);
+	if (n == 1) /* one frame and nothing behind it */
+		assert_int_equal(frame_next(&r, &(struct frame){ 0 }), 0);
+	return n;
+}
+
+static void vectors_encode(void **state)
+{
+	(void)state;
+	uint8_t out[64];
+	struct path_challenge c = { .flags = 0x80 };
+	struct path_response p = { .observed = addr_v4(192, 0, 2, 7, 27182),
+		.hold_us = 0x01020304,
+		.received_size = 1452,
+		.received_count = UINT64_C(0x1122334455667788) };
+	memcpy(c.token, token, sizeof(token));
+	memcpy(p.token, token, sizeof(token));
+	struct wr w = wr_init(out, sizeof(out));
+	frame_put_challenge(&w, &c);
+	assert_true(wr_ok(&w) && wr_len(&w) == sizeof(challenge_bytes));
+	assert_memory_equal(out, challenge_bytes, sizeof(challenge_bytes));
+	w = wr_init(out, sizeof(out));
+	frame_put_response(&w, &p);
+	assert_true(wr_ok(&w) && wr_len(&w) == sizeof(response_bytes));
+	assert_memory_equal(out, response_bytes, sizeof(response_bytes));
+	w = wr_init(out, sizeof(out));
+	frame_put_status(&w, &(struct path_status){ .sequence = 0xdeadbeef });
+	assert_true(wr_ok(&w) && wr_len(&w) == sizeof(status_bytes));
+	assert_memory_equal(out, status_bytes, sizeof(status_bytes));
+}
+
+static void vectors_decode(void **state)
+{
+	(void)state;
+	struct frame f;
+	assert_int_equal(decode(challenge_bytes, sizeof(challenge_bytes), &f), 1);
+	assert_int_equal(f.type, FRAME_PATH_CHALLENGE);
+	assert_memory_equal(f.as.challenge.token, token, sizeof(token));
+	assert_int_equal(f.as.challenge.flags, 0x80);
+	assert_int_equal(decode(response_bytes, sizeof(response_bytes), &f), 1);
+	assert_int_equal(f.type, FRAME_PATH_RESPONSE);
+	assert_memory_equal(f.as.response.token, token, sizeof(token));
+	struct ov_addr want = addr_v4(192, 0, 2, 7, 27182);
+	assert_true(addr_equal(&f.as.response.observed, &want));
+	assert_int_equal(f.as.response.hold_us, 0x01020304);
+	assert_int_equal(f.as.response.received_size, 1452);
+	assert_true(f.as.response.received_count == UINT64_C(0x1122334455667788));
+	assert_int_equal(decode(status_bytes, sizeof(status_bytes), &f), 1);
+	assert_int_equal(f.type, FRAME_PATH_STATUS);
+	assert_int_equal(f.as.status.sequence, 0xdeadbeef);
+}
+
+static void check_lengths(const uint8_t *bytes, size_t len)
+{
+	struct frame f;
+	uint8_t copy[64] = { 0 };
+	assert_int_equal(decode(bytes, 0, &f), 0);
+	for (size_t cut = 1; cut < len; cut++)
+		assert_int_equal(decode(bytes, cut, &f), OV_EFORMAT);
+	/* a body that is shorter or longer than its type says, but wholly there */
+	for (size_t body = 0; body + 3 <= sizeof(copy); body++) {
+		memcpy(copy, bytes, len);
+		store_le16(copy + 1, (uint16_t)body);
+		struct rd r = rd_init(copy, 3 + body);
+		assert_int_equal(frame_next(&r, &f), body == len - 3 ? 1 : OV_EFORMAT);
+	}
+}
+
+static void lengths_must_be_exact(void **state)
+{
+	(void)state;
+	check_lengths(challenge_bytes, sizeof(challenge_bytes));
+	check_lengths(response_bytes, sizeof(response_bytes));
+	check_lengths(status_bytes, sizeof(status_bytes));
+}
+
+static void every_type(void **state)
+{
+	(void)state;
+	for (unsigned type = 0; type < 256; type++) {
+		uint8_t bytes[3 + 4 + sizeof(status_bytes)] = { (uint8_t)type, 4, 0, 9, 9, 9, 9 };
+		memcpy(bytes + 7, status_bytes, sizeof(status_bytes));
+		struct frame f;
+		struct rd r = rd_init(bytes, sizeof(bytes));
+		int got = frame_next(&r, &f);
+		if (type >= 0x80) { /* skipped: the status behind it is what comes out */
+			assert_int_equal(got, 1);
+			assert_int_equal(f.type, FRAME_PATH_STATUS);
+			assert_int_equal(f.as.status.sequence, 0xdeadbeef);
+		} else if (type == FRAME_PATH_STATUS) {
+			assert_int_equal(got, 1);
+			assert_int_equal(f.as.status.sequence, 0x09090909);
+		} else if (type == FRAME_PADDING) { /* 4 is then a type nobody knows */
+			assert_int_equal(got, OV_EFORMAT);
+		} else if (type <= FRAME_PATH_RESPONSE) {
+			assert_int_equal(got, OV_EFORMAT);
+		} else {
+			assert_int_equal(got, OV_ENOENT);
+		}
+	}
+}
+
+static void skippable_must_be_whole(void **state)
+{
+	(void)state;
+	static const uint8_t huge[] = { 0xff, 0xff, 0xff, 1, 2, 3 };
+	struct frame f;
+	for (size_t cut = 1; cut <= sizeof(huge); cut++)
+		assert_int_equal(decode(huge, cut, &f), OV_EFORMAT);
+	static const uint8_t none[] = { 0x80, 0, 0 };
+	assert_int_equal(decode(none, sizeof(none), &f), 0);
+}
+
+static void padding_anywhere(void **state)
+{
+	(void)state;
+	uint8_t bytes[1452];
+	struct wr w = wr_init(bytes, sizeof(bytes));
+	frame_put_padding(&w, 7);
+	frame_put_status(&w, &(struct path_status){ .sequence = 1 });
+	frame_put_padding(&w, 100);
+	frame_put_status(&w, &(struct path_status){ .sequence = 2 });
+	frame_put_padding(&w, sizeof(bytes) - wr_len(&w));
+	assert_true(wr_ok(&w));
+	struct rd r = rd_init(bytes, sizeof(bytes));
+	struct frame f;
+	assert_int_equal(frame_next(&r, &f), 1);
+	assert_int_equal(f.as.status.sequence, 1);
+	assert_int_equal(frame_next(&r, &f), 1);
+	assert_int_equal(f.as.status.sequence, 2);
+	assert_int_equal(frame_next(&r, &f), 0);
+	assert_int_equal(frame_next(&r, &f), 0);
+	frame_put_padding(&w, 1);
+	assert_false(wr_ok(&w)); /* never beyond the datagram */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(vectors_encode),
+		cmocka_unit_test(vectors_decode),
+		cmocka_unit_test(lengths_must_be_exact),
+		cmocka_unit_test(every_type),
+		cmocka_unit_test(skippable_must_be_whole),
+		cmocka_unit_test(padding_anywhere),
+	};
+	return cmocka_run_group_tests_name("frame", tests, NULL, NULL);
+}

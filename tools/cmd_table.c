@@ -1,0 +1,87 @@
+/* The one table of subcommands: usage, per-command help, parsing and dispatch all read it. */
+#include "tools/cmd.h"
+
+#define PEER_HELP "PEER is a name (overlay peer list) or a PeerId of 56 characters.\n\n"
+
+/* clang-format off */
+const struct command commands[] = {
+{ "id", "", "print this machine's PeerId and overlay address",
+  "Give the PeerId to the other machine: it is all that is needed to reach this one.\n\n"
+  "  overlay id\n"
+  "  overlay id --short          only the PeerId, for scripts\n",
+  0, 0, { { "--short", 's', NULL, "only the PeerId" } }, cmd_id },
+{ "status", "", "show the daemon, its peers and their paths",
+  "One peer takes two lines: state and traffic, then the path in use. A third says what waits.\n\n"
+  "  overlay status\n"
+  "  overlay status --json | jq -r '.peers[] | select(.state==\"up\") | .name'\n",
+  0, 0, { { NULL, 0, NULL, NULL } }, cmd_status },
+{ "peer add", "NAME PEERID [ENDPOINT...]", "add a contact, and call it at once",
+  "NAME is your nickname for it. An ENDPOINT is where it listens: 1.2.3.4:27182, [2001:db8::1]:27182\n"
+  "or host.example:27182. A new contact may ping us (icmp) and send messages; more by --allow.\n"
+  "Again with the same NAME and PEERID adds endpoints and grants.\n\n"
+  "  overlay peer add laptop PEERID 192.168.1.7:27182\n"
+  "  overlay peer add server PEERID server.example:27182 --allow tcp/22,tcp/443\n"
+  "  overlay ping laptop         does it answer?\n",
+  2, 18, { { "--allow", 'a', "LIST", "grants: icmp tcp/PORT udp/PORT all service:NAME message ..." } },
+  cmd_peer_add },
+{ "peer list", "", "list contacts, their addresses and what they may do",
+  "  overlay peer list\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_peer_list },
+{ "peer show", "PEER", "show one contact: paths, candidates, keys, grants",
+  PEER_HELP "  overlay peer show laptop\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_peer_show },
+{ "peer rename", "PEER NAME", "give a contact another name",
+  PEER_HELP "  overlay peer rename laptop old-laptop\n", 2, 2, { { NULL, 0, NULL, NULL } },
+  cmd_peer_rename },
+{ "peer remove", "PEER", "forget a contact; it gets no answer any more",
+  PEER_HELP "  overlay peer remove old-laptop\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_peer_remove },
+{ "peer allow", "PEER GRANT...", "allow a contact more, or less with --remove",
+  PEER_HELP
+  "Grants: icmp, tcp/PORT, udp/PORT, all, service:NAME, message, relay, introduce, store, exit.\n"
+  "Answers to what this machine opened always pass; a grant is for what the peer opens.\n\n"
+  "  overlay peer allow laptop tcp/22\n"
+  "  overlay peer allow laptop tcp/22,udp/53\n"
+  "  overlay peer allow laptop --remove tcp/22\n",
+  2, 64, { { "--remove", 'r', NULL, "take the grants away" } }, cmd_peer_allow },
+{ "peer requests", "", "list strangers who want to become contacts",
+  "They are listed while \"pairing\" is on in the configuration. Compare the PeerId with what\n"
+  "`overlay id` prints on their machine before you accept.\n\n"
+  "  overlay peer requests\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_peer_requests },
+{ "peer accept", "PEERID [NAME]", "make a stranger who asked a contact",
+  "  overlay peer requests\n"
+  "  overlay peer accept PEERID laptop --allow tcp/22\n",
+  1, 2, { { "--allow", 'a', "LIST", "grants beside icmp and message" } }, cmd_peer_accept },
+{ "peer refuse", "PEERID", "drop the request of a stranger",
+  "  overlay peer refuse PEERID\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_peer_refuse },
+{ "ping", "PEER", "measure the path to a peer",
+  PEER_HELP
+  "Authenticated: an answer proves that the peer is who its key says. Shows the path, the round\n"
+  "trip and our own address as the peer observes it. Ctrl-C ends it with the summary.\n"
+  "Exit code 5 when no answer came.\n\n"
+  "  overlay ping laptop\n"
+  "  overlay ping -c 3 -i 0.2 laptop\n",
+  1, 1, { { "--count", 'c', "N", "stop after N pings" },
+	  { "--interval", 'i', "SEC", "time between pings (default 1)" },
+	  { "--timeout", 'W', "SEC", "how long to wait for each answer (default 5)" } }, cmd_ping },
+{ "watch", "[EVENT...]", "print events as they happen, one per line",
+  "Events: peer.up peer.down peer.request path.changed address.changed sleep.resumed event.lost\n\n"
+  "  overlay watch\n"
+  "  overlay watch --json peer.up peer.down | while read -r e; do ...; done\n",
+  0, 16, { { NULL, 0, NULL, NULL } }, cmd_watch },
+{ "hosts", "", "write NAME.overlay lines into the hosts file",
+  "Keeps a block between `# overlay begin` and `# overlay end`, so that `ssh laptop.overlay` works.\n"
+  "The file is replaced in one step and keeps mode and owner; other lines stay as they are.\n\n"
+  "  sudo overlay hosts\n"
+  "  sudo overlay hosts --remove\n"
+  "  overlay hosts --dry-run     print the block, change nothing\n",
+  0, 0, { { "--file", 'f', "FILE", "instead of /etc/hosts" },
+	  { "--remove", 'r', NULL, "take the block out" },
+	  { "--dry-run", 'n', NULL, "print, do not write" } }, cmd_hosts },
+{ "config check", "[FILE]", "check a configuration file without starting anything",
+  "Without FILE: OVERLAY_CONFIG, else /etc/overlay/overlay.json (root) or\n"
+  "$XDG_CONFIG_HOME/overlay/overlay.json.\n\n"
+  "  overlay config check /etc/overlay/overlay.json\n",
+  0, 1, { { NULL, 0, NULL, NULL } }, cmd_config_check },
+{ "version", "", "print the versions of overlay and overlayd",
+  "  overlay version\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_version },
+};
+/* clang-format on */
+const size_t command_count = sizeof(commands) / sizeof(commands[0]);

@@ -1,0 +1,248 @@
+/* overlay - the one command line program: finds the command, sorts its arguments, runs it. All that
+ * it knows of the commands is in the table (cmd_table.c). */
+#include "overlay/suggest.h"
+#include "tools/cmd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTION_HELP    -1
+#define OPTION_JSON    -2
+#define OPTION_SOCKET  -3
+#define OPTION_UNKNOWN -4
+
+static void print_option(char letter, const char *name, const char *value, const char *help)
+{
+	char left[40];
+	snprintf(left, sizeof(left), "%s%s%s", name, value ? " " : "", value ? value : "");
+	if (letter)
+		printf("  -%c, %-18s %s\n", letter, left, help);
+	else
+		printf("      %-18s %s\n", left, help);
+}
+
+static void print_global_options(void)
+{
+	print_option(0, "--json", NULL, "print the result as JSON, one object per line");
+	print_option(
+		0, "--socket", "PATH", "of overlayd (else OVERLAY_SOCKET, else its usual place)");
+	print_option('h', "--help", NULL, "this text");
+}
+
+static int print_usage(void)
+{
+	printf("usage: overlay COMMAND [ARGUMENTS] [OPTIONS]\n\n");
+	for (size_t i = 0; i < command_count; i++)
+		printf("  %-14s %s\n", commands[i].name, commands[i].summary);
+	printf("\n");
+	print_global_options();
+	printf("\n`overlay COMMAND --help` explains one command.\n"
+	       "exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon, 4 not allowed, 5 peer away or timeout\n");
+	return EXIT_DONE;
+}
+
+static int print_help(const struct command *c)
+{
+	printf("usage: overlay %s%s%s [OPTIONS]\n\n%s\n\n%s\n", c->name, c->args[0] ? " " : "",
+		c->args, c->summary, c->help);
+	for (const struct cmd_option *o = c->options; o->name; o++)
+		print_option(o->letter, o->name, o->value, o->help);
+	print_global_options();
+	return EXIT_DONE;
+}
+
+/* ---- which command ---- */
+
+static bool in_group(const struct command *c, const char *group)
+{
+	size_t len = strlen(group);
+	return strncmp(c->name, group, len) == 0 && c->name[len] == ' ';
+}
+
+/* Words of argv that make the command's name; 0: none. */
+static size_t match_words(const struct command *c, int argc, char **argv)
+{
+	if (argc < 1)
+		return 0;
+	if (strcmp(c->name, argv[0]) == 0)
+		return 1;
+	size_t len = strlen(argv[0]);
+	bool two = argc > 1 && in_group(c, argv[0]) && strcmp(c->name + len + 1, argv[1]) == 0;
+	return two ? 2 : 0;
+}
+
+static int unknown_command(int argc, char **argv)
+{
+	char given[128];
+	struct suggest near;
+	bool group = false;
+	if (argc > 1 && argv[1][0] == '-')
+		argc = 1; /* an option is no second word */
+	for (size_t i = 0; i < command_count; i++)
+		group |= in_group(&commands[i], argv[0]);
+	snprintf(given, sizeof(given), "%.60s%s%.60s", argv[0], group && argc > 1 ? " " : "",
+		group && argc > 1 ? argv[1] : "");
+	suggest_init(&near, given);
+	for (size_t i = 0; i < command_count; i++)
+		suggest_offer(&near, commands[i].name);
+	if (group && argc < 2)
+		fprintf(stderr, "overlay: %s what?\n", argv[0]);
+	else
+		fprintf(stderr, "overlay: unknown command \"%s\"\n", given);
+	if (near.best)
+		fprintf(stderr, "  did you mean: overlay %s\n", near.best);
+	for (size_t i = 0; i < command_count && group; i++)
+		if (in_group(&commands[i], argv[0]))
+			fprintf(stderr, "  overlay %s %s\n", commands[i].name, commands[i].args);
+	if (!group)
+		fprintf(stderr, "  overlay --help lists the commands\n");
+	return EXIT_USAGE;
+}
+
+/* ---- its options ---- */
+
+static bool is_option(const struct cmd_option *o, const char *text, size_t name_len)
+{
+	if (text[1] != '-')
+		return o->letter && text[1] == o->letter;
+	return strncmp(o->name, text, name_len) == 0 && o->name[name_len] == '\0';
+}
+
+/* Index in command->options, or OPTION_*. *value: the text after '=' or after a letter, or NULL. */
+static int find_option(const struct command *c, char *text, char **value)
+{
+	static const struct cmd_option global[] = { { "--help", 'h', NULL, "" },
+		{ "--json", 0, NULL, "" }, { "--socket", 0, "PATH", "" } };
+	bool is_long = text[1] == '-';
+	size_t name_len = is_long ? strcspn(text, "=") : 2;
+	*value = text[name_len] ? text + name_len + (is_long ? 1 : 0) : NULL;
+	for (int i = 0; i < 3; i++)
+		if (is_option(&global[i], text, name_len))
+			return -1 - i;
+	for (int i = 0; c && c->options[i].name; i++)
+		if (is_option(&c->options[i], text, name_len))
+			return i;
+	return OPTION_UNKNOWN;
+}
+
+static bool option_has_value(const struct command *c, int option)
+{
+	return option == OPTION_SOCKET || (option >= 0 && c && c->options[option].value);
+}
+
+static int bad_option(const struct command *c, const char *what, const char *text)
+{
+	fprintf(stderr, "overlay: %s: %.60s\n  overlay %s%s--help\n", what, text, c ? c->name : "",
+		c ? " " : "");
+	return EXIT_USAGE;
+}
+
+/* The option at argv[*i], and its value, which may be the next word (then *i moves on). */
+static int take_option(struct cli *cli, int *i, bool *help)
+{
+	char *text = cli->argv[*i], *value;
+	int option = find_option(cli->command, text, &value);
+	if (option == OPTION_UNKNOWN)
+		return bad_option(cli->command, "unknown option", text);
+	bool wants = option_has_value(cli->command, option);
+	if (!wants && value)
+		return bad_option(cli->command, "this option takes no value", text);
+	if (wants && !value && *i + 1 < cli->argc)
+		value = cli->argv[++*i];
+	if (wants && !value)
+		return bad_option(cli->command, "this option needs a value", text);
+	if (option >= 0)
+		cli->values[option] = wants ? value : "";
+	else if (option == OPTION_SOCKET)
+		cli->socket = value;
+	*help |= option == OPTION_HELP;
+	cli->json |= option == OPTION_JSON;
+	return EXIT_DONE;
+}
+
+/* Takes options out of argv; positional arguments stay, in order. *help: --help was there. */
+static int sort_arguments(struct cli *cli, bool *help)
+{
+	int kept = 0, rc = EXIT_DONE;
+	bool only_words = false;
+	for (int i = 0; i < cli->argc && rc == EXIT_DONE; i++) {
+		char *text = cli->argv[i];
+		if (only_words || text[0] != '-' || !text[1])
+			cli->argv[kept++] = text;
+		else if (strcmp(text, "--") == 0)
+			only_words = true;
+		else
+			rc = take_option(cli, &i, help);
+	}
+	cli->argc = kept;
+	return rc;
+}
+
+static int run(struct cli *cli)
+{
+	const struct command *c = cli->command;
+	if (cli->argc < c->min_args || cli->argc > c->max_args) {
+		fprintf(stderr, "overlay: %s\nusage: overlay %s %s\n  overlay %s --help\n",
+			cli->argc < c->min_args ? "too few arguments" : "too many arguments",
+			c->name, c->args, c->name);
+		return EXIT_USAGE;
+	}
+	int rc = c->run(cli);
+	overlay_close(cli->overlay);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		fprintf(stderr, "overlay: writing the output failed\n");
+		return rc ? rc : EXIT_FAILED;
+	}
+	return rc;
+}
+
+/* Position of the command's first word: options may stand before it. */
+static int first_word(int argc, char **argv)
+{
+	int i = 0;
+	while (i < argc && argv[i][0] == '-')
+		i += strcmp(argv[i], "--socket") == 0 ? 2 : 1;
+	return i < argc ? i : argc;
+}
+
+/* Moves the options that stand before the command behind it. */
+static void rotate(char **argv, int argc, int first)
+{
+	for (int n = 0; n < first; n++) {
+		char *front = argv[0];
+		memmove(argv, argv + 1, (size_t)(argc - 1) * sizeof(*argv));
+		argv[argc - 1] = front;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = { .argc = argc - 1, .argv = argv + 1 };
+	bool help = false;
+	int first = first_word(cli.argc, cli.argv);
+	bool named = first < cli.argc;
+	rotate(cli.argv, cli.argc, named ? first : 0);
+	if (named && strcmp(cli.argv[0], "help") == 0) {
+		help = true;
+		cli.argv++;
+		named = --cli.argc > 0;
+	}
+	size_t words = 0;
+	for (size_t i = 0; named && !words && i < command_count; i++) {
+		words = match_words(&commands[i], cli.argc, cli.argv);
+		cli.command = words ? &commands[i] : NULL;
+	}
+	if (named && !words && !(cli.argc > 1 && strcmp(cli.argv[1], "--help") == 0))
+		return unknown_command(cli.argc, cli.argv);
+	cli.argc -= (int)words;
+	cli.argv += words;
+	int rc = sort_arguments(&cli, &help);
+	if (rc != EXIT_DONE)
+		return rc;
+	if (!cli.command) {
+		print_usage();
+		return help ? EXIT_DONE : EXIT_USAGE;
+	}
+	return help ? print_help(cli.command) : run(&cli);
+}
