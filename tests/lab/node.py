@@ -28,6 +28,7 @@ class Node:
         self.dir = lab.WORK / f"node-{self.name}"
         self.dir.mkdir(mode=0o700)
         self.state, self.socket, self.log = self.dir / "state", self.dir / "socket", self.dir / "log"
+        self.overlayd = None  # another program than the built one
         self.process = self.peer = self.udp = self.address = None
         NODES.append(self)
 
@@ -38,7 +39,7 @@ class Node:
         return self
 
     def start(self, timeout_s=5.0):
-        argv = [*self.user, program("overlayd"), "--state", self.state, "--socket", self.socket,
+        argv = [*self.user, self.overlayd or program("overlayd"), "--state", self.state, "--socket", self.socket,
             "--listen-udp", self.port, *self.args]
         log = open(self.log, "ab")
         env = {**os.environ, **(self.env or {})}

@@ -18,7 +18,6 @@ import json
 import os
 import pathlib
 import platform
-import statistics
 import sys
 import time
 
@@ -30,6 +29,17 @@ import measure  # noqa: E402
 import moves  # noqa: E402
 import report  # noqa: E402
 import systems  # noqa: E402
+
+
+# What a gate of a part compares, when --systems does not say.
+NEEDED = {
+    "memory": ["overlay-aes"],
+    "ping": ["raw", "overlay-aes", "fastd"],
+    "tcp": ["tunfwd-aes", "overlay-aes", "overlay-chacha", "wireguard"],
+    "tcp4": ["overlay-aes"],
+    "loaded": ["overlay-aes"],
+    "udp": ["overlay-aes", "wireguard", "nebula", "fastd", "tinc"],
+}
 
 
 def pair_of_machines(whole):
@@ -127,7 +137,7 @@ def arguments():
     parser.add_argument("--only", metavar="PART[,PART]")
     parser.add_argument("--systems", metavar="NAME[,NAME]")
     parser.add_argument("--veth", choices=("whole", "cut", "both"), default="both")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--runs", type=int, default=20, help="moves and NAT resets")
     parser.add_argument("--quick", action="store_true", help="one round of 1 s, 3 moves")
@@ -139,7 +149,11 @@ def arguments():
     known = [*measure.PARTS, *moves.PARTS]
     args.parts = args.only.split(",") if args.only else known
     names = systems.catalogue()
-    args.systems = args.systems.split(",") if args.systems else list(names)
+    if args.systems:
+        args.systems = args.systems.split(",")
+    else:
+        wanted = {s for p in args.parts for s in NEEDED.get(p, [])} if args.gate else set(names)
+        args.systems = [n for n in names if n in wanted]
     for word, allowed in [(p, known) for p in args.parts] + [(s, names) for s in args.systems]:
         if word not in allowed:
             parser.error(f"{word} is none of {', '.join(allowed)}")

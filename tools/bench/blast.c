@@ -3,9 +3,10 @@
  *   blast send ADDRESS PORT PACKETS_PER_S SECONDS PAYLOAD     rate 0: as fast as it goes
  *   blast sink ADDRESS PORT                                   until SIGTERM
  *
- * sendmmsg and recvmmsg, so that the measuring costs little beside the measured. The sender keeps its
- * pace over the whole time, in bursts of at most BATCH datagrams; what it could not send in time is
- * not sent later: "sent N seconds S" tells what was really offered. The sink prints "received N". */
+ * sendmmsg and recvmmsg, so that the measuring costs little beside the measured. The sender keeps
+ * its pace over the whole time, in bursts of at most BATCH datagrams; what it could not send in
+ * time is not sent later: "sent N seconds S" tells what was really offered. The sink prints
+ * "received N". */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -119,7 +120,8 @@ static int blast(int fd, double rate, double seconds, size_t payload)
 		int n = sendmmsg(fd, out, owed > BATCH ? BATCH : (unsigned)owed, 0);
 		if (n > 0)
 			sent += (uint64_t)n;
-		else if (errno != EAGAIN && errno != ENOBUFS && errno != ECONNREFUSED && errno != EINTR) {
+		else if (errno != EAGAIN && errno != ENOBUFS && errno != ECONNREFUSED &&
+			 errno != EINTR) {
 			perror("blast: send");
 			return 1;
 		}

@@ -236,7 +236,7 @@ def catalogue():
         "tunfwd-aes": lambda: Tunfwd("aes", "AES-256-GCM"),
         "tunfwd-chacha": lambda: Tunfwd("chacha", "ChaCha20-Poly1305"),
         "overlay-aes": lambda: Overlay("auto", "AES-256-GCM, best backend"),
-        "overlay-chacha": lambda: Overlay("chacha20poly1305", "ChaCha20-Poly1305"),
+        "overlay-chacha": lambda: Overlay("chacha20-poly1305", "ChaCha20-Poly1305"),
         "wireguard": Wireguard,
         "wireguard-own": WireguardOwn,
         "nebula": Nebula,
