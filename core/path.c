@@ -58,7 +58,8 @@ size_t path_budget(const struct path *p)
 
 bool path_may_speak(const struct path *p)
 {
-	return path_budget(p) >= PATH_CONTROL_MAX || (p->received_bytes == 0 && p->sent_count < PATH_TRIES);
+	return path_budget(p) >= PATH_CONTROL_MAX ||
+	       (p->received_bytes == 0 && p->sent_count < PATH_TRIES);
 }
 
 bool path_may_carry_data(const struct path *p)
@@ -144,20 +145,27 @@ void path_on_challenge(
 	p->response.received_size = (uint16_t)datagram_size;
 }
 
-static struct path_probe *probe_find(struct path *p, const uint8_t token[PATH_TOKEN_LEN])
+static size_t probe_find(const struct path *p, const uint8_t token[PATH_TOKEN_LEN])
 {
-	for (size_t i = 0; i < PATH_CHALLENGES; i++)
-		if (p->probes[i].used && memcmp(p->probes[i].token, token, PATH_TOKEN_LEN) == 0)
-			return &p->probes[i];
-	return NULL;
+	size_t i = 0;
+	while (i < PATH_CHALLENGES &&
+		!(p->probes[i].used && memcmp(p->probes[i].token, token, PATH_TOKEN_LEN) == 0))
+		i++;
+	return i;
+}
+
+bool path_has_asked(const struct path *p, const uint8_t token[PATH_TOKEN_LEN])
+{
+	return probe_find(p, token) < PATH_CHALLENGES;
 }
 
 enum path_answer path_on_response(
 	struct path *p, ov_time now, const struct path_response *r, ov_time *rtt_sample)
 {
-	struct path_probe *probe = probe_find(p, r->token);
-	if (!probe)
+	size_t slot = probe_find(p, r->token);
+	if (slot == PATH_CHALLENGES)
 		return PATH_ANSWER_UNKNOWN;
+	struct path_probe *probe = &p->probes[slot];
 	ov_time elapsed = now - probe->sent_at, hold = (ov_time)r->hold_us * OV_US;
 	*rtt_sample = hold < elapsed ? elapsed - hold : elapsed;
 	rtt_add(&p->rtt, *rtt_sample);
@@ -286,7 +294,8 @@ static void put_response(struct path *p, ov_time now, struct wr *w)
 	p->response_due = false;
 }
 
-/* No 3x budget: what was due counts as said and not answered, so that the path is given up in time. */
+/* No 3x budget: what was due counts as said and not answered, so that the path is given up in time.
+ */
 static void hold_back(struct path *p, ov_time now)
 {
 	p->response_due = false;

@@ -98,6 +98,8 @@ void path_on_sent(struct path *p, ov_time now, size_t bytes, uint16_t largest_da
 void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, bool data);
 void path_on_challenge(
 	struct path *p, ov_time now, const struct path_challenge *c, size_t datagram_size);
+/* Is an answer to this token awaited here? */
+bool path_has_asked(const struct path *p, const uint8_t token[PATH_TOKEN_LEN]);
 enum path_answer { PATH_ANSWER_UNKNOWN, PATH_ANSWER_OK, PATH_ANSWER_VALIDATED };
 /* UNKNOWN: nobody waits for this token (DROP_TOKEN). VALIDATED: the path became valid with this
  * answer. *rtt_sample is set. */

@@ -89,10 +89,17 @@ static void send_to(
 		path_on_sent(path, now, HS1_LEN, 0);
 }
 
-static bool is_path_remote(const struct association *a, const struct ov_addr *addr)
+/* HS1 may go to a path's address if it is validated (or has 3x budget); an address that only claims
+ * to be the peer's gets none. */
+static bool path_takes_hs1(const struct path *path)
+{
+	return path_budget(path) >= HS1_LEN;
+}
+
+static bool was_sent_to(const struct association *a, const struct ov_addr *addr)
 {
 	for (size_t i = 0; i < a->path_count; i++)
-		if (addr_equal(&a->paths[i]->remote, addr))
+		if (path_takes_hs1(a->paths[i]) && addr_equal(&a->paths[i]->remote, addr))
 			return true;
 	return false;
 }
@@ -111,13 +118,13 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	}
 	size_t left = CANDIDATES_MAX;
 	for (size_t i = 0; i < a->path_count && left > 0; i++, left--) {
-		if (path_budget(a->paths[i]) < HS1_LEN)
-			continue; /* an address that only claims to be the peer's */
+		if (!path_takes_hs1(a->paths[i]))
+			continue;
 		struct dgram where = route_where(a->paths[i]);
 		send_to(n, now, c, &where, a->paths[i]);
 	}
 	for (size_t i = 0; i < p->candidate_count && left > 0; i++) {
-		if (is_path_remote(a, &p->candidates[i].addr))
+		if (was_sent_to(a, &p->candidates[i].addr))
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = p->candidates[i].addr };
 		send_to(n, now, c, &where, NULL);
@@ -170,6 +177,8 @@ void call_step(struct node *n, ov_time now, struct peer *p)
 void call_hurry(struct node *n, ov_time now, struct peer *p)
 {
 	struct call *c = p->association->call;
+	if (!limit_take(&p->hurries, now, 1, 12, 4)) /* one per 4 s, three at once: networks flap */
+		return;
 	c->once = false;
 	c->started_at = now;
 	c->attempts = 0;

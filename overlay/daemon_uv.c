@@ -51,7 +51,7 @@ struct daemon {
 	json_t *features;
 	char tun_why[256];
 	ov_time timer_at, housekeeping_at;
-	bool stopping, tun_polled;
+	bool stopping, tun_opened, tun_watched;
 };
 
 /* ---- facts from the loop ---- */
@@ -71,6 +71,20 @@ static void on_tun(uv_poll_t *h, int status, int events)
 	(void)status;
 	(void)events;
 	((struct daemon *)h->data)->pump.tun_readable = true;
+}
+
+/* Level-triggered: while the sockets are full nothing may be read from the interface, so it is not
+ * watched either. */
+static void watch_tun(struct daemon *d)
+{
+	bool wanted = d->tun_opened && !udp_blocked(d->udp);
+	if (wanted == d->tun_watched)
+		return;
+	d->tun_watched = wanted;
+	if (wanted)
+		uv_poll_start(&d->tun_poll, UV_READABLE, on_tun);
+	else
+		uv_poll_stop(&d->tun_poll);
 }
 
 static void on_idle(uv_idle_t *h)
@@ -205,8 +219,7 @@ static void add_routes(struct daemon *d)
 	}
 	for (size_t i = 0; i < count; i++)
 		peer_id_prefix(&node_contact_at(d->node, i)->id, prefixes + 8 * i);
-	if (count && tun_routes(d->tun, prefixes, count, true, why,
-			     sizeof(why)) != OV_OK)
+	if (count && tun_routes(d->tun, prefixes, count, true, why, sizeof(why)) != OV_OK)
 		log_warn(d->log, clock_now(), "tun", "routes_failed why=%s", why);
 	free(prefixes);
 }
@@ -320,6 +333,7 @@ static void on_check(uv_check_t *h)
 	hand_on_events(d, now);
 	control_flush(d->control, now);
 	pump_send(&d->pump, now);
+	watch_tun(d);
 	if (more && !uv_is_active((uv_handle_t *)&d->idle))
 		uv_idle_start(&d->idle, on_idle);
 	else if (!more && uv_is_active((uv_handle_t *)&d->idle))
@@ -342,7 +356,7 @@ static void close_all(struct daemon *d)
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
-	if (d->tun_polled)
+	if (d->tun_opened)
 		uv_close((uv_handle_t *)&d->tun_poll, NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);
 	uv_close((uv_handle_t *)&d->idle, NULL);
@@ -415,8 +429,8 @@ static void open_tun(struct daemon *d)
 	}
 	uv_poll_init(&d->loop, &d->tun_poll, tun_fd(d->tun));
 	d->tun_poll.data = d;
-	uv_poll_start(&d->tun_poll, UV_READABLE, on_tun);
-	d->tun_polled = true;
+	d->tun_opened = true;
+	watch_tun(d);
 }
 
 static bool make_node(struct daemon *d, const struct aead_table *aead)

@@ -4,14 +4,25 @@
 
 #define CONTROL_PLAIN_MAX (PMTU_MAX - PACKET_OVERHEAD)
 
-static enum drop on_response(struct node *n, ov_time now, struct peer *p, struct path *path,
-	const struct path_response *r)
+/* An answer validates the path its question went out on, whichever way it came back (RFC 9000
+ * 8.2.3). */
+static struct path *path_asked(const struct association *a, const struct path_response *r)
+{
+	for (size_t i = 0; i < a->path_count; i++)
+		if (path_has_asked(a->paths[i], r->token))
+			return a->paths[i];
+	return NULL;
+}
+
+static enum drop on_response(
+	struct node *n, ov_time now, struct peer *p, const struct path_response *r)
 {
 	ov_time rtt;
+	struct path *path = path_asked(p->association, r);
+	if (!path)
+		return DROP_TOKEN;
 	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
 	enum path_answer answer = path_on_response(path, now, r, &rtt);
-	if (answer == PATH_ANSWER_UNKNOWN)
-		return DROP_TOKEN;
 	if (!addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
 		n->observed = r->observed;
 		node_emit(n, &(struct node_event){ .type = NODE_ADDRESS_CHANGED,
@@ -41,7 +52,7 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path 
 		case FRAME_PATH_CHALLENGE:
 			path_on_challenge(path, now, &f.as.challenge, datagram_size);
 			break;
-		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, path, &f.as.response); break;
+		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, &f.as.response); break;
 		case FRAME_PATH_STATUS:
 			route_on_status(n, now, p, path, f.as.status.sequence);
 			break;

@@ -25,8 +25,9 @@
 #define PENDING_LIFETIME (30 * OV_SEC)
 #define EVENTS_MAX       256
 #define PINGS_MAX        64
-#define INBOUND_MAX      8192 /* packets of one node_input or node_submit; pages are touched when used \
-			       */
+#define INBOUND_MAX                                                                   \
+	8192 /* packets of one node_input or node_submit; pages are touched when used \
+	      */
 #define SCRATCH_LEN                                                                             \
 	(640 * 1024) /* reassembled packets and ICMPv6 errors of one verb: as much as one batch \
 			brings */
@@ -129,6 +130,7 @@ struct peer {
 	uint8_t candidate_count;
 	uint64_t seen_seq;
 	struct limit handshakes;       /* 5/s */
+	struct limit hurries;          /* calls begun anew */
 	struct limit liveness_cookies; /* 1 per 5 s */
 	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */
 	ov_time away_since, retry_at;

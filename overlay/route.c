@@ -308,11 +308,12 @@ void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *
 		call_start(n, now, p, false);
 }
 
-/* The peer was heard there a moment ago and there is nothing better: a lossy link, not a dead one. */
+/* The peer was heard there a moment ago and there is nothing better: a lossy link, not a dead one.
+ */
 static bool is_last_hope(const struct association *a, const struct path *path, ov_time now)
 {
 	return path == a->active && path->state == PATH_PROBING && path->received_bytes > 0 &&
-		now - path->probing_since < PATH_GONE_AFTER;
+	       now - path->probing_since < PATH_GONE_AFTER;
 }
 
 void route_tick(struct node *n, ov_time now, struct peer *p)
