@@ -1,7 +1,7 @@
 """bench_lab - what flood.py and scale.py share: one overlayd and its peers on a cable, in the lab's
 sandbox (tests/lab/lab.py), and the reports.
 
-        hub 10.77.0.1 ------------- net 10.77.0.2
+        hub 10.77.0.1 ------------- net 10.77.0.2, 10.77.1.0/24
         overlayd, core 0            peers and flood, core 1
 """
 import os
@@ -27,8 +27,9 @@ def pin(core, *argv):
 def network():
     hub, net = lab.Ns("hub"), lab.Ns("net")
     lab.veth(hub, "eth0", net, "eth0", whole=False)
-    hub.address("eth0", f"{HUB}/24")
-    net.address("eth0", f"{NET}/24")
+    hub.address("eth0", f"{HUB}/16")
+    net.address("eth0", f"{NET}/16")
+    net.ip("route add local 10.77.1.0/24 dev lo")
     return hub, net
 
 
@@ -42,9 +43,9 @@ def daemon(hub, name, first, count, args=(), endpoint=()):
 class Peers:
     """peers_sim: real peers of the daemon."""
 
-    def __init__(self, net, target, first, count, *options):
+    def __init__(self, net, target, first, count, *options, bind=NET):
         argv = pin(1, BENCH / "peers_sim", "--target", target.peer, "--to", f"{HUB}:{PORT}",
-            "--bind", NET, "--first", first, "--count", count, *options)
+            "--bind", bind, "--first", first, "--count", count, *options)
         self.process = net.popen(*argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=None, text=True)
         lab.check(self.process.stdout.readline() == "ready\n", "peers_sim does not start")

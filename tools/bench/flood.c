@@ -28,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -39,6 +40,7 @@
 #define RECORDED  1000
 #define SOURCES   1000
 #define DATA_LEN  128
+#define PAUSE_NS  20000
 #define MACS_LEN  (2 * MAC_LEN)
 #define PATIENCE  (3 * OV_SEC) /* for an answer while recording */
 #define SPOOFED   0x0a4e0000u  /* 10.78.0.0 */
@@ -297,13 +299,14 @@ static void run(void)
 		sources_open();
 	else if ((fd = socket(AF_INET, SOCK_RAW, IPPROTO_RAW)) < 0)
 		die("raw socket");
+	prctl(PR_SET_TIMERSLACK, 1); /* evenly, not in bursts: a burst leaves gaps for others */
 	puts("ready");
 	fflush(stdout);
 	ov_time start = clock_now(), now;
 	while ((now = clock_now()) - start < option.seconds) {
 		uint64_t due = (uint64_t)(now - start) * option.rate / 1000000000u - seen.sent;
 		if (due == 0) {
-			nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
+			nanosleep(&(struct timespec){ .tv_nsec = PAUSE_NS }, NULL);
 		} else if (fd >= 0) {
 			raw_batch(fd, due < BATCH ? due : BATCH);
 		} else {

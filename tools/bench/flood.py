@@ -99,10 +99,10 @@ class Case:
         return process
 
     def newcomers(self):
-        """Ten contacts call, spread over the middle of the flood; the slowest counts."""
+        """Ten contacts with addresses of their own call, spread over the middle of the flood; the slowest counts."""
         time.sleep(self.seconds / 4)
         some = bench.Peers(self.net, self.target, NEWCOMER, NEWCOMERS, "--spread",
-            max(1, self.seconds // 3))
+            max(1, self.seconds // 3), "--apart", bind="10.77.1.1")
         found = some.wait_up(NEWCOMERS, max(1, self.seconds // 3) + 10)
         slowest = some.stat()["slowest_call_ms"] / 1000
         some.stop()

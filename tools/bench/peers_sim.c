@@ -2,11 +2,12 @@
  * socket.
  *
  *   peers_sim --target PEERID --to ENDPOINT [--first K] [--count N] [--spread SECONDS]
- *             [--bind IPV4] [--natted] [--echo] [--stream MBIT]
+ *             [--bind IPV4] [--apart] [--natted] [--echo] [--stream MBIT]
  *
  * Peers K to K+N-1 (peer_seed.h) call the target, spread evenly over --spread seconds. --echo: each
  * sends an ICMPv6 echo request a second through its session, which the kernel behind the target's
- * interface answers. --stream: the first one also sends inner UDP to port 9. --natted: the nodes
+ * interface answers. --stream: the first one also sends inner UDP to port 9. --apart: each has an
+ * address of its own, --bind and the following ones. --natted: the nodes
  * believe that they have another local address than the one observed, as behind a NAT, and keep
  * their paths warm.
  *
@@ -59,7 +60,7 @@ static struct {
 	const char *to_text;
 	uint32_t first, count, stream_mbit;
 	ov_time spread;
-	bool natted, echo;
+	bool natted, echo, apart;
 	in_addr_t bind_ip;
 } option = { .count = 1 };
 
@@ -266,13 +267,15 @@ static void open_one(struct one *o, uint32_t i, ov_time now)
 	c.max_pending_handshakes = 8;
 	c.max_flows = 64;
 	c.boot_epoch = (uint32_t)time(NULL); /* above that of an earlier run */
+	if (option.apart)
+		at.sin_addr.s_addr = htonl(ntohl(option.bind_ip) + i);
 	o->self = bench_identity(option.first + i);
 	o->node = node_new(&c, &o->self, &aead, entropy_rng(), now);
 	o->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	if (!o->node || o->fd < 0 || bind(o->fd, (struct sockaddr *)&at, sizeof(at)) ||
 		epoll_ctl(poll_fd, EPOLL_CTL_ADD, o->fd, &watch))
 		die("peer");
-	const uint8_t *own = (const uint8_t *)&option.bind_ip;
+	const uint8_t *own = (const uint8_t *)&at.sin_addr;
 	socklen_t size = sizeof(at);
 	getsockname(o->fd, (struct sockaddr *)&at, &size);
 	o->local = option.natted ? addr_v4(192, 168, 0, 2, 27182)
@@ -332,7 +335,7 @@ static void parse(int argc, char **argv)
 	static const struct option names[] = { { "target", 1, 0, 't' }, { "to", 1, 0, 'a' },
 		{ "first", 1, 0, 'f' }, { "count", 1, 0, 'n' }, { "spread", 1, 0, 's' },
 		{ "bind", 1, 0, 'b' }, { "natted", 0, 0, 'k' }, { "echo", 0, 0, 'e' },
-		{ "stream", 1, 0, 'm' }, { 0 } };
+		{ "stream", 1, 0, 'm' }, { "apart", 0, 0, 'r' }, { 0 } };
 	struct in_addr ip = { 0 };
 	bool good = true;
 	int o;
@@ -346,6 +349,7 @@ static void parse(int argc, char **argv)
 		case 'b': good &= inet_pton(AF_INET, optarg, &ip) == 1; break;
 		case 'k': option.natted = true; break;
 		case 'e': option.echo = true; break;
+		case 'r': option.apart = true; break;
 		case 'm': option.stream_mbit = (uint32_t)strtoul(optarg, NULL, 10); break;
 		default: good = false;
 		}
