@@ -41,6 +41,17 @@ static void compute_ss(struct node *n, struct peer *p)
 	p->has_ss = crypto_scalarmult(p->ss, n->self->dh_secret, p->dh_public) == 0;
 }
 
+/* Above every seq of this run, and above what this peer says it has seen: a boot epoch that was
+ * rolled back with a restored disk is lifted by the first HS2. For this peer only, or one that
+ * claims to have seen the highest would spoil our calls to all others. */
+static uint64_t next_seq(struct node *n, struct peer *p)
+{
+	uint64_t seq = (uint64_t)n->config.boot_epoch << 32 | ++n->handshake_counter;
+	if (seq <= p->told_seq)
+		seq = p->told_seq < UINT64_MAX ? ++p->told_seq : UINT64_MAX;
+	return seq;
+}
+
 /* A new HS1: new ephemeral, index and seq. */
 static bool build(struct node *n, ov_time now, struct peer *p)
 {
@@ -53,7 +64,7 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	uint32_t index = keys_new_index(n);
 	c->payload = (struct hs1_payload){
 		.peer = n->self->id,
-		.seq = (uint64_t)n->config.boot_epoch << 32 | ++n->handshake_counter,
+		.seq = next_seq(n, p),
 		.association = a->id ? a->id : rng_u64(&n->rng),
 		.instance = n->instance,
 		.mtu = n->config.datagram_max,
@@ -217,12 +228,8 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 		&c->handshake, n->self, data, len, &payload, &secret, &remote_index);
 	if (why != DROP_NONE)
 		return why;
-	if (payload.seen_seq >= (uint64_t)n->config.boot_epoch << 32 &&
-		(uint32_t)payload.seen_seq > n->handshake_counter &&
-		payload.seen_seq >> 32 == n->config.boot_epoch)
-		n->handshake_counter =
-			(uint32_t)payload
-				.seen_seq; /* our epoch was rolled back: lift above what they saw */
+	if (payload.seen_seq > p->told_seq)
+		p->told_seq = payload.seen_seq;
 	table_remove(n->by_index, c->handshake.index);
 	struct keys *k = keys_new(n, now, p, (enum suite)payload.suite, &secret, c->handshake.index,
 		remote_index, true);

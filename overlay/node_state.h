@@ -128,7 +128,8 @@ struct peer {
 	uint8_t away_step;
 	struct candidate *candidates; /* CANDIDATES_MAX when allocated */
 	uint8_t candidate_count;
-	uint64_t seen_seq;
+	uint64_t seen_seq;             /* highest of its HS1 that was confirmed */
+	uint64_t told_seq;             /* highest of ours that it says it has seen */
 	struct limit handshakes;       /* 5/s */
 	struct limit hurries;          /* calls begun anew */
 	struct limit liveness_cookies; /* 1 per 5 s */
