@@ -177,9 +177,14 @@ static enum drop check_hs1_shape(struct header *header, const uint8_t *data, siz
 	return why == DROP_NONE && header->receiver ? DROP_HEADER : why;
 }
 
+struct acquaintance {              /* what a side knows of the other before the first message */
+	const uint8_t *dh;         /* its static key: the initiator */
+	const uint8_t *ss, *psk;   /* as handshake_start has them */
+	const struct table *known; /* as handshake_open_hs1 has it */
+};
+
 static void start_noise(struct noise *n, const struct handshake_network *net,
-	const struct identity *self, const uint8_t *remote_dh, const uint8_t *ss,
-	const uint8_t *psk)
+	const struct identity *self, const struct acquaintance *other)
 {
 	uint8_t prologue[7 + sizeof(version) + sizeof(net->network_id)];
 	struct wr w = wr_init(prologue, sizeof(prologue));
@@ -188,14 +193,15 @@ static void start_noise(struct noise *n, const struct handshake_network *net,
 	wr_copy(&w, net->network_id, sizeof(net->network_id));
 	struct noise_config cfg = {
 		.pattern = &noise_IKpsk2,
-		.initiator = remote_dh != NULL,
+		.initiator = other->dh != NULL,
 		.prologue = prologue,
 		.prologue_len = wr_len(&w),
 		.s_secret = self->dh_secret,
 		.s_public = self->dh_public,
-		.s_remote = remote_dh,
-		.psk = psk,
-		.ss = ss,
+		.s_remote = other->dh,
+		.psk = other->psk,
+		.ss = other->ss,
+		.known_keys = other->known,
 	};
 	noise_init(n, &cfg);
 }
@@ -207,7 +213,8 @@ int handshake_start(struct handshake *h, const struct handshake_network *net,
 {
 	uint8_t ephemeral[32], plain[HS1_PLAIN];
 	struct header header = { .type = PACKET_HS1, .counter = index };
-	start_noise(&h->noise, net, self, remote_dh, ss, psk);
+	struct acquaintance callee = { .dh = remote_dh, .ss = ss, .psk = psk };
+	start_noise(&h->noise, net, self, &callee);
 	h->index = index;
 	h->suites = payload->suites;
 	header_encode(&header, h->hs1);
@@ -295,29 +302,37 @@ enum drop handshake_check_hs1(const uint8_t mac1_key[32], const uint8_t *data, s
 	return why;
 }
 
-/* The PeerId inside must be the one whose static key Noise has just authenticated. */
-static enum drop check_claim(struct hs1_opened *o, const uint8_t *plain, size_t len)
+/* Is it a PeerId of the static key that Noise has just authenticated? The conversion drops the
+ * sign, so a key has two: a known one that is not the one claimed proves nothing. */
+static bool owns_static_key(const struct noise *n, const struct peer_id *id)
 {
 	uint8_t dh[DH_LEN];
+	if (n->known && peer_id_equal(((const struct known_peer *)n->known)->id, id))
+		return true;
+	return peer_id_to_dh(id, dh) == OV_OK && sodium_memcmp(dh, n->s_remote, DH_LEN) == 0;
+}
+
+static enum drop check_claim(struct hs1_opened *o, const uint8_t *plain, size_t len)
+{
 	if (!hs1_payload_decode(&o->payload, plain, len))
 		return DROP_FORMAT;
-	if (peer_id_to_dh(&o->payload.peer, dh) ||
-		sodium_memcmp(dh, o->noise.s_remote, DH_LEN) != 0)
+	if (!owns_static_key(&o->noise, &o->payload.peer))
 		return DROP_AUTH;
-	memcpy(o->remote_dh, dh, DH_LEN);
+	memcpy(o->remote_dh, o->noise.s_remote, DH_LEN);
 	return DROP_NONE;
 }
 
 enum drop handshake_open_hs1(struct hs1_opened *out, const struct handshake_network *net,
-	const struct identity *self, const uint8_t *data, size_t len)
+	const struct identity *self, const struct table *known, const uint8_t *data, size_t len)
 {
 	struct header header;
+	struct acquaintance caller = { .known = known };
 	uint8_t plain[HS1_MAX];
 	enum drop why = check_hs1_shape(&header, data, len);
 	memset(out, 0, sizeof(*out));
 	if (why != DROP_NONE)
 		return why;
-	start_noise(&out->noise, net, self, NULL, NULL, NULL);
+	start_noise(&out->noise, net, self, &caller);
 	int n = noise_read(&out->noise, data + HEADER_LEN, len - HEADER_LEN - MACS_LEN, plain);
 	why = n < 0 ? DROP_AUTH : check_claim(out, plain, (size_t)n);
 	sodium_memzero(plain, sizeof(plain));

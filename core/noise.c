@@ -164,6 +164,27 @@ static bool mix_dh(struct noise *n, const uint8_t secret[32], const uint8_t remo
 	return good;
 }
 
+/* DH(s, rs), which is the same in every handshake of two peers. */
+static bool mix_static(struct noise *n)
+{
+	if (!n->has_ss && n->known && n->known->has_ss) {
+		memcpy(n->ss, n->known->ss, 32);
+		n->has_ss = true;
+	}
+	if (!n->has_ss)
+		n->has_ss = crypto_scalarmult_curve25519(n->ss, n->s_secret, n->s_remote) == 0;
+	if (n->has_ss)
+		mix_key(n, n->ss);
+	return n->has_ss;
+}
+
+static const struct noise_known *find_known(const struct noise *n)
+{
+	const struct noise_known *k =
+		n->known_keys ? table_find(n->known_keys, load_le64(n->s_remote)) : NULL;
+	return k && sodium_memcmp(k->s_public, n->s_remote, 32) == 0 ? k : NULL;
+}
+
 /* The tokens that both sides execute alike (sections 5.3 and 9.2). */
 static bool mix_token(struct noise *n, enum noise_token token)
 {
@@ -175,11 +196,7 @@ static bool mix_token(struct noise *n, enum noise_token token)
 	case NOISE_SE:
 		return n->initiator ? mix_dh(n, n->s_secret, n->e_remote)
 				    : mix_dh(n, n->e_secret, n->s_remote);
-	case NOISE_SS:
-		if (!n->has_ss)
-			return mix_dh(n, n->s_secret, n->s_remote);
-		mix_key(n, n->ss);
-		return true;
+	case NOISE_SS: return mix_static(n);
 	case NOISE_PSK: mix_key_and_hash(n, n->psk); return true;
 	case NOISE_E:
 	case NOISE_S:
@@ -216,6 +233,7 @@ void noise_init(struct noise *n, const struct noise_config *cfg)
 	copy_key(n->psk, cfg->psk);
 	copy_key(n->ss, cfg->ss);
 	n->has_ss = cfg->ss != NULL;
+	n->known_keys = cfg->known_keys;
 
 	memcpy(n->hash, p->name, name_len);
 	memcpy(n->chaining_key, n->hash, NOISE_HASH_LEN);
@@ -291,6 +309,7 @@ int noise_read(struct noise *n, const uint8_t *in, size_t len, void *payload_out
 			size_t tag = n->has_key ? NOISE_TAG_LEN : 0;
 			if (!decrypt(n, next, 32, n->s_remote))
 				return OV_EAUTH;
+			n->known = find_known(n);
 			next += 32 + tag;
 		} else if (!mix_token(n, (enum noise_token) * t)) {
 			return OV_EAUTH;

@@ -2,7 +2,7 @@
 /* noise - the Noise Protocol Framework (revision 34) for 25519, ChaChaPoly, BLAKE2b: an interpreter
  * of message patterns. The transport uses IKpsk2; N, X and Xpsk1 are the one-way patterns. A
  * pattern is data. */
-#include "core/base.h"
+#include "core/table.h"
 
 #define NOISE_KEY_LEN  32
 #define NOISE_HASH_LEN 64
@@ -21,8 +21,18 @@ struct noise_pattern {
 
 extern const struct noise_pattern noise_IKpsk2, noise_IK, noise_N, noise_X, noise_Xpsk1;
 
+/* A remote static key that the owner of s_secret knows, and its DH(s, rs) once that was computed.
+ * WireGuard keeps the same per peer (noise.c, precomputed_static_static). */
+struct noise_known {
+	uint8_t s_public[32];
+	uint8_t ss[32]; /* valid if has_ss */
+	bool has_ss;
+};
+
 struct noise {
 	const struct noise_pattern *pattern;
+	const struct table *known_keys;  /* of the configuration */
+	const struct noise_known *known; /* whose static key message 1 brought; NULL: nobody's */
 	uint8_t chaining_key[NOISE_HASH_LEN], hash[NOISE_HASH_LEN];
 	uint8_t key[NOISE_KEY_LEN];
 	uint64_t nonce;
@@ -31,8 +41,7 @@ struct noise {
 	uint8_t s_secret[32], s_public[32], e_secret[32], e_public[32];
 	uint8_t s_remote[32], e_remote[32];
 	uint8_t psk[32];
-	uint8_t ss[32]; /* precomputed DH(s, rs) when has_ss: saves one scalar multiplication per
-			   handshake */
+	uint8_t ss[32]; /* DH(s, rs) when has_ss: given, found in known_keys, or computed here */
 	bool has_ss;
 };
 
@@ -44,7 +53,10 @@ struct noise_config {
 	const uint8_t *s_secret, *s_public; /* 32 bytes each; NULL where the pattern has none */
 	const uint8_t *s_remote;            /* NULL unless known before */
 	const uint8_t *psk;                 /* 32 bytes; NULL: zeros when the pattern has one */
-	const uint8_t *ss;                  /* optional, see above */
+	const uint8_t *ss; /* DH(s, rs) if computed before; saves a scalar multiplication */
+	/* For a responder who learns rs from message 1: struct noise_known by load_le64(s_public).
+	 * Borrowed until that message is read; NULL: none. The result is the same without it. */
+	const struct table *known_keys;
 };
 
 void noise_init(struct noise *n, const struct noise_config *cfg);

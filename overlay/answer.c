@@ -227,6 +227,16 @@ static enum drop accept_hs1(struct node *n, ov_time now, struct peer *p, const s
 	return DROP_NONE;
 }
 
+/* The next handshake with this peer needs no DH of the static keys. */
+static void keep_static(struct peer *p, const struct noise *opened)
+{
+	struct noise_known *k = &p->known.key;
+	if (k->has_ss || !opened->has_ss)
+		return;
+	memcpy(k->ss, opened->ss, sizeof(k->ss));
+	k->has_ss = true;
+}
+
 static enum drop judge(struct node *n, ov_time now, const struct dgram *from, const uint8_t *data,
 	size_t len, struct hs1_opened *h)
 {
@@ -237,6 +247,7 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, co
 		note_request(n, now, &h->payload.peer, &from->remote);
 		return DROP_STRANGER;
 	}
+	keep_static(p, &h->noise);
 	if (!limit_take(&p->handshakes, now, 5, 10, 1))
 		return DROP_RATE;
 	enum drop why = check_fresh(n, now, p, from, data, len, &h->payload);
@@ -259,7 +270,7 @@ enum drop answer_hs1(
 	if (why != DROP_NONE)
 		return why;
 	struct hs1_opened h;
-	why = handshake_open_hs1(&h, &n->config.network, n->self, data, len);
+	why = handshake_open_hs1(&h, &n->config.network, n->self, n->by_static, data, len);
 	if (why == DROP_NONE)
 		why = judge(n, now, from, data, len, &h);
 	hs1_opened_wipe(&h);

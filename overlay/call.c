@@ -36,9 +36,9 @@ void call_end(struct node *n, struct peer *p)
 
 static void compute_ss(struct node *n, struct peer *p)
 {
-	if (p->has_ss)
-		return;
-	p->has_ss = crypto_scalarmult(p->ss, n->self->dh_secret, p->dh_public) == 0;
+	struct noise_known *k = &p->known.key;
+	if (!k->has_ss)
+		k->has_ss = crypto_scalarmult(k->ss, n->self->dh_secret, k->s_public) == 0;
 }
 
 /* Above every seq of this run, and above what this peer says it has seen: a boot epoch that was
@@ -74,8 +74,9 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 		memcpy(c->payload.liveness, c->liveness, COOKIE_LEN);
 	compute_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
-	if (handshake_start(&c->handshake, &n->config.network, n->self, p->dh_public,
-		    p->has_ss ? p->ss : NULL, NULL, index, &c->payload, &n->rng) != OV_OK)
+	const struct noise_known *k = &p->known.key;
+	if (handshake_start(&c->handshake, &n->config.network, n->self, k->s_public,
+		    k->has_ss ? k->ss : NULL, NULL, index, &c->payload, &n->rng) != OV_OK)
 		return false;
 	if (table_put(n->by_index, index, &c->receiver) != OV_OK) {
 		handshake_wipe(&c->handshake);

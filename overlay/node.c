@@ -26,6 +26,7 @@ static bool tables_new(struct node *n)
 	const struct node_config *c = &n->config;
 	uint64_t secret = rng_u64(&n->rng);
 	n->by_prefix = table_new(c->max_contacts, secret);
+	n->by_static = table_new(c->max_contacts, secret);
 	n->by_index = table_new(
 		(size_t)c->max_contacts * INDEX_PER_PEER + c->max_pending_handshakes, secret);
 	n->by_mac1 = table_new(c->max_pending_handshakes, secret);
@@ -33,8 +34,8 @@ static bool tables_new(struct node *n)
 	n->inbound = calloc(INBOUND_MAX, sizeof(*n->inbound));
 	n->scratch = malloc(SCRATCH_LEN);
 	n->requests = calloc(c->max_requests ? c->max_requests : 1, sizeof(*n->requests));
-	return n->by_prefix && n->by_index && n->by_mac1 && n->filter && n->inbound && n->scratch &&
-	       n->requests && output_init(&n->output) == OV_OK;
+	return n->by_prefix && n->by_static && n->by_index && n->by_mac1 && n->filter &&
+	       n->inbound && n->scratch && n->requests && output_init(&n->output) == OV_OK;
 }
 
 struct node *node_new(const struct node_config *cfg, const struct identity *self,
@@ -68,6 +69,9 @@ static void peer_free(struct node *n, struct peer *p)
 	association_close(n, p);
 	heap_set(&n->timers, &p->timer, OV_NEVER);
 	table_remove(n->by_prefix, load_le64(p->prefix));
+	uint64_t key = load_le64(p->known.key.s_public);
+	if (table_find(n->by_static, key) == &p->known)
+		table_remove(n->by_static, key);
 	contact_fini(&p->contact);
 	free(p->candidates);
 	sodium_memzero(p, sizeof(*p));
@@ -83,6 +87,7 @@ void node_free(struct node *n)
 	free(n->peers);
 	heap_fini(&n->timers);
 	table_free(n->by_prefix);
+	table_free(n->by_static);
 	table_free(n->by_index);
 	table_free(n->by_mac1);
 	filter_free(n->filter);
@@ -314,6 +319,13 @@ static int peer_insert(struct node *n, struct peer *p)
 			n->by_prefix, load_le64(p->prefix), p); /* OV_EEXIST: its /64 collides */
 	if (err != OV_OK)
 		return err;
+	/* Two keys that begin alike share the entry's place: the second is opened the slow way. */
+	p->known.id = &p->contact.id;
+	err = table_put(n->by_static, load_le64(p->known.key.s_public), &p->known);
+	if (err == OV_ENOMEM) {
+		table_remove(n->by_prefix, load_le64(p->prefix));
+		return err;
+	}
 	p->position = n->peer_count;
 	n->peers[n->peer_count++] = p;
 	return OV_OK;
@@ -328,7 +340,7 @@ static int peer_new(struct node *n, const struct contact *c, struct peer **out)
 	p->timer.at = OV_NEVER;
 	p->lower = peer_id_compare(&n->self->id, &c->id) < 0;
 	peer_id_prefix(&c->id, p->prefix);
-	int err = peer_id_to_dh(&c->id, p->dh_public);
+	int err = peer_id_to_dh(&c->id, p->known.key.s_public);
 	if (err == OV_OK)
 		err = peer_insert(n, p);
 	if (err != OV_OK) {

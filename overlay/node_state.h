@@ -120,9 +120,8 @@ struct peer {
 	struct heap_entry timer; /* first: the heap hands it back */
 	struct contact contact;
 	uint8_t prefix[8];
-	uint8_t dh_public[DH_LEN];
-	uint8_t ss[DH_LEN]; /* DH(our static, its static), computed with the first call */
-	bool has_ss, touched,
+	struct known_peer known; /* ss: computed with the first handshake */
+	bool touched,
 		lower; /* lower: our PeerId is the lower one: we nominate, our handshake wins */
 	bool away;
 	uint8_t away_step;
@@ -161,6 +160,7 @@ struct node {
 	struct peer **peers; /* insertion order */
 	size_t peer_count, peer_cap;
 	struct table *by_prefix; /* first 8 bytes of the /64 -> peer */
+	struct table *by_static; /* first 8 bytes of the X25519 key -> known_peer */
 	struct table *by_index;  /* receiver index -> receiver */
 	struct table *by_mac1;   /* HS1 answered in the last 30 s -> pending */
 	struct heap timers;

@@ -7,7 +7,7 @@ static void open_and_answer(const struct pair *p, const uint8_t *data, size_t le
 	struct hs1_opened o;
 	if (handshake_check_hs1(p->responder_mac1_key, data, len) != DROP_NONE)
 		return;
-	if (handshake_open_hs1(&o, &p->network, &p->responder, data, len) != DROP_NONE)
+	if (handshake_open_hs1(&o, &p->network, &p->responder, NULL, data, len) != DROP_NONE)
 		return;
 	struct hs2_payload answer = { .suite = SUITE_CHACHA20_POLY1305 };
 	struct handshake_keys keys;

@@ -66,7 +66,7 @@ class Scene:
         if "icmp" in allow or allow == "all":
             lab.check(load.ping_once(self.world.laptop, self.home.address), "no first contact")
         else:
-            self.laptop.cli("ping", "home")
+            self.laptop.cli("ping", "home", "-c", 1)
 
     def send(self, source, target):
         """One UDP datagram through the tunnel; True when a program at home got it."""
@@ -85,7 +85,7 @@ class Scene:
 
 
 def drops(daemon, reason):
-    return daemon.cli("status")["drops"].get(reason, 0)
+    return daemon.cli("status")["counters"]["drops"][reason]
 
 
 def scene_case(reason, prepare, allow="all"):

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #define AMPLIFY_FACTOR   3
-#define HS1_FREE         48 /* per address and start: two calls at full pace */
+#define HS1_FREE         64 /* per address and start: several contacts may name one address */
 #define HS1_EVERY        (2 * OV_SEC)
 #define PROBES_FREE      9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
 #define PROBE_BYTES      296

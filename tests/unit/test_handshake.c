@@ -61,7 +61,7 @@ static void answer_it(struct exchange *x)
 {
 	assert_int_equal(check_hs1(x->h.hs1, HS1_LEN), DROP_NONE);
 	assert_int_equal(
-		handshake_open_hs1(&x->opened, &network, &bob, x->h.hs1, HS1_LEN), DROP_NONE);
+		handshake_open_hs1(&x->opened, &network, &bob, NULL, x->h.hs1, HS1_LEN), DROP_NONE);
 	assert_int_equal(handshake_answer(&x->opened, &answer, RESPONDER_INDEX, psk, &rng, x->hs2,
 				 &x->responder),
 		DROP_NONE);
@@ -188,7 +188,8 @@ static void check_model(const json_t *v)
 	assert_memory_equal(x.h.hs1, expected, HS1_LEN);
 
 	struct hs2_payload w = load_answer(v);
-	assert_int_equal(handshake_open_hs1(&x.opened, &net, &b, expected, HS1_LEN), DROP_NONE);
+	assert_int_equal(
+		handshake_open_hs1(&x.opened, &net, &b, NULL, expected, HS1_LEN), DROP_NONE);
 	queue_random(v, "responder_ephemeral", random, 32);
 	assert_int_equal(handshake_answer(&x.opened, &w, (uint32_t)vec_u64(v, "responder_index"),
 				 secret, &rng, x.hs2, &x.responder),
@@ -233,13 +234,84 @@ static void test_precomputed_ss(void **state)
 	assert_memory_equal(x.initiator.send, x.responder.receive, 32);
 }
 
+static enum drop open_knowing(struct exchange *x, struct known_peer *known)
+{
+	struct table *t = table_new(4, 1);
+	assert_int_equal(table_put(t, load_le64(known->key.s_public), known), OV_OK);
+	enum drop why = handshake_open_hs1(&x->opened, &network, &bob, t, x->h.hs1, HS1_LEN);
+	table_free(t);
+	return why;
+}
+
+static void assert_answer_works(struct exchange *x)
+{
+	assert_memory_equal(x->opened.remote_dh, alice.dh_public, DH_LEN);
+	assert_int_equal(handshake_answer(&x->opened, &answer, RESPONDER_INDEX, psk, &rng, x->hs2,
+				 &x->responder),
+		DROP_NONE);
+	assert_int_equal(finish(x, x->hs2, HS2_LEN), DROP_NONE);
+	assert_memory_equal(x->initiator.send, x->responder.receive, 32);
+}
+
+/* What the responder knows of the caller changes the cost, not the outcome. */
+static void test_known_peer(void **state)
+{
+	(void)state;
+	struct exchange x;
+	struct known_peer known = { .id = &alice.id };
+	memcpy(known.key.s_public, alice.dh_public, DH_LEN);
+
+	start(&x);
+	assert_int_equal(open_knowing(&x, &known), DROP_NONE);
+	assert_true(x.opened.noise.has_ss); /* for the caller to keep */
+	memcpy(known.key.ss, x.opened.noise.ss, DH_LEN);
+	known.key.has_ss = true;
+	assert_answer_works(&x);
+
+	start(&x);
+	assert_int_equal(open_knowing(&x, &known), DROP_NONE);
+	assert_answer_works(&x);
+
+	known.key.ss[0] ^= 1; /* what is kept is what is used */
+	start(&x);
+	assert_int_equal(open_knowing(&x, &known), DROP_AUTH);
+
+	/* Shares only the first 8 bytes with the caller's key. */
+	known.key.s_public[31] ^= 1;
+	assert_int_equal(open_knowing(&x, &known), DROP_NONE);
+	assert_answer_works(&x);
+}
+
+/* The claim is checked for a known key as well, and both PeerIds of a key pass as without it. */
+static void test_known_peer_claims(void **state)
+{
+	(void)state;
+	struct exchange x;
+	struct known_peer known = { .id = &alice.id };
+	struct peer_id mirrored = alice.id;
+	mirrored.bytes[31] ^= 0x80;
+	memcpy(known.key.s_public, alice.dh_public, DH_LEN);
+	const struct peer_id *claims[] = { &alice.id, &mirrored, &carol.id, &bob.id };
+	for (size_t i = 0; i < 4; i++) {
+		struct hs1_payload q = question(&alice);
+		q.peer = *claims[i];
+		assert_int_equal(handshake_start(&x.h, &network, &alice, bob.dh_public, NULL, psk,
+					 INITIATOR_INDEX, &q, &rng),
+			OV_OK);
+		enum drop slow =
+			handshake_open_hs1(&x.opened, &network, &bob, NULL, x.h.hs1, HS1_LEN);
+		assert_int_equal(slow, i < 2 ? DROP_NONE : DROP_AUTH);
+		assert_int_equal(open_knowing(&x, &known), slow);
+	}
+}
+
 /* Whatever is refused must leave nothing behind. */
 static void assert_open_refused(enum drop expected, const struct handshake_network *net,
 	const struct identity *self, const uint8_t *data, size_t len)
 {
 	struct hs1_opened o;
 	memset(&o, 1, sizeof(o));
-	assert_int_equal(handshake_open_hs1(&o, net, self, data, len), expected);
+	assert_int_equal(handshake_open_hs1(&o, net, self, NULL, data, len), expected);
 	assert_true(sodium_is_zero((const uint8_t *)&o, sizeof(o)));
 }
 
@@ -257,12 +329,12 @@ static void test_wrong_network_key_or_psk(void **state)
 	assert_int_equal(handshake_check_hs1(wrong, x.h.hs1, HS1_LEN), DROP_MAC1);
 
 	assert_int_equal(
-		handshake_open_hs1(&x.opened, &network, &bob, x.h.hs1, HS1_LEN), DROP_NONE);
+		handshake_open_hs1(&x.opened, &network, &bob, NULL, x.h.hs1, HS1_LEN), DROP_NONE);
 	assert_int_equal(handshake_answer(&x.opened, &answer, 1, NULL, &rng, x.hs2, &x.responder),
 		DROP_NONE);
 	assert_int_equal(finish(&x, x.hs2, HS2_LEN), DROP_AUTH); /* zero psk */
 	assert_int_equal(
-		handshake_open_hs1(&x.opened, &network, &bob, x.h.hs1, HS1_LEN), DROP_NONE);
+		handshake_open_hs1(&x.opened, &network, &bob, NULL, x.h.hs1, HS1_LEN), DROP_NONE);
 	assert_int_equal(handshake_answer(&x.opened, &answer, 1, wrong, &rng, x.hs2, &x.responder),
 		DROP_NONE);
 	assert_int_equal(finish(&x, x.hs2, HS2_LEN), DROP_AUTH);
@@ -368,7 +440,7 @@ static enum drop open_sealed(const uint8_t *payload, size_t len)
 	static uint8_t packet[HS1_MAX];
 	struct hs1_opened o;
 	size_t total = seal_hs1(packet, payload, len);
-	enum drop why = handshake_open_hs1(&o, &network, &bob, packet, total);
+	enum drop why = handshake_open_hs1(&o, &network, &bob, NULL, packet, total);
 	hs1_opened_wipe(&o);
 	return why;
 }
@@ -493,7 +565,7 @@ static size_t seal_hs2(struct exchange *x, const uint8_t *payload, size_t len, u
 	uint8_t ephemeral[32] = { 4 };
 	struct header header = { .type = PACKET_HS2, .receiver = INITIATOR_INDEX, .counter = 9 };
 	assert_int_equal(
-		handshake_open_hs1(&x->opened, &network, &bob, x->h.hs1, HS1_LEN), DROP_NONE);
+		handshake_open_hs1(&x->opened, &network, &bob, NULL, x->h.hs1, HS1_LEN), DROP_NONE);
 	noise_set_psk(&x->opened.noise, psk);
 	header_encode(&header, out);
 	int n = noise_write(&x->opened.noise, ephemeral, payload, len, out + HEADER_LEN);
@@ -641,6 +713,8 @@ int main(void)
 		cmocka_unit_test(test_full_exchange),
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_precomputed_ss),
+		cmocka_unit_test(test_known_peer),
+		cmocka_unit_test(test_known_peer_claims),
 		cmocka_unit_test(test_wrong_network_key_or_psk),
 		cmocka_unit_test(test_hs1_flips),
 		cmocka_unit_test(test_hs1_noise_flips),
