@@ -75,6 +75,7 @@ struct call { /* initiator's side: HS1 to the peer until HS2 */
 	uint8_t attempts;
 	bool once; /* attempt at an away peer: one HS1, 5 s */
 	bool has_liveness, has_cookie;
+	struct limit cookies; /* that we act upon */
 	uint8_t liveness[COOKIE_LEN], cookie[COOKIE_LEN];
 };
 
