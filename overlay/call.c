@@ -12,8 +12,6 @@
 #define HS1_LIFETIME       (5 * OV_SEC) /* then a new ephemeral */
 #define COOKIES_PER_SECOND 1
 #define COOKIE_BURST       4
-#define COOKIES_PER_SECOND 1
-#define COOKIE_BURST       4
 #define AWAY_LAST_STEP     6 /* 5, 10, 20, 40, 80, 160, 300 s */
 #define AWAY_RARE          (1800 * OV_SEC)
 #define AWAY_DAY           (24 * 3600 * OV_SEC)
@@ -270,11 +268,7 @@ enum drop call_on_cookie(
 	if (why != DROP_NONE)
 		return why;
 	if (!limit_take(&c->cookies, now, COOKIES_PER_SECOND, COOKIE_BURST, 1))
-		return DROP_RATE; /* who sees HS1 can forge them, and each costs us HS1 everywhere
-				   */
-	if (!limit_take(&c->cookies, now, COOKIES_PER_SECOND, COOKIE_BURST, 1))
-		return DROP_RATE; /* who sees HS1 can forge them, and each costs us HS1 everywhere
-				   */
+		return DROP_RATE; /* who sees HS1 can forge them; each costs us HS1 everywhere */
 	if (flags & PACKET_FLAG_LIVENESS) {
 		if (c->has_liveness && memcmp(c->liveness, cookie, COOKIE_LEN) == 0)
 			return DROP_COOKIE; /* already in this HS1: a copy */

@@ -280,10 +280,12 @@ void route_on_status(
 
 struct path *route_second(const struct association *a, ov_time now)
 {
-	if (!a->active || now >= a->duplicate_until || a->duplicate_bytes == 0)
+	if (!a->active || now >= a->duplicate_until || a->duplicate_bytes == 0 ||
+		!path_is_doubtful(a->active, now))
 		return NULL;
 	struct path *second = best(a, a->active);
-	return second && second->state == PATH_VALID ? second : NULL;
+	bool usable = second && second->state == PATH_VALID && now >= second->demoted_until;
+	return usable ? second : NULL;
 }
 
 /* Nothing was heard on the active path: ask everywhere else too, and let data go twice for a
@@ -296,7 +298,7 @@ static void on_doubt(struct association *a, ov_time now)
 	a->duplicate_bytes = DUPLICATE_BYTES;
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i] != a->active && a->paths[i]->state == PATH_VALID)
-			path_challenge(a->paths[i], now);
+			path_ask(a->paths[i], now);
 }
 
 void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path)

@@ -399,15 +399,15 @@ static void an_on_path_forwarder_gains_nothing(void **state)
 	size_t diverted = 0;
 	w->context = &diverted;
 	w->hook = forwarder;
-	for (uint32_t tag = 10; tag < 40; tag++) {
+	for (uint32_t tag = 10; tag < 510; tag++) {
 		wire_send(w, 0, 1, tag, 100);
 		wire_send(w, 1, 0, tag, 100);
-		wire_run(w, 100 * OV_MS);
+		wire_run(w, 5 * OV_MS);
 	}
-	for (uint32_t tag = 10; tag < 40; tag++)
+	for (uint32_t tag = 10; tag < 500; tag++)
 		assert_int_equal(wire_got(w, 0, 1, tag, 100), 1);
 	assert_true(wire_uses(w, 1, 0, w->nodes[0].addr));
-	assert_in_range(diverted, 1, 4); /* 0 would mean that nothing was tried */
+	assert_in_range(diverted, 1, 8); /* 0 would mean that nothing was tried */
 	wire_free(w);
 }
 
