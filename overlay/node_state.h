@@ -75,6 +75,7 @@ struct call { /* initiator's side: HS1 to the peer until HS2 */
 	uint8_t attempts;
 	bool once; /* attempt at an away peer: one HS1, 5 s */
 	bool has_liveness, has_cookie;
+	struct limit cookies; /* that we act upon */
 	uint8_t liveness[COOKIE_LEN], cookie[COOKIE_LEN];
 };
 
@@ -127,7 +128,8 @@ struct peer {
 	uint8_t away_step;
 	struct candidate *candidates; /* CANDIDATES_MAX when allocated */
 	uint8_t candidate_count;
-	uint64_t seen_seq;
+	uint64_t seen_seq;             /* highest of its HS1 that was confirmed */
+	uint64_t told_seq;             /* highest of ours that it says it has seen */
 	struct limit handshakes;       /* 5/s */
 	struct limit hurries;          /* calls begun anew */
 	struct limit liveness_cookies; /* 1 per 5 s */

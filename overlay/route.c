@@ -280,10 +280,12 @@ void route_on_status(
 
 struct path *route_second(const struct association *a, ov_time now)
 {
-	if (!a->active || now >= a->duplicate_until || a->duplicate_bytes == 0)
+	if (!a->active || now >= a->duplicate_until || a->duplicate_bytes == 0 ||
+		!path_is_doubtful(a->active, now))
 		return NULL;
 	struct path *second = best(a, a->active);
-	return second && second->state == PATH_VALID ? second : NULL;
+	bool usable = second && second->state == PATH_VALID && now >= second->demoted_until;
+	return usable ? second : NULL;
 }
 
 /* Nothing was heard on the active path: ask everywhere else too, and let data go twice for a
@@ -296,7 +298,7 @@ static void on_doubt(struct association *a, ov_time now)
 	a->duplicate_bytes = DUPLICATE_BYTES;
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i] != a->active && a->paths[i]->state == PATH_VALID)
-			path_challenge(a->paths[i], now);
+			path_ask(a->paths[i], now);
 }
 
 void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path)
@@ -344,6 +346,22 @@ void route_tick(struct node *n, ov_time now, struct peer *p)
 	}
 }
 
+/* A free one, or the oldest; but what the user wrote stays. NULL: all are his. */
+static struct candidate *candidate_slot(struct peer *p)
+{
+	if (p->candidate_count < CANDIDATES_MAX)
+		return &p->candidates[p->candidate_count++];
+	struct candidate *oldest = NULL;
+	for (size_t i = 0; i < CANDIDATES_MAX; i++) {
+		struct candidate *c = &p->candidates[i];
+		if (c->source != SOURCE_OBSERVED && c->source != SOURCE_CACHE)
+			continue;
+		if (!oldest || c->added_at < oldest->added_at)
+			oldest = c;
+	}
+	return oldest;
+}
+
 void route_candidate(
 	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source)
 {
@@ -359,13 +377,7 @@ void route_candidate(
 		p->candidates = calloc(CANDIDATES_MAX, sizeof(*p->candidates));
 	if (!p->candidates)
 		return;
-	struct candidate *slot = NULL;
-	if (p->candidate_count < CANDIDATES_MAX)
-		slot = &p->candidates[p->candidate_count++];
-	for (size_t i = 0; !slot && i < CANDIDATES_MAX; i++) /* what the user wrote stays */
-		if (p->candidates[i].source == SOURCE_OBSERVED ||
-			p->candidates[i].source == SOURCE_CACHE)
-			slot = &p->candidates[i];
+	struct candidate *slot = candidate_slot(p);
 	if (slot)
 		*slot = (struct candidate){
 			.addr = *addr, .added_at = now, .source = (uint8_t)source
