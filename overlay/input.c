@@ -72,9 +72,8 @@ static void confirmed(struct node *n, ov_time now, struct cursor *c)
 	struct path *path = route_add(n, now, c->peer, c->run);
 	if (path && path->state != PATH_PROBING)
 		path_challenge(path, now); /* our first packet under these keys asks too */
-	if (path && (!c->peer->association->active ||
-			    path_is_doubtful(c->peer->association->active, now)))
-		route_use(n, now, c->peer, path);
+	if (path)
+		route_keys_came(n, now, c->peer, path);
 	c->path = path;
 }
 

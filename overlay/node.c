@@ -367,6 +367,7 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 	}
 	contact_fini(&p->contact);
 	p->contact = copy;
+	route_forget_written(p);
 	for (size_t i = 0; i < c->endpoint_count; i++) {
 		struct ov_addr a;
 		bool is_name;

@@ -259,6 +259,8 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p,
 void route_remove(struct node *n, struct peer *p, struct path *path);
 void route_use(
 	struct node *n, ov_time now, struct peer *p, struct path *path); /* becomes the data path */
+void route_keys_came(struct node *n, ov_time now, struct peer *p,
+	struct path *path); /* the first packet under new keys, or HS2, came by it */
 void route_elect(
 	struct node *n, ov_time now, struct peer *p); /* choose again among what is valid */
 void route_on_answer(
@@ -273,6 +275,7 @@ struct path *route_second(const struct association *a,
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed);
 void route_candidate(
 	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source);
+void route_forget_written(struct peer *p); /* the contact's endpoints are replaced */
 struct dgram route_where(const struct path *path);
 bool route_wants_warm(const struct path *path);
 

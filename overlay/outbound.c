@@ -104,7 +104,7 @@ static void tell_too_big(struct node *n, ov_time now, struct association *a,
 	store_be32(out + 44, mtu < IPV6_MIN_MTU ? IPV6_MIN_MTU : mtu);
 	memcpy(out + 48, packet, quote);
 	uint32_t sum = checksum_add(checksum_pseudo(out, 58, 8 + quote), out + 40, 8 + quote);
-	store_be16(out + 42, (uint16_t)~checksum_fold(sum));
+	store_be16(out + 42, checksum_fold(sum));
 	a->too_big_at = now;
 	node_deliver(n, out, total, false);
 }

@@ -153,6 +153,16 @@ void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
 	peer_touch(n, p);
 }
 
+/* New keys came by this path: the peer is there now. Better than a path that has not answered since
+ * something changed; one that works is left only by rule 2, after an answer. */
+void route_keys_came(struct node *n, ov_time now, struct peer *p, struct path *path)
+{
+	struct association *a = p->association;
+	if (!a->active || a->active->state != PATH_VALID || path_is_doubtful(a->active, now))
+		route_use(n, now, p, path);
+	a->peer_path = path;
+}
+
 /* Is x clearly better than y? Both are valid. */
 static bool is_better(const struct path *x, const struct path *y)
 {
@@ -382,6 +392,15 @@ void route_candidate(
 		*slot = (struct candidate){
 			.addr = *addr, .added_at = now, .source = (uint8_t)source
 		};
+}
+
+void route_forget_written(struct peer *p)
+{
+	uint8_t kept = 0;
+	for (size_t i = 0; i < p->candidate_count; i++)
+		if (p->candidates[i].source != SOURCE_CONFIG)
+			p->candidates[kept++] = p->candidates[i];
+	p->candidate_count = kept;
 }
 
 static bool local_exists(const struct node *n, const struct path *path)
