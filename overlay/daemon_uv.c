@@ -10,6 +10,7 @@
 #include "overlay/entropy_os.h"
 #include "overlay/log_os.h"
 #include "overlay/netmon_uv.h"
+#include "overlay/priority_os.h"
 #include "overlay/pump_uv.h"
 #include "overlay/resolve_uv.h"
 
@@ -536,6 +537,7 @@ static void say_ready(const struct daemon *d)
 
 static void run_until_stopped(struct daemon *d)
 {
+	(void)priority_raise(); /* the store's thread runs already and stays as it is */
 	load_contacts(d);
 	add_routes(d);
 	hand_on_events(d, clock_now());
