@@ -55,6 +55,8 @@ static void arrived(
 	if (!c->path)
 		return;
 	path_on_received(c->path, now, len, 1, data);
+	if (!p->association->up)
+		association_came_up(n, p);
 	if (c->path->state == PATH_UNTRIED)
 		path_challenge(c->path, now);
 	if (!p->association->active)

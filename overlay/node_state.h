@@ -209,6 +209,7 @@ struct peer *node_peer(const struct node *n, const struct peer_id *id);
 OV_MUST_CHECK bool association_open(
 	struct node *n, ov_time now, struct peer *p); /* true if there is one now */
 void association_close(struct node *n, struct peer *p);
+void association_came_up(struct node *n, struct peer *p); /* the peer was heard */
 void association_went_down(struct node *n, struct peer *p);
 enum peer_state peer_state(const struct peer *p, ov_time now);
 /* Keys that send and a path to send on? Else the peer must be called. */
@@ -275,6 +276,8 @@ struct path *route_second(const struct association *a,
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed);
 void route_candidate(
 	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source);
+void route_on_keys(struct node *n, ov_time now,
+	struct association *a);            /* other keys send: the peer may take other sizes */
 void route_forget_written(struct peer *p); /* the contact's endpoints are replaced */
 struct dgram route_where(const struct path *path);
 bool route_wants_warm(const struct path *path);

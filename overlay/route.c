@@ -86,6 +86,28 @@ static struct path *least_useful(const struct association *a)
 	return worst;
 }
 
+/* What our interfaces and the peer's take. */
+static uint16_t datagram_max(const struct node *n, const struct association *a)
+{
+	uint16_t own = n->config.datagram_max, peers = a->keys[0] ? a->keys[0]->peer_mtu : own;
+	uint16_t max = peers < own ? peers : own;
+	return max < PMTU_FLOOR ? PMTU_FLOOR : max;
+}
+
+void route_on_keys(struct node *n, ov_time now, struct association *a)
+{
+	uint16_t max = datagram_max(n, a);
+	for (size_t i = 0; i < a->path_count; i++) {
+		struct path *path = a->paths[i];
+		bool searching = path->pmtu.validated;
+		if (path->pmtu.max == max)
+			continue;
+		pmtu_init(&path->pmtu, now, max, !addr_is_v4(&path->remote));
+		if (searching)
+			pmtu_on_validated(&path->pmtu, now);
+	}
+}
+
 struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
 {
 	struct association *a = p->association;
@@ -103,7 +125,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 	path = malloc(sizeof(*path));
 	if (!path)
 		return NULL;
-	path_init(path, now, where, n->config.datagram_max);
+	path_init(path, now, where, datagram_max(n, a));
 	path->validated = remote_is_validated(a, &where->remote);
 	a->paths[a->path_count++] = path;
 	return path;
@@ -113,7 +135,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 void route_remove(struct node *n, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
-	(void)n;
+	output_forget(&n->output, path);
 	if (path->validated && path->carrier == CARRIER_UDP)
 		route_candidate(p, path->created_at, &path->remote, SOURCE_OBSERVED);
 	for (size_t i = 0; i < a->path_count; i++)
