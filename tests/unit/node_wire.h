@@ -295,7 +295,7 @@ static inline size_t wire_packet(
 	for (size_t i = 0; i < payload; i++)
 		out[48 + i] = i < 4 ? (uint8_t)(tag >> 8 * i) : (uint8_t)(tag * 31 + i * 7);
 	uint32_t sum = checksum_add(checksum_pseudo(out, 17, len - 40), out + 40, len - 40);
-	uint16_t value = (uint16_t)~checksum_fold(sum);
+	uint16_t value = checksum_fold(sum);
 	store_be16(out + 46, value ? value : 0xffff);
 	return len;
 }
