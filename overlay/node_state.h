@@ -125,7 +125,7 @@ struct peer {
 		lower; /* lower: our PeerId is the lower one: we nominate, our handshake wins */
 	bool away;
 	uint8_t away_step;
-	struct candidate *candidates; /* CANDIDATES_MAX when allocated */
+	struct candidate *candidates; /* room for the next power of two of candidate_count */
 	uint8_t candidate_count;
 	uint64_t seen_seq;
 	struct limit handshakes;       /* 5/s */
