@@ -257,6 +257,11 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_stranger(d->log, now, LOG_LEVEL_INFO, "peer", "request peer=%s from=%s",
 			peer_id_format(&e->peer, id), addr);
 		break;
+	case NODE_REFUSED:
+		log_stranger(d->log, now, LOG_LEVEL_INFO, "peer",
+			"refused grant=%s name=%s hint=%s", e->refused, name,
+			"see 'overlay peer allow'");
+		break;
 	case NODE_EVENTS_LOST:
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);

@@ -128,9 +128,12 @@ struct peer {
 	uint8_t away_step;
 	struct candidate *candidates; /* CANDIDATES_MAX when allocated */
 	uint8_t candidate_count;
-	uint64_t seen_seq;             /* highest of its HS1 that was confirmed */
-	uint64_t told_seq;             /* highest of ours that it says it has seen */
-	struct limit handshakes;       /* 5/s */
+	uint64_t seen_seq;       /* highest of its HS1 that was confirmed */
+	uint64_t told_seq;       /* highest of ours that it says it has seen */
+	struct limit handshakes; /* 5/s */
+	char refused[REFUSED_WORD_MAX];
+	ov_time refused_at;
+	struct limit refusals;         /* told: 1/s */
 	struct limit hurries;          /* calls begun anew */
 	struct limit liveness_cookies; /* 1 per 5 s */
 	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */

@@ -467,12 +467,12 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 {
 	struct association *a = p->association;
 	struct ov_addr remotes[CANDIDATES_MAX + PATHS_MAX];
-	bool validated[PATHS_MAX];
-	size_t count = 0, path_count = a->path_count;
-	for (size_t i = 0; i < a->path_count; i++) {
-		validated[count] = a->paths[i]->validated;
-		remotes[count++] = a->paths[i]->remote;
-	}
+	size_t count = 0, proved;
+	for (size_t i = 0; i < a->path_count; i++) /* what only claims to be the peer's is not asked
+						      anew: each path would have a 3x budget */
+		if (a->paths[i]->validated)
+			remotes[count++] = a->paths[i]->remote;
+	proved = count;
 	for (size_t i = 0; i < p->candidate_count; i++)
 		remotes[count++] = p->candidates[i].addr;
 
@@ -484,9 +484,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	}
 	for (size_t i = 0; i < count; i++)
 		try_remote(n, now, p, &remotes[i]);
-	for (size_t i = 0; i < path_count;
-		i++) /* the remote proved itself before our own address changed */
-		for (size_t j = 0; validated[i] && j < a->path_count; j++)
+	for (size_t i = 0; i < proved; i++) /* before our own address changed */
+		for (size_t j = 0; j < a->path_count; j++)
 			if (addr_equal(&a->paths[j]->remote, &remotes[i]))
 				a->paths[j]->validated = true;
 	if (!a->active)
