@@ -126,7 +126,7 @@ struct peer {
 		lower; /* lower: our PeerId is the lower one: we nominate, our handshake wins */
 	bool away;
 	uint8_t away_step;
-	struct candidate *candidates; /* CANDIDATES_MAX when allocated */
+	struct candidate *candidates; /* room for the next power of two of candidate_count */
 	uint8_t candidate_count;
 	uint64_t seen_seq;       /* highest of its HS1 that was confirmed */
 	uint64_t told_seq;       /* highest of ours that it says it has seen */

@@ -394,6 +394,20 @@ static struct candidate *candidate_slot(struct peer *p)
 	return oldest;
 }
 
+/* Room for one more. Most peers have one or two, so the array doubles. */
+static bool candidates_reserve(struct peer *p)
+{
+	static_assert((CANDIDATES_MAX & (CANDIDATES_MAX - 1)) == 0, "doubling ends there");
+	size_t count = p->candidate_count;
+	if (count & (count - 1))
+		return true; /* not full: it holds a power of two */
+	size_t cap = count ? 2 * count : 1;
+	struct candidate *grown = realloc(p->candidates, cap * sizeof(*grown));
+	if (grown)
+		p->candidates = grown;
+	return grown != NULL;
+}
+
 void route_candidate(
 	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source)
 {
@@ -405,9 +419,7 @@ void route_candidate(
 				p->candidates[i].source = (uint8_t)source;
 			return;
 		}
-	if (!p->candidates)
-		p->candidates = calloc(CANDIDATES_MAX, sizeof(*p->candidates));
-	if (!p->candidates)
+	if (p->candidate_count < CANDIDATES_MAX && !candidates_reserve(p))
 		return;
 	struct candidate *slot = candidate_slot(p);
 	if (slot)
