@@ -56,6 +56,12 @@ size_t path_budget(const struct path *p)
 	return allowed > p->sent_bytes ? (size_t)(allowed - p->sent_bytes) : 0;
 }
 
+bool path_may_speak(const struct path *p)
+{
+	return path_budget(p) >= PATH_CONTROL_MAX ||
+	       (p->received_bytes == 0 && p->sent_count < PATH_TRIES);
+}
+
 bool path_may_carry_data(const struct path *p)
 {
 	return p->state != PATH_UNTRIED;
@@ -79,12 +85,19 @@ uint16_t path_mtu(const struct path *p)
 
 void path_challenge(struct path *p, ov_time now)
 {
-	(void)now;
-	if (p->state == PATH_UNTRIED)
+	if (p->state == PATH_UNTRIED) {
 		p->state = PATH_PROBING;
+		p->probing_since = now;
+	}
 	p->challenge_due = true;
 	p->unanswered = 0;
 	p->retry_at = OV_NEVER; /* set when it is sent */
+}
+
+void path_ask(struct path *p, ov_time now)
+{
+	if (!p->challenge_due && p->retry_at == OV_NEVER)
+		path_challenge(p, now);
 }
 
 void path_forget_challenges(struct path *p)
@@ -138,20 +151,27 @@ void path_on_challenge(
 	p->response.received_size = (uint16_t)datagram_size;
 }
 
-static struct path_probe *probe_find(struct path *p, const uint8_t token[PATH_TOKEN_LEN])
+static size_t probe_find(const struct path *p, const uint8_t token[PATH_TOKEN_LEN])
 {
-	for (size_t i = 0; i < PATH_CHALLENGES; i++)
-		if (p->probes[i].used && memcmp(p->probes[i].token, token, PATH_TOKEN_LEN) == 0)
-			return &p->probes[i];
-	return NULL;
+	size_t i = 0;
+	while (i < PATH_CHALLENGES &&
+		!(p->probes[i].used && memcmp(p->probes[i].token, token, PATH_TOKEN_LEN) == 0))
+		i++;
+	return i;
+}
+
+bool path_has_asked(const struct path *p, const uint8_t token[PATH_TOKEN_LEN])
+{
+	return probe_find(p, token) < PATH_CHALLENGES;
 }
 
 enum path_answer path_on_response(
 	struct path *p, ov_time now, const struct path_response *r, ov_time *rtt_sample)
 {
-	struct path_probe *probe = probe_find(p, r->token);
-	if (!probe)
+	size_t slot = probe_find(p, r->token);
+	if (slot == PATH_CHALLENGES)
 		return PATH_ANSWER_UNKNOWN;
+	struct path_probe *probe = &p->probes[slot];
 	ov_time elapsed = now - probe->sent_at, hold = (ov_time)r->hold_us * OV_US;
 	*rtt_sample = hold < elapsed ? elapsed - hold : elapsed;
 	rtt_add(&p->rtt, *rtt_sample);
@@ -160,16 +180,21 @@ enum path_answer path_on_response(
 	else
 		pmtu_on_validated(&p->pmtu, now);
 	probe->used = false;
+	if (p->status_due && probe->status_sequence == p->status_sequence)
+		p->status_due = false;
 
 	bool was_valid = p->state == PATH_VALID;
 	p->state = PATH_VALID;
 	p->suspect_at = OV_NEVER;
 	p->unanswered = 0;
-	p->retry_at = OV_NEVER;
-	p->challenge_due = false;
-	p->status_due = false;
+	if (!p->status_due) { /* else the question that carries it goes on */
+		p->retry_at = OV_NEVER;
+		p->challenge_due = false;
+	}
 	p->observed = r->observed;
-	p->natted = !addr_is_any(&p->local) && !addr_equal(&p->local, &r->observed);
+	p->natted = !addr_is_any(&p->local) &&
+		    !(memcmp(p->local.ip, r->observed.ip, sizeof(r->observed.ip)) == 0 &&
+			    p->local.port == r->observed.port); /* the wire has no scope */
 	p->validated = true;
 	return was_valid ? PATH_ANSWER_OK : PATH_ANSWER_VALIDATED;
 }
@@ -234,11 +259,13 @@ enum path_verdict path_tick(struct path *p, ov_time now)
 
 ov_time path_deadline(const struct path *p)
 {
-	ov_time at = ov_min(p->retry_at, ov_min(p->ack_by, p->keepalive_at));
+	ov_time at = ov_min(p->retry_at, p->ack_by);
 	if (p->challenge_due || p->response_due)
 		return 0; /* now */
 	if (p->state == PATH_SUSPECT)
 		at = ov_min(at, p->suspect_at + PATH_GONE_AFTER);
+	if (p->retry_at == OV_NEVER) /* else a question is out already */
+		at = ov_min(at, p->keepalive_at);
 	if (p->unheard_since != OV_NEVER && p->retry_at == OV_NEVER)
 		at = ov_min(at, p->unheard_since + hear_timeout(p));
 	if (p->state == PATH_VALID)
@@ -259,7 +286,11 @@ static void put_challenge(struct path *p, ov_time now, const struct rng *rng, st
 	if (probe->used && probe->is_pmtu)
 		pmtu_on_loss(&p->pmtu, now, probe->size);
 	*probe = (struct path_probe){
-		.sent_at = now, .size = size, .is_pmtu = is_pmtu, .used = true
+		.sent_at = now,
+		.size = size,
+		.status_sequence = p->status_due && !is_pmtu ? p->status_sequence : 0,
+		.is_pmtu = is_pmtu,
+		.used = true,
 	};
 	rng_fill(rng, probe->token, PATH_TOKEN_LEN);
 	struct path_challenge c = { .flags = 0 };
@@ -278,10 +309,26 @@ static void put_response(struct path *p, ov_time now, struct wr *w)
 	p->response_due = false;
 }
 
+/* No 3x budget: what was due counts as said and not answered, so that the path is given up in time.
+ */
+static void hold_back(struct path *p, ov_time now)
+{
+	p->response_due = false;
+	p->ack_by = OV_NEVER;
+	if (!p->challenge_due)
+		return;
+	p->challenge_due = false;
+	p->retry_at = now + challenge_timeout(p);
+}
+
 bool path_poll(struct path *p, ov_time now, const struct rng *rng, struct wr *w, uint16_t *pad_to)
 {
 	*pad_to = 0;
 	bool any = false;
+	if (!path_may_speak(p)) {
+		hold_back(p, now);
+		return false;
+	}
 	if (p->response_due) {
 		put_response(p, now, w);
 		any = true;

@@ -3,8 +3,8 @@
  * gets one HS2 of less than half its size.
  *
  *   mac1 -> repetition of an HS1 answered already -> load: mac2 or COOKIE, per-source rate -> two
- * DH -> contact? -> per-peer rate
- *   -> seq fresh, or liveness cookie inside -> pending slot -> two more DH, HS2 */
+ * DH -> contact?
+ *   -> seq fresh, or liveness cookie inside -> pending slot -> per-peer rate -> two more DH, HS2 */
 #include "overlay/node_state.h"
 
 #include <sodium.h>
@@ -151,9 +151,9 @@ static enum drop check_fresh(struct node *n, ov_time now, struct peer *p, const 
 	return DROP_STALE;
 }
 
-/* A free slot; a fuller table gives way only to a higher seq, so that replays cannot push out the
- * real caller. */
-static struct pending **pending_slot(struct node *n, struct association *a, uint64_t seq)
+/* A free slot, or the one to be replaced: a full table gives way only to a higher seq, so that
+ * replays cannot push out the real caller. */
+static struct pending **pending_slot(const struct node *n, struct association *a, uint64_t seq)
 {
 	struct pending **lowest = &a->pending[0];
 	for (size_t i = 0; i < PENDING_MAX; i++) {
@@ -163,11 +163,7 @@ static struct pending **pending_slot(struct node *n, struct association *a, uint
 		if (a->pending[i]->seq < (*lowest)->seq)
 			lowest = &a->pending[i];
 	}
-	if ((*lowest)->seq >= seq)
-		return NULL;
-	pending_free(n, *lowest);
-	*lowest = NULL;
-	return lowest;
+	return (*lowest)->seq < seq ? lowest : NULL;
 }
 
 /* Confirm the association the caller knows, or (it or we restarted) name a new one. */
@@ -187,7 +183,14 @@ static enum drop accept_hs1(struct node *n, ov_time now, struct peer *p, const s
 	const uint8_t *data, size_t len, struct hs1_opened *h)
 {
 	struct pending **slot = pending_slot(n, p->association, h->payload.seq);
-	struct pending *w = slot ? calloc(1, sizeof(*w)) : NULL;
+	if (!slot)
+		return DROP_FULL;
+	if (!limit_take(&p->handshakes, now, 5, 10, 1))
+		return DROP_RATE; /* last of the checks: replays must not use up the caller's */
+	if (*slot)
+		pending_free(n, *slot);
+	*slot = NULL;
+	struct pending *w = calloc(1, sizeof(*w));
 	if (!w)
 		return DROP_FULL;
 	uint32_t index = keys_new_index(n);
@@ -254,8 +257,6 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, co
 		return DROP_STRANGER;
 	}
 	keep_static(p, &h->noise);
-	if (!limit_take(&p->handshakes, now, 5, 10, 1))
-		return DROP_RATE;
 	enum drop why = check_fresh(n, now, p, from, data, len, &h->payload);
 	if (why != DROP_NONE)
 		return why;

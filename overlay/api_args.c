@@ -9,8 +9,11 @@
 const char *api_quote(char out[72], const char *text)
 {
 	size_t len = 0;
-	for (; text[len] && len < 64; len++)
-		out[len] = text[len] >= ' ' && text[len] <= '~' ? text[len] : '?';
+	for (; text[len] && len < 64; len++) {
+		out[len] = '?';
+		if (text[len] >= ' ' && text[len] <= '~')
+			out[len] = text[len];
+	}
 	memcpy(out + len, text[len] ? "..." : "", text[len] ? 4 : 1);
 	return out;
 }

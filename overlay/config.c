@@ -147,8 +147,8 @@ static int parse_value(
 			"%s:%u: write \"%s\" as an object: {\"%.*s\": {\"%s\": ...}}", r->name,
 			line, key, (int)strcspn(key, "."), key, strchr(key, '.') + 1);
 	if (o->type == CONFIG_LIST && json_is_array(value))
-		return config_parse_contacts(
-			r->c, value, r->text, r->len, r->name, r->why, r->why_size);
+		return config_parse_contacts(r->c, value,
+			&(struct config_text){ r->text, r->name, r->len }, r->why, r->why_size);
 	if (set_json(r, o, value, reason, sizeof(reason)) == OV_OK)
 		return OV_OK;
 	return fail(r->why, r->why_size, "%s:%u: %s: %s", r->name, line, full, reason);
@@ -216,7 +216,7 @@ static void derive_name(const char *key, bool env, char out[NAME_MAX_LEN])
 	assert(len > 0 && len < NAME_MAX_LEN);
 	for (char *p = out; *p != '\0'; p++) {
 		if (*p == '.' || *p == '_')
-			*p = env ? '_' : '-';
+			*p = (char)(env ? '_' : '-');
 		else if (env && *p >= 'a' && *p <= 'z')
 			*p = (char)(*p - 'a' + 'A');
 	}
@@ -265,6 +265,9 @@ static int unknown_flag(const char *arg, char *why, size_t why_size)
 		*p = *p == '-' ? '.' : *p;
 	if (config_key_is_reserved(key))
 		return fail(why, why_size, "%.40s is not available in this version yet", arg);
+	if (config_option_find(key) != NULL) /* a list */
+		return fail(
+			why, why_size, "%.40s is no flag: write \"%s\" into the file", arg, key);
 	char near_flag[NAME_MAX_LEN];
 	const char *near = config_key_suggest(key);
 	if (near == NULL)

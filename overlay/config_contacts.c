@@ -185,10 +185,10 @@ static int note_lines(const struct place *p, struct config *c, size_t count)
 	return OV_OK;
 }
 
-int config_parse_contacts(struct config *c, const json_t *list, const char *text, size_t len,
-	const char *file_name, char *why, size_t why_size)
+int config_parse_contacts(struct config *c, const json_t *list, const struct config_text *file,
+	char *why, size_t why_size)
 {
-	struct place p = { text, file_name, len, 0, why, why_size };
+	struct place p = { file->text, file->name, file->len, 0, why, why_size };
 	size_t count = json_array_size(list);
 	drop_contacts(c);
 	c->source[CONFIG_CONTACTS] = CONFIG_FROM_FILE;
@@ -205,6 +205,6 @@ int config_parse_contacts(struct config *c, const json_t *list, const char *text
 		err = parse_contact(&p, json_array_get(list, p.index), to);
 	}
 	if (err == OV_ENOMEM)
-		(void)snprintf(why, why_size, "%s: out of memory", file_name);
+		(void)snprintf(why, why_size, "%s: out of memory", file->name);
 	return err == OV_OK ? check_duplicates(&p, c) : err;
 }

@@ -2,11 +2,11 @@
  * config.h, and gets the file's key, the variable, the flag, the help and the range check. */
 #include "overlay/config_option.h"
 
+#include "overlay/suggest.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define KEY_TEXT_MAX 40 /* longest key that is compared for a suggestion */
 
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
@@ -61,45 +61,13 @@ bool config_key_is_reserved(const char *key)
 	return false;
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-	size_t least = a < b ? a : b;
-	return least < c ? least : c;
-}
-
-/* Levenshtein distance, one row at a time; both at most KEY_TEXT_MAX long. */
-static size_t edit_distance(const char *a, const char *b)
-{
-	size_t row[KEY_TEXT_MAX + 1];
-	const size_t a_len = strlen(a), b_len = strlen(b);
-	for (size_t j = 0; j <= b_len; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a_len; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= b_len; j++) {
-			size_t above = row[j];
-			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[b_len];
-}
-
 const char *config_key_suggest(const char *key)
 {
-	const char *best = NULL;
-	size_t len = strlen(key), best_distance = len / 2 + 1;
-	if (len > KEY_TEXT_MAX)
-		return NULL;
-	for (size_t i = 0; i < CONFIG_KEYS; i++) {
-		size_t distance = edit_distance(key, config_options[i].key);
-		if (distance < best_distance) {
-			best_distance = distance;
-			best = config_options[i].key;
-		}
-	}
-	return best;
+	struct suggest near;
+	suggest_init(&near, key);
+	for (size_t i = 0; i < CONFIG_KEYS; i++)
+		suggest_offer(&near, config_options[i].key);
+	return near.best;
 }
 
 const char *config_expected(const struct config_option *o, char *out, size_t size)

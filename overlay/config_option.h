@@ -35,6 +35,10 @@ void config_set_bool(
 /* "a number from 1280 to 1420" and so on. Returns out. */
 const char *config_expected(const struct config_option *o, char *out, size_t size);
 
+struct config_text { /* of a file; name is for messages */
+	const char *text, *name;
+	size_t len;
+};
 /* config_contacts.c: replaces c->contacts by the array; messages name file and line. */
 OV_MUST_CHECK int config_parse_contacts(struct config *c, const struct json_t *list,
-	const char *text, size_t len, const char *file_name, char *why, size_t why_size);
+	const struct config_text *file, char *why, size_t why_size);

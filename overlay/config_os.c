@@ -70,6 +70,19 @@ int config_default_paths(struct config *c, char *why, size_t why_size)
 	return OV_OK;
 }
 
+/* Doubles the buffer, within CONFIG_FILE_MAX. On failure it is freed and errno says why. */
+static char *grow(char *data, size_t *cap)
+{
+	char *more = *cap < CONFIG_FILE_MAX ? realloc(data, 2 * *cap) : NULL;
+	if (more == NULL) {
+		errno = *cap < CONFIG_FILE_MAX ? ENOMEM : EFBIG;
+		free(data);
+		return NULL;
+	}
+	*cap *= 2;
+	return more;
+}
+
 /* The whole of an open file, NUL not included; NULL: errno says why. */
 static char *read_whole(int fd, size_t *len)
 {
@@ -77,26 +90,17 @@ static char *read_whole(int fd, size_t *len)
 	char *data = malloc(cap);
 	*len = 0;
 	while (data != NULL) {
-		if (*len == cap) {
-			char *more = cap < CONFIG_FILE_MAX ? realloc(data, 2 * cap) : NULL;
-			if (more == NULL) {
-				free(data);
-				errno = cap < CONFIG_FILE_MAX ? ENOMEM : EFBIG;
-				return NULL;
-			}
-			data = more;
-			cap *= 2;
-		}
 		ssize_t n = read(fd, data + *len, cap - *len);
 		if (n == 0)
-			break;
+			return data;
 		if (n < 0 && errno != EINTR) {
 			free(data);
 			return NULL;
 		}
 		*len += n > 0 ? (size_t)n : 0;
+		data = *len == cap ? grow(data, &cap) : data;
 	}
-	return data;
+	return NULL;
 }
 
 static int parse_open_file(struct config *c, int fd, char *why, size_t why_size)

@@ -31,8 +31,9 @@ struct conn {
 	struct control_client client;
 	uid_t uid;
 	int fd, armed; /* events that the poll handle waits for */
-	bool eof;  /* it will ask nothing more, but may still read */
-	bool more; /* whole lines wait for their turn */
+	bool eof;      /* it will ask nothing more, but may still read */
+	bool more;     /* whole lines wait for their turn */
+	bool shut;     /* the last words are out: it sees the end */
 };
 
 struct control {
@@ -110,6 +111,16 @@ static void conn_work(struct conn *k, ov_time now)
 		k->more = client_work(&k->client, now, k->owner->api, LINES_PER_TURN);
 	else
 		k->more = false;
+}
+
+/* After the last words the client reads the end at once, while we still swallow what it sends: a
+ * plain close would turn its unread bytes into an error before it has read why. */
+static void conn_finish(struct conn *k)
+{
+	if (k->client.close_by == OV_NEVER || k->client.out.len > 0 || k->shut)
+		return;
+	k->shut = true;
+	shutdown(k->fd, SHUT_WR);
 }
 
 /* Nothing can come of it any more. */
@@ -210,8 +221,10 @@ static void settle(struct control *c, ov_time now)
 	ov_time at = c->accept_at;
 	bool more = false;
 	hand_out(c, now);
-	for (struct conn *k = c->conns; k; k = k->next)
+	for (struct conn *k = c->conns; k; k = k->next) {
 		conn_write(k, now);
+		conn_finish(k);
+	}
 	sweep(c);
 	for (struct conn *k = c->conns; k; k = k->next) {
 		conn_arm(k);

@@ -3,17 +3,29 @@
 #include "overlay/node_state.h"
 
 #define CONTROL_PLAIN_MAX (PMTU_MAX - PACKET_OVERHEAD)
-#define SMALL_CHALLENGE   96 /* CONTROL with response, challenge and status is shorter */
 
-static enum drop on_response(struct node *n, ov_time now, struct peer *p, struct path *path,
-	const struct path_response *r)
+/* An answer validates the path its question went out on, whichever way it came back (RFC 9000
+ * 8.2.3). */
+static struct path *path_asked(const struct association *a, const struct path_response *r)
+{
+	for (size_t i = 0; i < a->path_count; i++)
+		if (path_has_asked(a->paths[i], r->token))
+			return a->paths[i];
+	return NULL;
+}
+
+static enum drop on_response(
+	struct node *n, ov_time now, struct peer *p, const struct path_response *r)
 {
 	ov_time rtt;
-	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
-	enum path_answer answer = path_on_response(path, now, r, &rtt);
-	if (answer == PATH_ANSWER_UNKNOWN)
+	struct path *path = path_asked(p->association, r);
+	if (!path)
 		return DROP_TOKEN;
-	if (!addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
+	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
+	bool moved = !addr_equal(&path->observed, &r->observed);
+	enum path_answer answer = path_on_response(path, now, r, &rtt);
+	/* Two peers may see us at two addresses: only a change on one path is news. */
+	if (moved && !addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
 		n->observed = r->observed;
 		node_emit(n, &(struct node_event){ .type = NODE_ADDRESS_CHANGED,
 				     .peer = p->contact.id,
@@ -42,7 +54,7 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path 
 		case FRAME_PATH_CHALLENGE:
 			path_on_challenge(path, now, &f.as.challenge, datagram_size);
 			break;
-		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, path, &f.as.response); break;
+		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, &f.as.response); break;
 		case FRAME_PATH_STATUS:
 			route_on_status(n, now, p, path, f.as.status.sequence);
 			break;
@@ -57,21 +69,13 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path 
 	return more < 0 ? DROP_FORMAT : DROP_NONE;
 }
 
-/* Our own first questions to a candidate come before any byte from it; afterwards the 3x rule
- * holds. */
-bool frames_may_send(const struct path *path)
-{
-	return path_budget(path) >= SMALL_CHALLENGE ||
-	       (path->received_bytes == 0 && path->sent_count < PATH_TRIES);
-}
-
 static bool send_control(
 	struct node *n, ov_time now, struct peer *p, struct keys *k, struct path *path)
 {
 	uint8_t plain[CONTROL_PLAIN_MAX];
 	struct wr w = wr_init(plain, sizeof(plain));
 	uint16_t pad_to;
-	if (!frames_may_send(path) || !path_poll(path, now, &n->rng, &w, &pad_to))
+	if (!path_poll(path, now, &n->rng, &w, &pad_to))
 		return false;
 	if (pad_to > PACKET_OVERHEAD + wr_len(&w))
 		frame_put_padding(&w, pad_to - PACKET_OVERHEAD - wr_len(&w));
@@ -104,7 +108,7 @@ void frames_flush(struct node *n, ov_time now, struct peer *p)
 		return;
 	struct keys *k = keys_sending(a, now);
 	if (!k) {
-		if (!a->call && wants_to_speak(a, now))
+		if (!a->call && !p->away && wants_to_speak(a, now)) /* away: by its schedule */
 			call_start(n, now, p, false);
 		return;
 	}

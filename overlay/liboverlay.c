@@ -67,20 +67,25 @@ static void set_from_json(struct overlay_error *why, const json_t *error)
 
 /* ---- where the daemon is ---- */
 
+static bool is_socket_there(const char *base, const char *middle, char *out, size_t size)
+{
+	if (!base || !base[0])
+		return false;
+	int n = snprintf(out, size, "%s%s/overlay/overlay.sock", base, middle);
+	return n > 0 && (size_t)n < size && access(out, F_OK) == 0;
+}
+
+/* The order of overlay.h: an own daemon (its socket in the runtime directory or, without one, in
+ * the state directory) before that of the system. */
 static bool socket_path(const char *given, char *out, size_t size)
 {
-	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	const char *named = given ? given : getenv("OVERLAY_SOCKET");
-	int n;
-	if (named && named[0])
-		n = snprintf(out, size, "%s", named);
-	else if (geteuid() == 0 || !runtime || !runtime[0])
-		n = snprintf(out, size, "%s", SYSTEM_SOCKET);
-	else {
-		n = snprintf(out, size, "%s/overlay/overlay.sock", runtime);
-		if (n > 0 && (size_t)n < size && access(out, F_OK) != 0)
-			n = snprintf(out, size, "%s", SYSTEM_SOCKET);
-	}
+	if (!(named && named[0]) && geteuid() != 0 &&
+		(is_socket_there(getenv("XDG_RUNTIME_DIR"), "", out, size) ||
+			is_socket_there(getenv("XDG_STATE_HOME"), "", out, size) ||
+			is_socket_there(getenv("HOME"), "/.local/state", out, size)))
+		return true;
+	int n = snprintf(out, size, "%s", named && named[0] ? named : SYSTEM_SOCKET);
 	return n > 0 && (size_t)n < size;
 }
 
@@ -116,22 +121,24 @@ static int wait_for(int fd, short events, long long until)
 }
 
 static int send_line(
-	struct overlay *o, const char *text, size_t len, long long until, struct overlay_error *why)
+	struct overlay *o, const char *text, long long until, struct overlay_error *why)
 {
+	size_t len = strlen(text);
 	while (len > 0) {
 		ssize_t n = send(o->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n > 0) {
 			text += n;
 			len -= (size_t)n;
-		} else if (errno == EAGAIN) {
-			if (wait_for(o->fd, POLLOUT, until) == 0) {
-				set_error(why, "timeout", "overlayd takes no request", "");
-				return -1;
-			}
-		} else if (errno == EPIPE || errno == ECONNRESET) {
+			continue;
+		}
+		if (errno == EPIPE || errno == ECONNRESET)
 			return 0; /* its last words, if any, can still be read */
-		} else if (errno != EINTR) {
+		if (errno != EAGAIN && errno != EINTR) {
 			set_errno(why, "writing to overlayd");
+			return -1;
+		}
+		if (errno == EAGAIN && wait_for(o->fd, POLLOUT, until) == 0) {
+			set_error(why, "timeout", "overlayd takes no request", "");
 			return -1;
 		}
 	}
@@ -225,9 +232,12 @@ static int call_json(struct overlay *o, const char *op, const char *args, json_t
 	long long until = o->timeout_ms < 0 ? -1 : now_ms() + o->timeout_ms;
 	json_t *a = args ? json_loads(args, JSON_REJECT_DUPLICATES, NULL) : json_object();
 	json_t *request = json_pack("{s:I, s:s, s:o}", "id", ++o->last_id, "op", op, "args", a);
-	char *text = json_is_object(a) && request ? json_dumps(request, JSON_COMPACT) : NULL;
+	char *dump = json_is_object(a) && request ? json_dumps(request, JSON_COMPACT) : NULL;
+	size_t len = dump ? strlen(dump) : 0;
+	char *text = dump ? realloc(dump, len + 2) : NULL;
+	if (!text)
+		free(dump);
 	json_decref(request);
-	size_t len = text ? strlen(text) : 0;
 	if (!text || len >= LINE_MAX_BYTES) {
 		free(text);
 		set_error(why, "bad-argument",
@@ -236,8 +246,8 @@ static int call_json(struct overlay *o, const char *op, const char *args, json_t
 			"");
 		return -1;
 	}
-	text[len] = '\n'; /* in place of the NUL */
-	int rc = send_line(o, text, len + 1, until, why);
+	memcpy(text + len, "\n", 2);
+	int rc = send_line(o, text, until, why);
 	free(text);
 	json_t *answer = rc == 0 ? await_answer(o, o->last_id, until, why) : NULL;
 	if (!answer)

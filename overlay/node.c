@@ -177,7 +177,7 @@ static ov_time paths_deadline(const struct association *a, ov_time now)
 	bool keys = keys_sending(a, now);
 	for (size_t i = 0; i < a->path_count; i++) {
 		ov_time one = path_deadline(a->paths[i]);
-		if (one <= now && (!keys || !frames_may_send(a->paths[i])))
+		if (one <= now && !keys)
 			one = now + OV_SEC;
 		at = ov_min(at, one);
 	}
@@ -194,7 +194,9 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
 		at = ov_min(at, reassembly_deadline(a->reassembly));
-	return ov_min(at, a->last_key_at + ASSOCIATION_IDLE);
+	if (!a->call && keys_deadline(a) == OV_NEVER)
+		at = ov_min(at, a->last_key_at + ASSOCIATION_IDLE);
+	return at;
 }
 
 static bool association_is_over(const struct association *a, ov_time now)
@@ -234,6 +236,9 @@ void node_settle(struct node *n, ov_time now)
 	while (n->touched) {
 		struct peer *p = n->touched;
 		n->touched = p->next_touched;
+		if (p->association && p->association->staging)
+			outbound_flush_staged(
+				n, now, p); /* whatever it was that made it possible */
 		frames_flush(n, now, p);
 		p->touched = false;
 		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
@@ -365,6 +370,7 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 	}
 	contact_fini(&p->contact);
 	p->contact = copy;
+	route_forget_written(p);
 	for (size_t i = 0; i < c->endpoint_count; i++) {
 		struct ov_addr a;
 		bool is_name;
@@ -376,7 +382,7 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 		route_candidate(p, now, &c->last_endpoint, SOURCE_CACHE);
 	if (call)
 		p->wanted_at = now;
-	if (call && !keys_sending(p->association, now))
+	if (call && !association_reaches(p->association, now))
 		call_start(n, now, p, false);
 	node_settle(n, now);
 	return OV_OK;
@@ -406,7 +412,7 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 		table_find(n->by_prefix, load_le64(a->ip)))
 		return; /* an overlay address is never a way to a peer */
 	route_candidate(p, now, a, source);
-	if (peer_is_wanted(p, now) && !keys_sending(p->association, now))
+	if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 		call_start(n, now, p, false);
 	node_settle(n, now);
 }
@@ -425,7 +431,9 @@ void node_network_changed(
 		if (p->association &&
 			(keys_sending(p->association, now) || p->association->path_count > 0))
 			route_network_changed(n, now, p, resumed);
-		if (peer_is_wanted(p, now) && !keys_sending(p->association, now))
+		if (p->association && p->association->call)
+			call_hurry(n, now, p);
+		else if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 			call_start(n, now, p, false);
 	}
 	node_settle(n, now);
@@ -433,15 +441,16 @@ void node_network_changed(
 
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big)
 {
-	if (!too_big)
-		return; /* no route, or our address is gone: the monitor will say so, and liveness
-			   notices */
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct association *a = n->peers[i]->association;
 		struct path *path = a ? route_find(a, d) : NULL;
 		if (!path)
 			continue;
-		pmtu_on_refused(&path->pmtu, now, d->segment);
+		if (too_big)
+			pmtu_on_refused(&path->pmtu, now, d->segment);
+		else
+			path_ask(
+				path, now); /* no route, or our address is gone: liveness decides */
 		peer_touch(n, n->peers[i]);
 	}
 	node_settle(n, now);

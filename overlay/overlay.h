@@ -27,8 +27,9 @@ struct overlay_error {
 
 struct overlay; /* a connection */
 
-/* Connects and says hello. path NULL: OVERLAY_SOCKET; else, for root, /run/overlay/overlay.sock;
- * for others $XDG_RUNTIME_DIR/overlay/overlay.sock if that exists, then /run/overlay/overlay.sock.
+/* Connects and says hello. path NULL: OVERLAY_SOCKET; else, unless we are root, the first that
+ * exists of overlay/overlay.sock in $XDG_RUNTIME_DIR, $XDG_STATE_HOME, ~/.local/state; else
+ * /run/overlay/overlay.sock.
  * NULL on failure: no-daemon when nobody listens, no-permission when we may not speak to it. */
 struct overlay *overlay_connect(const char *path, struct overlay_error *why);
 void overlay_close(struct overlay *o); /* NULL is fine */

@@ -27,7 +27,7 @@ int node_ping(
 		return OV_EFULL;
 	*g = (struct ping){ .token = token, .peer = p, .expires_at = now + timeout, .used = true };
 	p->wanted_at = now;
-	if (keys_sending(p->association, now) && p->association->active)
+	if (association_reaches(p->association, now))
 		ping_on_path(n, now, p);
 	else
 		call_start(n, now, p, false);
@@ -46,7 +46,7 @@ void ping_on_path(struct node *n, ov_time now, struct peer *p)
 		if (!g->used || g->peer != p || g->asked)
 			continue;
 		g->asked = true;
-		path_challenge(path, now);
+		path_ask(path, now);
 	}
 }
 

@@ -99,8 +99,9 @@ bool pump_run(struct pump *p, ov_time now)
 	}
 	if (p->tun_readable && !udp_blocked(p->udp)) {
 		p->tun_readable = false;
-		more |= from_tun(p, now);
+		p->tun_readable = from_tun(p, now);
+		more |= p->tun_readable;
 	}
 	pump_send(p, now);
-	return more;
+	return more && !udp_blocked(p->udp);
 }

@@ -230,12 +230,12 @@ static void route_message(struct tun *t, const uint8_t prefix[8], bool add)
 		rtnl_attribute(&t->batch, RTA_PREFSRC, t->address, 16);
 }
 
-int tun_routes(struct tun *t, const uint8_t (*prefixes)[8], size_t count, bool add, char *why,
-	size_t why_size)
+int tun_routes(
+	struct tun *t, const uint8_t *prefixes, size_t count, bool add, char *why, size_t why_size)
 {
 	int error = 0;
 	for (size_t i = 0; i < count && error == 0; i++) {
-		route_message(t, prefixes[i], add);
+		route_message(t, prefixes + 8 * i, add);
 		if (!rtnl_has_room(&t->batch) || i + 1 == count)
 			error = rtnl_send(t->rtnl, &t->batch, add ? EEXIST : ESRCH);
 	}

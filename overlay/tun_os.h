@@ -43,7 +43,7 @@ size_t tun_read(struct tun *t, struct ip_packet *out, size_t max, bool *more);
 /* Gives a packet to the kernel. Its slices may be overwritten. False: not taken (counted). */
 bool tun_write(struct tun *t, const struct super_packet *p);
 
-/* Adds or removes the /64 routes of contacts (8-byte prefixes), in batches; existing or missing
+/* Adds or removes the /64 routes of contacts (count x 8 bytes), in batches; existing or missing
  * routes are no error. OV_OK or OV_EIO with `why`. */
-OV_MUST_CHECK int tun_routes(struct tun *t, const uint8_t (*prefixes)[8], size_t count, bool add,
-	char *why, size_t why_size);
+OV_MUST_CHECK int tun_routes(
+	struct tun *t, const uint8_t *prefixes, size_t count, bool add, char *why, size_t why_size);

@@ -37,15 +37,20 @@ static void on_receive(uv_udp_t *handle, ssize_t len, const uv_buf_t *buf,
 	const struct sockaddr *from, unsigned flags)
 {
 	struct portable_udp *f = handle->data;
+	if (len == UV_ENOBUFS) { /* on_alloc said so: what was collected still waits */
+		f->base.options.on_readable(f->base.options.context);
+		return;
+	}
 	if (len <= 0 || !from || (flags & UV_UDP_PARTIAL) || f->pending_count == SLICES)
 		return; /* nothing there, an error of an earlier send, an empty datagram */
+	bool first = f->pending_first == f->pending_count;
 	f->pending[f->pending_count++] = (struct dgram){ .data = (uint8_t *)buf->base,
 		.len = (size_t)len,
 		.segment = (uint16_t)len,
 		.carrier = CARRIER_UDP,
 		.local = { .port = f->base.status.port },
 		.remote = udp_from_sockaddr(from) };
-	if (f->pending_count == 1)
+	if (first)
 		f->base.options.on_readable(f->base.options.context);
 }
 

@@ -15,7 +15,7 @@ int cli_exit_code(const struct overlay_error *why)
 {
 	static const struct {
 		const char *code;
-		enum exit_code exit;
+		int exit;
 	} codes[] = { { "bad-argument", EXIT_USAGE }, { "no-daemon", EXIT_NO_DAEMON },
 		{ "not-allowed", EXIT_NOT_ALLOWED }, { "no-permission", EXIT_NOT_ALLOWED },
 		{ "peer-away", EXIT_AWAY }, { "timeout", EXIT_AWAY } };
@@ -55,7 +55,7 @@ int cli_fail(const struct cli *cli, enum exit_code code, const char *hint, const
 	va_end(ap);
 	snprintf(why.hint, sizeof(why.hint), "%s", hint);
 	cli_report(cli, &why);
-	return code;
+	return (int)code;
 }
 
 /* ---- calls ---- */

@@ -223,8 +223,11 @@ int cmd_hosts(struct cli *cli)
 		if (rc != EXIT_DONE)
 			return rc;
 		names = json_array_size(json_object_get(r, "hosts"));
-		if (!make_block(&block, json_object_get(r, "hosts")))
+		if (!make_block(&block, json_object_get(r, "hosts"))) {
+			free(block.data);
+			json_decref(r);
 			return cli_fail(cli, EXIT_FAILED, "", "out of memory");
+		}
 	}
 	int rc = EXIT_DONE;
 	char *path = dry ? NULL : realpath(given, NULL); /* the file itself, not a link to it */

@@ -29,29 +29,35 @@ static void print_daemon(const json_t *r)
 	printf("peer     %s\naddress  %s\n", field_text(r, "peer"), field_text(r, "address"));
 }
 
+/* "udp_gso", "no-tun_uso", "aes=ipsec-mb"; "" for what has no short form. */
+static void feature_word(char *out, size_t size, const char *key, const json_t *value)
+{
+	out[0] = '\0';
+	if (json_is_string(value))
+		snprintf(out, size, "%s=%s", key, json_string_value(value));
+	else if (json_is_boolean(value))
+		snprintf(out, size, "%s%s", json_is_true(value) ? "" : "no-", key);
+}
+
 static void print_features(const json_t *features)
 {
 	const char *key;
 	json_t *value;
-	size_t column = 9;
-	bool any = false;
+	size_t column = 0;
 	json_object_foreach((json_t *)(uintptr_t)features, key, value)
 	{
-		char word[80] = "";
-		if (json_is_string(value))
-			snprintf(word, sizeof(word), "%s=%s", key, json_string_value(value));
-		else if (json_is_boolean(value))
-			snprintf(word, sizeof(word), "%s%s", json_is_true(value) ? "" : "no-", key);
+		char word[64];
+		feature_word(word, sizeof(word), key, value);
 		if (!word[0])
 			continue;
-		if (!any)
-			printf("%-9s", "uses");
-		else if (column + strlen(word) + 1 > 79)
-			column = (size_t)printf("\n%-9s", "") - 1;
-		column += (size_t)printf("%s%s", any && column > 9 ? " " : "", word);
-		any = true;
+		if (column + strlen(word) + 1 > 79 || column == 0) {
+			printf("%s%-8s", column ? "\n" : "", column ? "" : "uses");
+			column = 8;
+		}
+		printf(" %s", word);
+		column += strlen(word) + 1;
 	}
-	if (any)
+	if (column)
 		printf("\n");
 }
 

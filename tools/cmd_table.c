@@ -58,7 +58,7 @@ const struct command commands[] = {
   "Exit code 5 when no answer came.\n\n"
   "  overlay ping laptop\n"
   "  overlay ping -c 3 -i 0.2 laptop\n",
-  1, 1, { { "--count", 'c', "N", "stop after N pings" },
+  1, 1, { { "--count", 'c', "N", "stop after N pings (default 4; 0: go on until Ctrl-C)" },
 	  { "--interval", 'i', "SEC", "time between pings (default 1)" },
 	  { "--timeout", 'W', "SEC", "how long to wait for each answer (default 5)" } }, cmd_ping },
 { "watch", "[EVENT...]", "print events as they happen, one per line",
@@ -75,6 +75,11 @@ const struct command commands[] = {
   0, 0, { { "--file", 'f', "FILE", "instead of /etc/hosts" },
 	  { "--remove", 'r', NULL, "take the block out" },
 	  { "--dry-run", 'n', NULL, "print, do not write" } }, cmd_hosts },
+{ "config check", "[FILE]", "check a configuration file without starting anything",
+  "Without FILE: OVERLAY_CONFIG, else /etc/overlay/overlay.json (root) or\n"
+  "$XDG_CONFIG_HOME/overlay/overlay.json.\n\n"
+  "  overlay config check /etc/overlay/overlay.json\n",
+  0, 1, { { NULL, 0, NULL, NULL } }, cmd_config_check },
 { "version", "", "print the versions of overlay and overlayd",
   "  overlay version\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_version },
 };

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTION_HELP   -1
-#define OPTION_JSON   -2
-#define OPTION_SOCKET -3
+#define OPTION_HELP    -1
+#define OPTION_JSON    -2
+#define OPTION_SOCKET  -3
+#define OPTION_UNKNOWN -4
 
 static void print_option(char letter, const char *name, const char *value, const char *help)
 {
@@ -76,6 +77,8 @@ static int unknown_command(int argc, char **argv)
 	char given[128];
 	struct suggest near;
 	bool group = false;
+	if (argc > 1 && argv[1][0] == '-')
+		argc = 1; /* an option is no second word */
 	for (size_t i = 0; i < command_count; i++)
 		group |= in_group(&commands[i], argv[0]);
 	snprintf(given, sizeof(given), "%.60s%s%.60s", argv[0], group && argc > 1 ? " " : "",
@@ -99,8 +102,14 @@ static int unknown_command(int argc, char **argv)
 
 /* ---- its options ---- */
 
-/* Index in command->options, or OPTION_*; INT_MAX-like 100: unknown. *value: text after '=' or a
- * letter. */
+static bool is_option(const struct cmd_option *o, const char *text, size_t name_len)
+{
+	if (text[1] != '-')
+		return o->letter && text[1] == o->letter;
+	return strncmp(o->name, text, name_len) == 0 && o->name[name_len] == '\0';
+}
+
+/* Index in command->options, or OPTION_*. *value: the text after '=' or after a letter, or NULL. */
 static int find_option(const struct command *c, char *text, char **value)
 {
 	static const struct cmd_option global[] = { { "--help", 'h', NULL, "" },
@@ -108,16 +117,13 @@ static int find_option(const struct command *c, char *text, char **value)
 	bool is_long = text[1] == '-';
 	size_t name_len = is_long ? strcspn(text, "=") : 2;
 	*value = text[name_len] ? text + name_len + (is_long ? 1 : 0) : NULL;
-	for (int i = 0; i < CMD_OPTIONS_MAX + 3; i++) {
-		const struct cmd_option *o = i < 3 ? &global[i] : c ? &c->options[i - 3] : NULL;
-		if (!o || !o->name)
-			break;
-		bool same = is_long ? strncmp(o->name, text, name_len) == 0 && !o->name[name_len]
-				    : text[1] == o->letter && o->letter;
-		if (same)
-			return i < 3 ? -1 - i : i - 3;
-	}
-	return 100;
+	for (int i = 0; i < 3; i++)
+		if (is_option(&global[i], text, name_len))
+			return -1 - i;
+	for (int i = 0; c && c->options[i].name; i++)
+		if (is_option(&c->options[i], text, name_len))
+			return i;
+	return OPTION_UNKNOWN;
 }
 
 static bool option_has_value(const struct command *c, int option)
@@ -132,42 +138,45 @@ static int bad_option(const struct command *c, const char *what, const char *tex
 	return EXIT_USAGE;
 }
 
+/* The option at argv[*i], and its value, which may be the next word (then *i moves on). */
+static int take_option(struct cli *cli, int *i, bool *help)
+{
+	char *text = cli->argv[*i], *value;
+	int option = find_option(cli->command, text, &value);
+	if (option == OPTION_UNKNOWN)
+		return bad_option(cli->command, "unknown option", text);
+	bool wants = option_has_value(cli->command, option);
+	if (!wants && value)
+		return bad_option(cli->command, "this option takes no value", text);
+	if (wants && !value && *i + 1 < cli->argc)
+		value = cli->argv[++*i];
+	if (wants && !value)
+		return bad_option(cli->command, "this option needs a value", text);
+	if (option >= 0)
+		cli->values[option] = wants ? value : "";
+	else if (option == OPTION_SOCKET)
+		cli->socket = value;
+	*help |= option == OPTION_HELP;
+	cli->json |= option == OPTION_JSON;
+	return EXIT_DONE;
+}
+
 /* Takes options out of argv; positional arguments stay, in order. *help: --help was there. */
 static int sort_arguments(struct cli *cli, bool *help)
 {
-	int kept = 0;
+	int kept = 0, rc = EXIT_DONE;
 	bool only_words = false;
-	for (int i = 0; i < cli->argc; i++) {
-		char *text = cli->argv[i], *value = NULL;
-		if (only_words || text[0] != '-' || !text[1]) {
+	for (int i = 0; i < cli->argc && rc == EXIT_DONE; i++) {
+		char *text = cli->argv[i];
+		if (only_words || text[0] != '-' || !text[1])
 			cli->argv[kept++] = text;
-			continue;
-		}
-		if (strcmp(text, "--") == 0) {
+		else if (strcmp(text, "--") == 0)
 			only_words = true;
-			continue;
-		}
-		int option = find_option(cli->command, text, &value);
-		if (option == 100)
-			return bad_option(cli->command, "unknown option", text);
-		bool wants = option_has_value(cli->command, option);
-		if (wants && !value)
-			value = i + 1 < cli->argc ? cli->argv[++i] : NULL;
-		else if (!wants && value)
-			return bad_option(cli->command, "this option takes no value", text);
-		if (wants && !value)
-			return bad_option(cli->command, "this option needs a value", text);
-		if (option == OPTION_HELP)
-			*help = true;
-		else if (option == OPTION_JSON)
-			cli->json = true;
-		else if (option == OPTION_SOCKET)
-			cli->socket = value;
 		else
-			cli->values[option] = wants ? value : "";
+			rc = take_option(cli, &i, help);
 	}
 	cli->argc = kept;
-	return EXIT_DONE;
+	return rc;
 }
 
 static int run(struct cli *cli)

@@ -28,6 +28,7 @@ class Node:
         self.dir = lab.WORK / f"node-{self.name}"
         self.dir.mkdir(mode=0o700)
         self.state, self.socket, self.log = self.dir / "state", self.dir / "socket", self.dir / "log"
+        self.overlayd = None  # another program than the built one
         self.process = self.peer = self.udp = self.address = None
         NODES.append(self)
 
@@ -38,10 +39,12 @@ class Node:
         return self
 
     def start(self, timeout_s=5.0):
-        argv = [*self.user, program("overlayd"), "--state", self.state, "--socket", self.socket,
+        argv = [*self.user, self.overlayd or program("overlayd"), "--state", self.state, "--socket", self.socket,
             "--listen-udp", self.port, *self.args]
         log = open(self.log, "ab")
-        env = {**os.environ, **(self.env or {})}
+        # No configuration of whoever runs the test, and a home that another user may read.
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("OVERLAY_", "XDG_"))}
+        env.update(HOME=str(self.dir), **(self.env or {}))
         self.process = self.ns.popen(*argv, stdout=subprocess.PIPE, stderr=log, env=env)
         ready = self._ready_line(timeout_s)
         words = dict(w.split("=", 1) for w in ready.split() if "=" in w)
@@ -81,7 +84,8 @@ class Node:
             return done
         lab.check(done.returncode == 0,
             f"{self.name}: overlay {' '.join(map(str, words))}: {done.stderr.strip()}")
-        return json.loads(done.stdout)
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        return results[0] if len(results) == 1 else results
 
     def add(self, other, *endpoints, allow="all"):
         self.cli("peer", "add", other.name, other.peer, *endpoints, "--allow", allow)

@@ -1,9 +1,9 @@
 /* pinger - ICMP echo at a steady rate, one line per answer.
  *
  * A lab needs to know when each ping left and came back on the clock of the test (CLOCK_MONOTONIC),
- * and a bench needs round trips without the cost of a program that prints for people. A request goes
- * out every interval, whether or not the last one was answered; its send time travels in the payload,
- * so an answer that comes after seconds still tells its own round trip.
+ * and a bench needs round trips without the cost of a program that prints for people. A request
+ * goes out every interval, whether or not the last one was answered; its send time travels in the
+ * payload, so an answer that comes after seconds still tells its own round trip.
  *
  *   pinger [-i INTERVAL_US] [-c COUNT] [-w WAIT_MS] [-s PAYLOAD] ADDRESS
  *
@@ -165,8 +165,9 @@ int main(int argc, char **argv)
 	}
 	if (optind + 1 != argc || p.payload < sizeof(struct body) || p.payload > MAX_PAYLOAD ||
 		!interval) {
-		fprintf(stderr, "usage: pinger [-i INTERVAL_US] [-c COUNT] [-w WAIT_MS] [-s PAYLOAD] "
-				"ADDRESS\n");
+		fprintf(stderr,
+			"usage: pinger [-i INTERVAL_US] [-c COUNT] [-w WAIT_MS] [-s PAYLOAD] "
+			"ADDRESS\n");
 		return 2;
 	}
 	if (open_socket(&p, argv[optind]) < 0)

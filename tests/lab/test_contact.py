@@ -21,7 +21,7 @@ def contact(nat, endpoints, v4=True, v6=False):
     start = time.monotonic()
     lab.check(load.ping_once(world.laptop, home.address), "the overlay address does not answer")
     first_ms = (time.monotonic() - start) * 1e3
-    pong = laptop.cli("ping", "home")
+    pong = laptop.cli("ping", "home", "-c", 1)
     lab.check(load.ping_once(world.home, laptop.address), "the way back does not work")
     size = 20
     load.Transfer(world.home, world.laptop, laptop.address, size).finish()
@@ -30,7 +30,7 @@ def contact(nat, endpoints, v4=True, v6=False):
     for daemon in (laptop, home):
         daemon.stop()
     lab.check(first_ms < 500, f"the first answer took {first_ms:.0f} ms")
-    return {"first_ms": first_ms, "ping_rtt_ms": pong.get("rtt_us", 0) / 1e3}
+    return {"first_ms": first_ms, "ping_rtt_ms": pong[0]["rtt_us"] / 1e3}
 
 
 def home4():

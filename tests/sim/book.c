@@ -1,4 +1,5 @@
-/* Open addressing at a load of at most one half. Keys are digests already, so they need no mixing. */
+/* Open addressing at a load of at most one half. Keys are digests already, so they need no mixing.
+ */
 #include "tests/sim/book.h"
 
 #include <stdlib.h>

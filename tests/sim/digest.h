@@ -1,7 +1,8 @@
 #pragma once
 /* digest - a fast 64-bit hash of bytes for the simulator's books (which plaintext went under which
  * nonce, which inner packet was sent, the hash of a trace). Not cryptographic: the simulator looks
- * for accidents of our code, not for forgers. The mixer is that of splitmix64 (Steele et al. 2014). */
+ * for accidents of our code, not for forgers. The mixer is that of splitmix64 (Steele et al. 2014).
+ */
 #include "core/bytes.h"
 
 static inline uint64_t digest_mix(uint64_t h, uint64_t v)

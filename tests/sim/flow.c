@@ -139,7 +139,8 @@ static void timeout(struct flow *f, ov_time now)
 	f->syn_due = f->state == FLOW_SYN_SENT || f->state == FLOW_SYN_RECEIVED;
 }
 
-static bool bare(struct flow *f, uint8_t flags, uint32_t seq, uint8_t *buffer, struct ip_packet *out)
+static bool bare(
+	struct flow *f, uint8_t flags, uint32_t seq, uint8_t *buffer, struct ip_packet *out)
 {
 	struct ip6_tcp t = { .seq = seq, .flags = flags };
 	if (flags & IP6_ACK)
@@ -152,7 +153,7 @@ static bool bare(struct flow *f, uint8_t flags, uint32_t seq, uint8_t *buffer, s
 static bool may_send(const struct flow *f, ov_time now)
 {
 	return f->sender && f->state == FLOW_OPEN && f->next < f->total &&
-		f->next - f->acked + f->mss <= f->window && now >= f->pace_at;
+	       f->next - f->acked + f->mss <= f->window && now >= f->pace_at;
 }
 
 static bool super_packet(struct flow *f, ov_time now, uint8_t *buffer, struct ip_packet *out)

@@ -13,8 +13,8 @@ enum flow_state { FLOW_FREE, FLOW_SYN_SENT, FLOW_SYN_RECEIVED, FLOW_OPEN, FLOW_D
 
 struct flow {
 	enum flow_state state;
-	bool sender; /* who dialled sends */
-	struct ip6_pair pair; /* source is us */
+	bool sender;                          /* who dialled sends */
+	struct ip6_pair pair;                 /* source is us */
 	uint64_t total, acked, next, recover; /* sender, bytes */
 	uint64_t received;                    /* receiver, bytes in order */
 	uint32_t window;

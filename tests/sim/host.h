@@ -24,7 +24,8 @@ struct inbox {
 	uint8_t bytes[INBOX_BYTES];
 };
 
-struct friend { /* a contact, as this host knows it */
+struct friend
+{ /* a contact, as this host knows it */
 	uint32_t host;
 	struct ov_addr endpoints[HOST_ENDPOINTS];
 	size_t endpoint_count;
@@ -33,7 +34,8 @@ struct friend { /* a contact, as this host knows it */
 	bool wanted; /* these two can reach each other, and shall after the faults */
 	bool up;
 	uint32_t ups, downs;
-	uint64_t received; /* inner packets from there */
+	uint64_t received;    /* inner packets from there */
+	ov_time last_control; /* a CONTROL datagram it made arrived here, from wherever */
 	ov_time last_received, longest_gap;
 };
 
@@ -51,24 +53,24 @@ struct host {
 	uint32_t id;
 	char name[8];
 	struct identity self;
-	uint8_t inner_ip[16];
+	uint8_t inner_ip[16], mac1_key[32];
 	struct node *node; /* NULL: switched off */
 	struct node_config config;
 	struct aead_table aead;
 	struct seed chance;
 	uint32_t network_changes; /* in this start */
-	uint32_t starts; /* how often a node was made here */
+	uint32_t starts;          /* how often a node was made here */
 	bool asleep;
 	struct friend *friends;
 	size_t friend_count;
 	struct talk *talks;
 	size_t talk_count;
 	struct flow flows[HOST_FLOWS_MAX];
-	uint64_t serial; /* of inner packets made here */
-	ov_time deadline;     /* cached: min of node, talks, flows */
-	ov_time busy_since;   /* storm: start of the second being counted */
+	uint64_t serial;    /* of inner packets made here */
+	ov_time deadline;   /* cached: min of node, talks, flows */
+	ov_time busy_since; /* storm: start of the second being counted */
 	uint32_t busy_ticks, busy_packets;
-	uint64_t emitted; /* datagrams, all starts */
+	uint64_t emitted;                  /* datagrams, all starts */
 	uint64_t drops[DROP_REASON_COUNT]; /* as last seen, to name the drops of a step */
 	bool dirty;
 };

@@ -191,8 +191,12 @@ static void make_garbage(struct hostile *x, struct flight *f)
 static bool make_stranger(struct sim *s, struct flight *f, const struct host *target)
 {
 	struct hostile *x = s->hostile;
-	struct hs1_payload payload = { .peer = x->stranger.id, .seq = ++x->strangers,
-		.association = seed_next(&x->seed), .instance = 1, .mtu = 1452, .suites = 1 };
+	struct hs1_payload payload = { .peer = x->stranger.id,
+		.seq = ++x->strangers,
+		.association = seed_next(&x->seed),
+		.instance = 1,
+		.mtu = 1452,
+		.suites = 1 };
 	struct rng rng = seed_rng(&x->seed);
 	struct handshake hs;
 	int err = handshake_start(&hs, &target->config.network, &x->stranger,
@@ -218,8 +222,7 @@ static bool make_from_record(struct hostile *x, enum attack a, uint32_t target, 
 		uint64_t bit = seed_below(&x->seed, 8u * r->len);
 		f->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}
-	if (a == ATTACK_REPLAY || a == ATTACK_REPLAY_HS1 || a == ATTACK_SPOOF ||
-		f->len == r->len)
+	if (a == ATTACK_REPLAY || a == ATTACK_REPLAY_HS1 || a == ATTACK_SPOOF || f->len == r->len)
 		f->origin = r->origin;
 	f->bent = true;
 	return true;
@@ -233,8 +236,8 @@ static bool make(struct sim *s, enum attack a, struct host *target, struct fligh
 	switch (a) {
 	case ATTACK_GARBAGE: make_garbage(x, f); return true;
 	case ATTACK_STRANGER:
-		f->source = addr_v4(192, 0, 2, (uint8_t)seed_between(&x->seed, 100, 250),
-			(uint16_t)seed_between(&x->seed, 1024, 65535));
+		f->source = addr_v4(192, 0, 2, (uint8_t)seed_between(&x->seed, 100, 250), 0);
+		f->source.port = (uint16_t)seed_between(&x->seed, 1024, 65535);
 		return make_stranger(s, f, target);
 	case ATTACK_TRUNCATE:
 	case ATTACK_FLIP: return make_from_record(x, a, target->id, f);
@@ -270,8 +273,8 @@ void hostile_attack(struct sim *s, enum attack a, uint32_t target, uint32_t coun
 	struct ov_addr at;
 	if (!aim(s, target, &at))
 		return;
-	trace_note(&s->trace, s->now, "!", "%s x%u at %s", attack_name(a), count,
-		sim_name(s, target));
+	trace_note(
+		&s->trace, s->now, "!", "%s x%u at %s", attack_name(a), count, sim_name(s, target));
 	for (uint32_t i = 0; i < count; i++) {
 		struct flight *f = wire_alloc(&s->net.wire);
 		if (!make(s, a, &s->hosts[target], f)) {

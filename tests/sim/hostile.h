@@ -14,13 +14,14 @@ struct host;
 struct hostile;
 
 enum attack {
-	ATTACK_GARBAGE,   /* random bytes, random length, sometimes with a right first byte */
-	ATTACK_TRUNCATE,  /* a recorded datagram, cut */
-	ATTACK_FLIP,      /* one with a flipped bit */
-	ATTACK_REPLAY,    /* one as it was, from the replayer's address */
+	ATTACK_GARBAGE,    /* random bytes, random length, sometimes with a right first byte */
+	ATTACK_TRUNCATE,   /* a recorded datagram, cut */
+	ATTACK_FLIP,       /* one with a flipped bit */
+	ATTACK_REPLAY,     /* one as it was, from the replayer's address */
 	ATTACK_REPLAY_HS1, /* an HS1 as it was */
-	ATTACK_SPOOF,     /* one as it was, from a victim's address */
-	ATTACK_STRANGER,  /* a well-made HS1 of a key that is nobody's contact, from a spoofed address */
+	ATTACK_SPOOF,      /* one as it was, from a victim's address */
+	ATTACK_STRANGER,   /* a well-made HS1 of a key that is nobody's contact, from a spoofed
+			      address */
 	ATTACK_COUNT
 };
 const char *attack_name(enum attack a);

@@ -43,7 +43,7 @@ static void put_checksum(uint8_t *packet, size_t len)
 bool ip6_checksum_ok(const uint8_t *packet, size_t len)
 {
 	return fold(sum_bytes(pseudo(packet, len), packet + IP6_HEADER, len - IP6_HEADER)) ==
-		0xffff;
+	       0xffff;
 }
 
 void ip6_checksum_finish(uint8_t *packet, size_t len, size_t start, size_t offset)

@@ -9,7 +9,14 @@
 
 enum ip6_protocol { IP6_TCP = 6, IP6_UDP = 17, IP6_ICMP = 58 };
 enum ip6_icmp { IP6_TOO_BIG = 2, IP6_ECHO_REQUEST = 128, IP6_ECHO_REPLY = 129 };
-enum ip6_tcp_flag { IP6_FIN = 1, IP6_SYN = 2, IP6_RST = 4, IP6_PSH = 8, IP6_ACK = 16, IP6_CWR = 128 };
+enum ip6_tcp_flag {
+	IP6_FIN = 1,
+	IP6_SYN = 2,
+	IP6_RST = 4,
+	IP6_PSH = 8,
+	IP6_ACK = 16,
+	IP6_CWR = 128
+};
 
 struct ip6_pair {
 	uint8_t source[16], destination[16];

@@ -5,18 +5,18 @@
 #define LINK_COPIES_MAX 5
 
 struct link_config {
-	ov_time delay, jitter;  /* jitter: uniform 0..jitter on top, without overtaking */
-	uint32_t loss_ppm;      /* independent loss */
-	uint32_t burst_ppm;     /* chance that a loss burst begins with this datagram */
-	ov_time burst_length;   /* everything is lost for this long */
-	uint32_t reorder_ppm;   /* held back by reorder_delay, so that others overtake */
+	ov_time delay, jitter; /* jitter: uniform 0..jitter on top, without overtaking */
+	uint32_t loss_ppm;     /* independent loss */
+	uint32_t burst_ppm;    /* chance that a loss burst begins with this datagram */
+	ov_time burst_length;  /* everything is lost for this long */
+	uint32_t reorder_ppm;  /* held back by reorder_delay, so that others overtake */
 	ov_time reorder_delay;
 	uint32_t duplicate_ppm; /* chance of each further copy, up to LINK_COPIES_MAX */
 	uint32_t corrupt_ppm;   /* one bit flips */
-	uint32_t mtu;           /* IP bytes; longer: silently gone (DF set, ICMP filtered). 0: none */
+	uint32_t mtu; /* IP bytes; longer: silently gone (DF set, ICMP filtered). 0: none */
 	uint64_t bytes_per_second; /* 0: no limit */
-	ov_time queue;          /* longest wait for the bottleneck, then tail drop */
-	bool cut;               /* partition */
+	ov_time queue;             /* longest wait for the bottleneck, then tail drop */
+	bool cut;                  /* partition */
 };
 
 struct link {

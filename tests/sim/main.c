@@ -19,14 +19,13 @@ struct options {
 	bool one_seed, all_scenes, list, trace, update, json;
 };
 
-static const char usage[] =
-	"usage: sim --scenes [--update]        all golden scenes\n"
-	"       sim --scene NAME [--trace] [--update]\n"
-	"       sim --seed S [--trace]         one swarm world\n"
-	"       sim --seeds N [--from S] [--jobs J]\n"
-	"       sim --nodes N [--seed S]       a town of N hosts\n"
-	"       sim --list\n"
-	"options: --directory DIR (of the scenes' texts), --json\n";
+static const char usage[] = "usage: sim --scenes [--update]        all golden scenes\n"
+			    "       sim --scene NAME [--trace] [--update]\n"
+			    "       sim --seed S [--trace]         one swarm world\n"
+			    "       sim --seeds N [--from S] [--jobs J]\n"
+			    "       sim --nodes N [--seed S]       a town of N hosts\n"
+			    "       sim --list\n"
+			    "options: --directory DIR (of the scenes' texts), --json\n";
 
 static const char *self = "sim";
 
@@ -122,7 +121,8 @@ static bool reap(unsigned jobs, const pid_t *pids, const struct worker *w)
 	for (unsigned i = 0; i < jobs; i++) {
 		int status;
 		if (waitpid(pids[i], &status, 0) < 0 || !WIFEXITED(status)) {
-			fprintf(stderr, "seed %llu: the process died\n  replay: %s --seed %llu --trace\n",
+			fprintf(stderr,
+				"seed %llu: the process died\n  replay: %s --seed %llu --trace\n",
 				(unsigned long long)w[i].seed, self, (unsigned long long)w[i].seed);
 			ok = false;
 		} else if (WEXITSTATUS(status) != 0) {
@@ -135,7 +135,8 @@ static bool reap(unsigned jobs, const pid_t *pids, const struct worker *w)
 static bool run_seeds(const struct options *o)
 {
 	size_t size = o->jobs * sizeof(struct worker);
-	struct worker *w = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct worker *w =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t *pids = calloc(o->jobs, sizeof(*pids));
 	if (w == MAP_FAILED || !pids)
 		return false;
@@ -233,6 +234,8 @@ static bool check_scene(const struct options *o, const struct scene *scene)
 		fputs(s->trace.story, stdout);
 	if (!ok && expected && !sim_failed(s))
 		show_difference(expected, s->trace.story);
+	if (!same)
+		show_difference(s->trace.story, again->trace.story);
 	free(expected);
 	sim_free(s);
 	sim_free(again);
@@ -269,18 +272,27 @@ static bool run_town(const struct options *o)
 static bool parse(struct options *o, int argc, char **argv)
 {
 	static const struct option table[] = {
-		{ "seed", required_argument, NULL, 's' }, { "seeds", required_argument, NULL, 'n' },
-		{ "from", required_argument, NULL, 'f' }, { "jobs", required_argument, NULL, 'j' },
-		{ "nodes", required_argument, NULL, 'N' }, { "scene", required_argument, NULL, 'c' },
-		{ "scenes", no_argument, NULL, 'C' }, { "list", no_argument, NULL, 'l' },
-		{ "trace", no_argument, NULL, 't' }, { "update", no_argument, NULL, 'u' },
-		{ "json", no_argument, NULL, 'J' }, { "directory", required_argument, NULL, 'd' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "seeds", required_argument, NULL, 'n' },
+		{ "from", required_argument, NULL, 'f' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "nodes", required_argument, NULL, 'N' },
+		{ "scene", required_argument, NULL, 'c' },
+		{ "scenes", no_argument, NULL, 'C' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "trace", no_argument, NULL, 't' },
+		{ "update", no_argument, NULL, 'u' },
+		{ "json", no_argument, NULL, 'J' },
+		{ "directory", required_argument, NULL, 'd' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		switch (c) {
-		case 's': o->seed = strtoull(optarg, NULL, 10); o->one_seed = true; break;
+		case 's':
+			o->seed = strtoull(optarg, NULL, 10);
+			o->one_seed = true;
+			break;
 		case 'n': o->count = strtoull(optarg, NULL, 10); break;
 		case 'f': o->from = strtoull(optarg, NULL, 10); break;
 		case 'j': o->jobs = (unsigned)strtoul(optarg, NULL, 10); break;

@@ -67,8 +67,8 @@ static uint16_t allocate(struct nat *n, struct seed *s, uint16_t inside_port)
 }
 
 /* The session of (inside, remote), made if needed under the mapping it belongs to. NULL: full. */
-static struct nat_session *session(struct nat *n, struct seed *s, const struct ov_addr *inside,
-	const struct ov_addr *remote)
+static struct nat_session *session(
+	struct nat *n, struct seed *s, const struct ov_addr *inside, const struct ov_addr *remote)
 {
 	const struct nat_session *mapping = NULL;
 	for (size_t i = 0; i < n->count; i++) {

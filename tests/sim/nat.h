@@ -18,7 +18,7 @@ struct nat_config {
 	struct ov_addr outside; /* ip of the outside; port ignored */
 	enum nat_behaviour mapping, filtering;
 	enum nat_ports ports;
-	ov_time lifetime;     /* of a mapping and of a filter entry after the last outbound packet */
+	ov_time lifetime; /* of a mapping and of a filter entry after the last outbound packet */
 	bool refresh_inbound; /* RFC 4787 REQ-6: inbound packets refresh too */
 	bool hairpin;         /* REQ-9, with the external source address */
 };

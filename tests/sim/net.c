@@ -1,6 +1,7 @@
 /* Routing by looking: a segment is a list of attachments, found by scanning. There is one route out
  * of a site, its gateway; in the core an address is either attached or unreachable. So no routing
- * table can be wrong, and a private address of another site is unreachable just as it is outside. */
+ * table can be wrong, and a private address of another site is unreachable just as it is outside.
+ */
 #include "tests/sim/net.h"
 
 #include <stdlib.h>
@@ -179,8 +180,8 @@ bool net_host_owns(const struct net *n, uint32_t host, const struct ov_addr *ip)
 	return false;
 }
 
-static struct iface *attached(const struct net *n, uint32_t segment, const struct ov_addr *ip,
-	uint32_t *id)
+static struct iface *attached(
+	const struct net *n, uint32_t segment, const struct ov_addr *ip, uint32_t *id)
 {
 	for (size_t i = 0; i < n->iface_count; i++) {
 		struct iface *x = n->ifaces[i];
@@ -209,8 +210,8 @@ static void at_gateway_from_inside(struct net *n, ov_time now, struct gateway *g
 		lose(n, f, "gateway", "no route");
 		return;
 	}
-	enum nat_verdict v = nat_outbound(v4 ? &g->nat4 : &g->firewall6, now, &n->seed, &f->source,
-		&f->destination);
+	enum nat_verdict v = nat_outbound(
+		v4 ? &g->nat4 : &g->firewall6, now, &n->seed, &f->source, &f->destination);
 	if (v == NAT_HAIRPIN) {
 		net_inject_take(n, now, g->inside, f);
 		return;

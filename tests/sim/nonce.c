@@ -44,8 +44,8 @@ static void record(const char *cipher, uint64_t key_nonce, uint64_t content)
 		b->repeats++;
 	if (*seen != 0 && *seen != content && !b->broken) {
 		b->broken = true;
-		snprintf(b->what, sizeof(b->what), "%s sealed two plaintexts under one key and nonce",
-			cipher);
+		snprintf(b->what, sizeof(b->what),
+			"%s sealed two plaintexts under one key and nonce", cipher);
 	}
 	*seen = content;
 }
@@ -93,8 +93,12 @@ static void record_bulk(const struct aead *a, const struct aead_state *st, uint6
 	{                                                                                          \
 		base.fini(st);                                                                     \
 	}                                                                                          \
-	static const struct aead name = { .backend = "sim", .cipher = text, .init = name##_init,   \
-		.seal = name##_seal, .open = name##_open, .fini = name##_fini }
+	static const struct aead name = { .backend = "sim",                                        \
+		.cipher = text,                                                                    \
+		.init = name##_init,                                                               \
+		.seal = name##_seal,                                                               \
+		.open = name##_open,                                                               \
+		.fini = name##_fini }
 
 RECORDER(chacha, aead_sodium_chacha20_poly1305, "chacha20-poly1305");
 RECORDER(gcm, aead_sodium_aes_256_gcm, "aes-256-gcm");
@@ -114,8 +118,8 @@ struct aead_table nonce_aead_table(bool aes)
 
 /* ---- handshakes: the linker's wraps ---- */
 
-static void record_call(const char *cipher, const unsigned char *key, uint64_t nonce_hash,
-	uint64_t content)
+static void record_call(
+	const char *cipher, const unsigned char *key, uint64_t nonce_hash, uint64_t content)
 {
 	if (!in_bulk)
 		record(cipher, digest_mix(digest_bytes(1, key, 32), nonce_hash), content);
@@ -123,40 +127,40 @@ static void record_call(const char *cipher, const unsigned char *key, uint64_t n
 
 #define CONTENT digest_bytes(digest_bytes(2, ad, (size_t)adlen), m, (size_t)mlen)
 
-#define WRAP(cipher, nonce_len)                                                                   \
-	int __real_crypto_aead_##cipher##_encrypt(unsigned char *c, unsigned long long *clen,     \
-		const unsigned char *m, unsigned long long mlen, const unsigned char *ad,         \
-		unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,   \
-		const unsigned char *k);                                                          \
-	int __wrap_crypto_aead_##cipher##_encrypt(unsigned char *c, unsigned long long *clen,     \
-		const unsigned char *m, unsigned long long mlen, const unsigned char *ad,         \
-		unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,   \
-		const unsigned char *k);                                                          \
-	int __wrap_crypto_aead_##cipher##_encrypt(unsigned char *c, unsigned long long *clen,     \
-		const unsigned char *m, unsigned long long mlen, const unsigned char *ad,         \
-		unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,   \
-		const unsigned char *k)                                                           \
-	{                                                                                         \
-		record_call(#cipher, k, digest_bytes(3, npub, nonce_len), CONTENT);               \
-		return __real_crypto_aead_##cipher##_encrypt(                                     \
-			c, clen, m, mlen, ad, adlen, nsec, npub, k);                              \
-	}                                                                                         \
-	int __real_crypto_aead_##cipher##_encrypt_detached(unsigned char *c, unsigned char *mac,  \
-		unsigned long long *maclen, const unsigned char *m, unsigned long long mlen,      \
-		const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,     \
-		const unsigned char *npub, const unsigned char *k);                               \
-	int __wrap_crypto_aead_##cipher##_encrypt_detached(unsigned char *c, unsigned char *mac,  \
-		unsigned long long *maclen, const unsigned char *m, unsigned long long mlen,      \
-		const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,     \
-		const unsigned char *npub, const unsigned char *k);                               \
-	int __wrap_crypto_aead_##cipher##_encrypt_detached(unsigned char *c, unsigned char *mac,  \
-		unsigned long long *maclen, const unsigned char *m, unsigned long long mlen,      \
-		const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,     \
-		const unsigned char *npub, const unsigned char *k)                                \
-	{                                                                                         \
-		record_call(#cipher, k, digest_bytes(3, npub, nonce_len), CONTENT);               \
-		return __real_crypto_aead_##cipher##_encrypt_detached(                            \
-			c, mac, maclen, m, mlen, ad, adlen, nsec, npub, k);                       \
+#define WRAP(cipher, nonce_len)                                                                  \
+	int __real_crypto_aead_##cipher##_encrypt(unsigned char *c, unsigned long long *clen,    \
+		const unsigned char *m, unsigned long long mlen, const unsigned char *ad,        \
+		unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,  \
+		const unsigned char *k);                                                         \
+	int __wrap_crypto_aead_##cipher##_encrypt(unsigned char *c, unsigned long long *clen,    \
+		const unsigned char *m, unsigned long long mlen, const unsigned char *ad,        \
+		unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,  \
+		const unsigned char *k);                                                         \
+	int __wrap_crypto_aead_##cipher##_encrypt(unsigned char *c, unsigned long long *clen,    \
+		const unsigned char *m, unsigned long long mlen, const unsigned char *ad,        \
+		unsigned long long adlen, const unsigned char *nsec, const unsigned char *npub,  \
+		const unsigned char *k)                                                          \
+	{                                                                                        \
+		record_call(#cipher, k, digest_bytes(3, npub, nonce_len), CONTENT);              \
+		return __real_crypto_aead_##cipher##_encrypt(                                    \
+			c, clen, m, mlen, ad, adlen, nsec, npub, k);                             \
+	}                                                                                        \
+	int __real_crypto_aead_##cipher##_encrypt_detached(unsigned char *c, unsigned char *mac, \
+		unsigned long long *maclen, const unsigned char *m, unsigned long long mlen,     \
+		const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,    \
+		const unsigned char *npub, const unsigned char *k);                              \
+	int __wrap_crypto_aead_##cipher##_encrypt_detached(unsigned char *c, unsigned char *mac, \
+		unsigned long long *maclen, const unsigned char *m, unsigned long long mlen,     \
+		const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,    \
+		const unsigned char *npub, const unsigned char *k);                              \
+	int __wrap_crypto_aead_##cipher##_encrypt_detached(unsigned char *c, unsigned char *mac, \
+		unsigned long long *maclen, const unsigned char *m, unsigned long long mlen,     \
+		const unsigned char *ad, unsigned long long adlen, const unsigned char *nsec,    \
+		const unsigned char *npub, const unsigned char *k)                               \
+	{                                                                                        \
+		record_call(#cipher, k, digest_bytes(3, npub, nonce_len), CONTENT);              \
+		return __real_crypto_aead_##cipher##_encrypt_detached(                           \
+			c, mac, maclen, m, mlen, ad, adlen, nsec, npub, k);                      \
 	}
 
 WRAP(chacha20poly1305_ietf, 12)

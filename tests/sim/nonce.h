@@ -1,8 +1,8 @@
 #pragma once
-/* nonce - the book of all sealings: which (key, nonce) met which plaintext. Two plaintexts under one
- * pair is the end of any AEAD, so this is invariant number one. Sealings come from two places: the
- * AEAD functions of libsodium, wrapped at link time (handshakes, cookies), and the recording AEAD
- * table that nodes are given (session keys of every suite).
+/* nonce - the book of all sealings: which (key, nonce) met which plaintext. Two plaintexts under
+ * one pair is the end of any AEAD, so this is invariant number one. Sealings come from two places:
+ * the AEAD functions of libsodium, wrapped at link time (handshakes, cookies), and the recording
+ * AEAD table that nodes are given (session keys of every suite).
  *
  * Also here, by the same wraps: the clock and the randomness of the operating system, which pure
  * code must never ask for. */

@@ -1,7 +1,7 @@
 /* Three books: what was sealed, what was submitted, and what went to and came from each address.
- * The last one knows an address as validated when the node, after it had sent CONTROL there, got a
- * genuine CONTROL datagram straight from there: that is the only way a PATH_RESPONSE can come, and
- * the oracle cannot be deceived about `genuine`, because it saw who made the bytes. */
+ * The last one knows an address as validated once a CONTROL datagram that the node sent there has
+ * reached a host, and a later one of that host has reached the node: only so can a PATH_RESPONSE
+ * come (by any way, RFC 9000 8.2.3). The oracle cannot be deceived: it saw who made the bytes. */
 #include "tests/sim/oracle.h"
 
 #include "core/packet.h"
@@ -12,13 +12,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define AMPLIFY_FACTOR    3
-#define HS1_FREE          48 /* per address and start: two calls at full pace */
-#define HS1_EVERY         (2 * OV_SEC)
-#define PROBES_FREE       9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
-#define PROBE_BYTES       296
-#define TICKS_PER_SECOND  200
-#define TICKS_PER_PACKET  4
+#define AMPLIFY_FACTOR 3
+/* HS1 for one peer from one of our addresses to one of its: a call begins with four in 2 s, and
+ * begins anew when networks change (three times at once) or a path fails again (not within 1.5 s).
+ */
+#define HS1_BURST        24
+#define HS1_EVERY        (700 * OV_MS)
+#define PROBES_FREE      9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
+#define PROBE_BYTES      296
+#define TICKS_PER_SECOND 200
+#define TICKS_PER_PACKET 4
 
 struct inner_record {
 	uint32_t from, to, submitted, delivered;
@@ -27,9 +30,15 @@ struct inner_record {
 
 struct remote_record {
 	uint64_t in, out; /* bytes; out without HS1 to candidates */
-	uint32_t handshakes, probes;
-	ov_time first_handshake_at;
-	bool asked, validated, checked, candidate;
+	uint32_t probes;
+	bool validated, candidate;
+	uint32_t reached; /* host that a CONTROL to this address came to, from then on */
+	ov_time reached_at;
+};
+
+struct call_record {
+	uint32_t count;
+	ov_time paid_until; /* a call that kept the pace exactly would be here (GCRA) */
 };
 
 struct sink_record {
@@ -42,6 +51,7 @@ void oracle_init(struct oracle *o)
 	nonce_book_init(&o->nonce);
 	book_init(&o->inner, sizeof(struct inner_record));
 	book_init(&o->remotes, sizeof(struct remote_record));
+	book_init(&o->calls, sizeof(struct call_record));
 	book_init(&o->sinks, sizeof(struct sink_record));
 }
 
@@ -50,6 +60,7 @@ void oracle_fini(struct oracle *o)
 	nonce_book_fini(&o->nonce);
 	book_fini(&o->inner);
 	book_fini(&o->remotes);
+	book_fini(&o->calls);
 	book_fini(&o->sinks);
 }
 
@@ -92,59 +103,93 @@ static bool is_candidate(struct sim *s, struct host *h, const struct ov_addr *a)
 	return false;
 }
 
-static void check_handshake(struct sim *s, struct host *h, const struct ov_addr *to,
-	struct remote_record *r, size_t len)
+/* Whom an HS1 is for: mac1 is made with the peer's key. */
+static const struct host *called_by(
+	const struct sim *s, const struct host *h, const uint8_t *hs1, size_t len)
 {
-	char text[ADDR_TEXT_MAX];
-	if (r->handshakes++ == 0)
-		r->first_handshake_at = s->now;
-	ov_time age = s->now - r->first_handshake_at;
-	if (r->handshakes > HS1_FREE + (uint64_t)(age / HS1_EVERY))
-		oracle_break(s, "handshakes", "%s: %u HS1 to %s within %lld s", h->name,
-			r->handshakes, addr_format(to, text), (long long)(age / OV_SEC));
-	if (!r->candidate && !r->validated)
-		r->candidate = is_candidate(s, h, to);
-	if (!r->candidate && !r->validated)
-		r->out += len;
+	for (size_t i = 0; i < h->friend_count; i++) {
+		const struct host *other = &s->hosts[h->friends[i].host];
+		if (handshake_check_hs1(other->mac1_key, hs1, len) == DROP_NONE)
+			return other;
+	}
+	return NULL;
 }
 
-void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
-	const uint8_t *data, size_t len)
+static void check_pace(struct sim *s, struct host *h, const struct flight *f)
 {
+	const struct host *called = called_by(s, h, f->data, f->len);
+	if (!called) {
+		oracle_break(s, "handshakes", "%s: an HS1 to nobody that it knows", h->name);
+		return;
+	}
+	uint64_t way = (uint64_t)h->id << 48 | (uint64_t)h->starts << 16 | called->id;
+	way = addr_digest(&f->source, addr_digest(&f->destination, way));
+	struct call_record *c = book_at(&s->oracle.calls, way);
+	c->count++;
+	c->paid_until = ov_max(c->paid_until, s->now) + HS1_EVERY;
+	char text[ADDR_TEXT_MAX];
+	if (c->paid_until > s->now + HS1_BURST * HS1_EVERY)
+		oracle_break(s, "handshakes", "%s: too many HS1 for %s to %s, %u in all", h->name,
+			called->name, addr_format(&f->destination, text), c->count);
+}
+
+void oracle_on_emit(struct sim *s, struct host *h, const struct flight *f)
+{
+	const struct ov_addr *remote = &f->destination;
 	struct remote_record *r = remote_of(s, h, remote);
-	r->asked |= data[0] == PACKET_CONTROL;
-	if (data[0] == PACKET_HS1) {
-		check_handshake(s, h, remote, r, len);
-	} else if (data[0] == PACKET_CONTROL && !r->validated && len <= PROBE_BYTES &&
-		r->probes < PROBES_FREE * (1 + h->network_changes) && is_candidate(s, h, remote)) {
+	const struct friend *peer = r->reached_at ? host_friend(h, r->reached) : NULL;
+	if (peer && peer->last_control > r->reached_at)
+		r->validated = true;
+	if (!r->validated && !r->candidate)
+		r->candidate = is_candidate(s, h, remote);
+	bool probe = f->data[0] == PACKET_CONTROL && f->len <= PROBE_BYTES && r->candidate &&
+		     r->probes < PROBES_FREE * (1 + h->network_changes);
+	if (f->data[0] == PACKET_HS1)
+		check_pace(s, h, f);
+	if (r->validated || (f->data[0] == PACKET_HS1 && r->candidate))
+		return;
+	if (probe) {
 		r->probes++;
 		return;
-	} else {
-		r->out += len;
 	}
+	r->out += f->len;
 	char text[ADDR_TEXT_MAX];
-	if (!r->validated && r->out > AMPLIFY_FACTOR * r->in)
+	if (r->out > AMPLIFY_FACTOR * r->in)
 		oracle_break(s, "amplify",
 			"%s: %llu B to %s, which sent %llu B and never answered a challenge",
 			h->name, (unsigned long long)r->out, addr_format(remote, text),
 			(unsigned long long)r->in);
 }
 
+/* A genuine CONTROL arrived: it may carry the answer to any question that reached its maker, and it
+ * may be a question that reached us. */
+static void note_control(struct sim *s, struct host *h, const struct flight *f)
+{
+	struct host *maker = &s->hosts[f->origin];
+	struct friend *from = host_friend(h, f->origin);
+	if (from)
+		from->last_control = s->now;
+	struct remote_record *r = remote_of(s, maker, &f->aimed);
+	if (r->reached_at == 0) {
+		r->reached = h->id;
+		r->reached_at = s->now;
+	}
+}
+
 void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f)
 {
 	struct remote_record *r = remote_of(s, h, &f->source);
 	r->in += f->len;
-	if (!f->bent && f->origin != ORIGIN_FORGED && f->data[0] == PACKET_CONTROL && r->asked)
-		r->validated = true;
+	if (f->origin != ORIGIN_FORGED && f->data[0] == PACKET_CONTROL)
+		note_control(s, h, f);
 	trace_mix(&s->trace, s->now, f->len, (uint64_t)h->id << 32 | f->source.port);
 	char from[ADDR_TEXT_MAX], to[ADDR_TEXT_MAX];
 	if (trace_wants_notes(&s->trace))
 		trace_note(&s->trace, s->now, h->name, "  < %u B type %u from %s at %s%s", f->len,
-			f->data[0], addr_format(&f->source, from),
-			addr_format(&f->destination, to),
-			f->origin == ORIGIN_FORGED ? " (forged)" :
-				f->bent            ? " (bent)" :
-						     "");
+			f->data[0], addr_format(&f->source, from), addr_format(&f->destination, to),
+			f->origin == ORIGIN_FORGED ? " (forged)"
+			: f->bent                  ? " (bent)"
+						   : "");
 }
 
 void oracle_on_forged(struct sim *s, const struct flight *f)
@@ -197,7 +242,7 @@ static void submitted_super(struct sim *s, struct host *h, const struct ip_packe
 		struct ip6_tcp t = in.tcp;
 		t.seq += (uint32_t)at;
 		if (len < left)
-			t.flags &= (uint8_t)~(IP6_FIN | IP6_PSH);
+			t.flags &= (uint8_t) ~(IP6_FIN | IP6_PSH);
 		submitted(s, h, segment, ip6_tcp(segment, &in.pair, &t, in.payload + at, len));
 		at += len;
 	} while (at < in.payload_len);
@@ -222,8 +267,8 @@ void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, siz
 		oracle_break(s, "inner", "%s: a packet of %zu B that nobody sent came out", h->name,
 			len);
 	else if (r->to != h->id)
-		oracle_break(s, "inner", "%s: a packet for %s came out", h->name,
-			sim_name(s, r->to));
+		oracle_break(
+			s, "inner", "%s: a packet for %s came out", h->name, sim_name(s, r->to));
 	if (!r)
 		return;
 	r->delivered++;
@@ -248,8 +293,8 @@ static void check_friend(struct sim *s, struct host *h, const struct friend *f)
 		oracle_break(s, "one_path", "%s: %zu active paths to %s", h->name, active,
 			sim_name(s, f->host));
 	if (count > 16)
-		oracle_break(s, "limits", "%s: %zu paths to %s", h->name, count,
-			sim_name(s, f->host));
+		oracle_break(
+			s, "limits", "%s: %zu paths to %s", h->name, count, sim_name(s, f->host));
 	count = node_peer_candidates(h->node, id, s->oracle.candidates, 32);
 	if (count > 16)
 		oracle_break(s, "limits", "%s: %zu candidates of %s", h->name, count,

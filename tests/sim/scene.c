@@ -49,8 +49,320 @@ static void first_contact(struct sim *s)
 	oracle_check_agreement(s);
 }
 
+/* Like two_public, and both are up already, with a datagram from a to b every 10 ms. */
+static struct friend *two_talking(struct sim *s)
+{
+	two_public(s);
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	host_start(s, b, 1, true);
+	host_start(s, a, 1, true);
+	sim_run_for(s, 2 * OV_SEC);
+	require(s, world_connected(s, a, b), "a and b are up after 2 s");
+	host_talk(s, a, b->id, TALK_UDP, 10 * OV_MS, OV_NEVER);
+	sim_run_for(s, OV_SEC);
+	host_friend(b, a->id)->longest_gap = 0;
+	return host_friend(b, a->id);
+}
+
+static void say_gap(struct sim *s, const struct friend *f, ov_time limit)
+{
+	scene_say(s, "longest gap in a datagram every 10 ms: %lld ms",
+		(long long)(f->longest_gap / OV_MS));
+	require(s, s->now - f->last_received < 200 * OV_MS, "the datagrams flow again");
+	require(s, f->longest_gap <= limit, "the gap is as short as promised");
+}
+
+static void say_transfer(struct sim *s, const struct flow *f)
+{
+	scene_say(s, "transfer: %llu of %llu bytes, longest stall %lld ms",
+		(unsigned long long)f->acked, (unsigned long long)f->total,
+		(long long)(f->longest_stall / OV_MS));
+	require(s, f->state == FLOW_DONE, "the transfer ends");
+}
+
+static void simultaneous_handshake(struct sim *s)
+{
+	two_public(s);
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	struct ov_addr at = world_address(s, a);
+	host_endpoint(b, 0, &at);
+	host_start(s, a, 1, true);
+	host_start(s, b, 1, true);
+	scene_say(s, "both call at the same moment");
+	host_talk(s, a, b->id, TALK_ECHO, 100 * OV_MS, s->now + OV_SEC);
+	struct talk *t = host_talk(s, b, a->id, TALK_ECHO, 100 * OV_MS, s->now + OV_SEC);
+	sim_run_for(s, 5 * OV_SEC);
+	scene_say(s, "b: %llu sent, %llu answered", (unsigned long long)t->sent,
+		(unsigned long long)t->answered);
+	require(s, t->answered == t->sent, "every ping is answered");
+	oracle_check_agreement(s);
+}
+
+static void roam_v4_to_v4(struct sim *s)
+{
+	struct friend *f = two_talking(s);
+	struct host *a = &s->hosts[0];
+	struct flow *flow = host_transfer(s, a, 1, 2000000);
+	flow->pace = 10 * OV_MS;
+	sim_run_for(s, 500 * OV_MS);
+	world_renumber(s, a, world_iface(s, a, 0), addr_v4(198, 51, 100, 77, 0));
+	sim_run_for(s, 5 * OV_SEC);
+	say_gap(s, f, 140 * OV_MS);
+	say_transfer(s, flow);
+	oracle_check_agreement(s);
+}
+
+static void roam_both_interfaces(struct sim *s)
+{
+	two_public(s);
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	struct link_config slow = world_link(40 * OV_MS);
+	uint32_t wlan = world_iface(s, a, 0);
+	uint32_t cell = net_add_iface(&s->net, a->id, NET_CORE, &slow);
+	net_address_add(
+		&s->net, cell, &(struct ov_addr){ .ip = { 0x20, 0x01, 0x0d, 0xb8, [15] = 7 } });
+	net_address_add(&s->net, world_iface(s, b, 0),
+		&(struct ov_addr){ .ip = { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 } });
+	struct ov_addr b6 = { .ip = { 0x20, 0x01, 0x0d, 0xb8, [15] = 2 }, .port = HOST_PORT };
+	host_endpoint(a, 0, &b6);
+	world_start_all(s);
+	sim_run_for(s, 2 * OV_SEC);
+	host_talk(s, a, b->id, TALK_UDP, 10 * OV_MS, OV_NEVER);
+	sim_run_for(s, 3 * OV_SEC);
+	struct friend *f = host_friend(b, a->id);
+	f->longest_gap = 0;
+	scene_say(s, "the first interface goes down, the second one (IPv6, slower) stays");
+	s->net.ifaces[wlan]->up = false;
+	host_network_changed(s, a, false);
+	sim_run_for(s, 5 * OV_SEC);
+	say_gap(s, f, 200 * OV_MS);
+	f->longest_gap = 0;
+	scene_say(s, "it comes back");
+	s->net.ifaces[wlan]->up = true;
+	host_network_changed(s, a, false);
+	sim_run_for(s, 10 * OV_SEC);
+	say_gap(s, f, 200 * OV_MS);
+	oracle_check_agreement(s);
+}
+
+static void nat_rebinding(struct sim *s)
+{
+	struct nat_config nat = world_nat(addr_v4(198, 51, 100, 9, 0));
+	uint32_t box;
+	struct host *a = world_behind(s, &nat, 10 * OV_MS, &box);
+	struct host *b = world_public(s, B_IP, 10 * OV_MS);
+	world_befriend(s, a, b, world_address(s, b));
+	world_start_all(s);
+	sim_run_for(s, 2 * OV_SEC);
+	host_talk(s, a, b->id, TALK_UDP, 10 * OV_MS, OV_NEVER);
+	host_talk(s, b, a->id, TALK_UDP, 10 * OV_MS, OV_NEVER);
+	sim_run_for(s, 2 * OV_SEC);
+	struct friend *at_a = host_friend(a, b->id), *at_b = host_friend(b, a->id);
+	at_a->longest_gap = at_b->longest_gap = 0;
+	scene_say(s, "the NAT box forgets everything");
+	nat_reboot(&s->net.gateways[box]->nat4, &s->net.seed);
+	sim_run_for(s, 5 * OV_SEC);
+	scene_say(s, "from a to b");
+	say_gap(s, at_b, OV_SEC);
+	scene_say(s, "from b to a");
+	say_gap(s, at_a, OV_SEC);
+	oracle_check_agreement(s);
+}
+
+static void rekey_under_traffic_no_loss(struct sim *s)
+{
+	two_public(s);
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	world_start_all(s);
+	sim_run_for(s, 2 * OV_SEC);
+	struct talk *there = host_talk(s, a, b->id, TALK_UDP, 20 * OV_MS, s->now + 400 * OV_SEC);
+	struct talk *back = host_talk(s, b, a->id, TALK_UDP, 20 * OV_MS, s->now + 400 * OV_SEC);
+	sim_run_for(s, 402 * OV_SEC);
+	struct peer_info info;
+	require(s, node_peer_info(a->node, s->now, &b->self.id, &info), "a knows b");
+	scene_say(s, "%llu handshakes; a to b %llu of %llu, b to a %llu of %llu",
+		(unsigned long long)info.handshakes,
+		(unsigned long long)host_friend(b, a->id)->received,
+		(unsigned long long)there->sent,
+		(unsigned long long)host_friend(a, b->id)->received,
+		(unsigned long long)back->sent);
+	require(s, info.handshakes >= 4, "keys were renewed at least three times");
+	require(s,
+		host_friend(b, a->id)->received == there->sent &&
+			host_friend(a, b->id)->received == back->sent,
+		"nothing was lost");
+	oracle_check_agreement(s);
+}
+
+static void peer_restart(struct sim *s)
+{
+	struct friend *f = two_talking(s);
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	struct peer_info before, after;
+	require(s, node_peer_info(a->node, s->now, &b->self.id, &before), "a knows b");
+	scene_say(s, "b is killed and started again");
+	host_stop(b);
+	sim_run_for(s, 50 * OV_MS);
+	host_start(s, b, 1, true);
+	sim_run_for(s, 8 * OV_SEC);
+	say_gap(s, f, 3 * OV_SEC);
+	require(s,
+		node_peer_info(a->node, s->now, &b->self.id, &after) &&
+			before.association != after.association,
+		"it is a new association");
+	oracle_check_agreement(s);
+}
+
+static void sleep_and_resume(struct sim *s)
+{
+	struct friend *f = two_talking(s);
+	struct host *a = &s->hosts[0];
+	const ov_time naps[] = { 30 * OV_SEC, 12 * 3600 * OV_SEC };
+	for (size_t i = 0; i < 2; i++) {
+		host_sleep(s, a);
+		sim_run_for(s, naps[i]);
+		ov_time woke = s->now;
+		host_wake(s, a);
+		sim_run_for(s, 5 * OV_SEC);
+		f->longest_gap = 0;
+		sim_run_for(s, 5 * OV_SEC);
+		scene_say(s, "after %lld s of sleep", (long long)(naps[i] / OV_SEC));
+		say_gap(s, f, 100 * OV_MS);
+		(void)woke;
+	}
+	oracle_check_agreement(s);
+}
+
+static void cookie_under_load(struct sim *s)
+{
+	hostile_init(s);
+	two_talking(s);
+	struct host *b = &s->hosts[1], *c = world_public(s, addr_v4(198, 51, 100, 3, 0), 5 * OV_MS);
+	world_befriend(s, c, b, world_address(s, b));
+	struct contact contact = { .id = c->self.id, .name = "c" };
+	require(s, node_contact_put(b->node, s->now, &contact, false) == OV_OK, "b adds c");
+	scene_say(s, "strangers flood b with well-made HS1 from spoofed addresses");
+	s->trace.telling = false;
+	for (int i = 0; i < 60; i++) {
+		hostile_attack(s, ATTACK_STRANGER, b->id, 20);
+		sim_run_for(s, 10 * OV_MS);
+	}
+	s->trace.telling = true;
+	scene_say(s, "in the middle of it c calls b");
+	host_start(s, c, 1, true);
+	sim_run_for(s, 3 * OV_SEC);
+	require(s, world_connected(s, b, c), "c came through");
+	say_gap(s, host_friend(b, 0), 20 * OV_MS);
+}
+
+static void stale_seq_liveness_cookie(struct sim *s)
+{
+	two_public(s);
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	a->config.boot_epoch = 6;
+	world_start_all(s);
+	sim_run_for(s, 2 * OV_SEC);
+	scene_say(s, "a's disk goes back to an older state; a starts again");
+	host_stop(a);
+	sim_run_for(s, 20 * OV_SEC);
+	host_start(s, a, -4, true);
+	sim_run_for(s, 10 * OV_SEC);
+	require(s, world_connected(s, a, b), "a and b are up again");
+	oracle_check_agreement(s);
+}
+
+static void mtu_1300(struct sim *s)
+{
+	struct friend *f = two_talking(s);
+	struct host *a = &s->hosts[0];
+	struct flow *flow = host_transfer(s, a, 1, 3000000);
+	flow->pace = 20 * OV_MS;
+	sim_run_for(s, 500 * OV_MS);
+	scene_say(s, "from now on datagrams above 1300 B vanish without a word");
+	struct link_config narrow = world_link(10 * OV_MS);
+	narrow.mtu = 1300;
+	net_link_change(&s->net, world_iface(s, a, 0), &narrow);
+	sim_run_for(s, 20 * OV_SEC);
+	say_transfer(s, flow);
+	require(s, flow->longest_stall <= 5 * OV_SEC, "the transfer goes on within 5 s");
+	say_gap(s, f, 20 * OV_MS);
+}
+
+static bool sends_to(struct sim *s, struct host *h, struct host *to, struct ov_addr where)
+{
+	struct peer_info info;
+	return node_peer_info(h->node, s->now, &to->self.id, &info) && info.has_active &&
+	       addr_equal(&info.active.remote, &where);
+}
+
+static void forwarder(struct sim *s, bool both_ways)
+{
+	hostile_init(s);
+	struct friend *f = two_talking(s);
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	host_talk(s, b, a->id, TALK_UDP, 10 * OV_MS, OV_NEVER);
+	sim_run_for(s, OV_SEC);
+	host_friend(a, b->id)->longest_gap = 0;
+	scene_say(s, "somebody sends copies of a's datagrams ahead, from his own address%s",
+		both_ways ? ", and carries the answers back" : "");
+	hostile_forward(s,
+		&(struct forwarder){
+			.host = a->id, .lead = OV_MS, .originals = true, .both_ways = both_ways });
+	sim_run_for(s, 3 * OV_SEC);
+	require(s, sends_to(s, b, a, world_address(s, a)), "b sends to a's true address");
+	hostile_forward(s, &(struct forwarder){ .host = NET_NONE });
+	sim_run_for(s, OV_SEC);
+	scene_say(s, "from a to b");
+	say_gap(s, f, 20 * OV_MS);
+	scene_say(s, "from b to a");
+	say_gap(s, host_friend(a, b->id), 400 * OV_MS);
+	oracle_check_agreement(s);
+}
+
+/* He answers no challenge: his address is never believed. */
+static void on_path_forwarder_is_not_followed(struct sim *s)
+{
+	forwarder(s, false);
+}
+
+/* He carries challenges too, so his address is a way; but the true one still works. */
+static void on_path_forwarder_reverts(struct sim *s)
+{
+	forwarder(s, true);
+}
+
+static void cold_is_silent(struct sim *s)
+{
+	for (size_t i = 0; i < 4; i++)
+		world_public(s, addr_v4(198, 51, 100, (uint8_t)(1 + i), 0), 10 * OV_MS);
+	for (size_t i = 1; i < 4; i++)
+		world_befriend(s, &s->hosts[0], &s->hosts[i], world_address(s, &s->hosts[i]));
+	for (size_t i = 0; i < 4; i++)
+		host_start(s, &s->hosts[i], 1, false);
+	sim_run_for(s, 3600 * OV_SEC);
+	uint64_t sent = 0;
+	for (size_t i = 0; i < 4; i++)
+		sent += s->hosts[i].emitted;
+	scene_say(s, "an hour of nobody wanting anybody: %llu datagrams, %llu wake-ups",
+		(unsigned long long)sent, (unsigned long long)s->steps);
+	require(s, sent == 0 && s->steps == 0, "cold contacts cost nothing");
+}
+
 const struct scene scenes[] = {
 	{ "first_contact", 2, first_contact },
+	{ "simultaneous_handshake", 2, simultaneous_handshake },
+	{ "roam_v4_to_v4", 2, roam_v4_to_v4 },
+	{ "roam_both_interfaces", 2, roam_both_interfaces },
+	{ "nat_rebinding", 2, nat_rebinding },
+	{ "rekey_under_traffic_no_loss", 2, rekey_under_traffic_no_loss },
+	{ "peer_restart", 2, peer_restart },
+	{ "sleep_and_resume", 2, sleep_and_resume },
+	{ "cookie_under_load", 3, cookie_under_load },
+	{ "stale_seq_liveness_cookie", 2, stale_seq_liveness_cookie },
+	{ "mtu_1300", 2, mtu_1300 },
+	{ "on_path_forwarder_is_not_followed", 2, on_path_forwarder_is_not_followed },
+	{ "on_path_forwarder_reverts", 2, on_path_forwarder_reverts },
+	{ "cold_is_silent", 4, cold_is_silent },
 };
 const size_t scene_count = sizeof(scenes) / sizeof(scenes[0]);
 

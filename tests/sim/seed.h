@@ -13,7 +13,8 @@ struct seed {
 /* Streams are numbered by their owners; see enum stream in sim.h. */
 void seed_init(struct seed *s, uint64_t seed, uint64_t stream);
 uint64_t seed_next(struct seed *s);
-uint64_t seed_below(struct seed *s, uint64_t bound); /* bound > 0; the bias below 2^-32 is accepted */
+uint64_t seed_below(
+	struct seed *s, uint64_t bound); /* bound > 0; the bias below 2^-32 is accepted */
 bool seed_chance(struct seed *s, uint32_t ppm);
 /* Uniform in [low, high]. */
 int64_t seed_between(struct seed *s, int64_t low, int64_t high);

@@ -40,14 +40,14 @@ struct sim {
 struct sim *sim_new(uint64_t seed, size_t max_hosts);
 void sim_free(struct sim *s);
 struct host *sim_add_host(struct sim *s);
-struct host *sim_find_host(struct sim *s, const struct peer_id *id);  /* NULL: none */
+struct host *sim_find_host(struct sim *s, const struct peer_id *id); /* NULL: none */
 struct host *sim_host_at(struct sim *s, const uint8_t inner_ip[16]); /* NULL: none */
 /* Runs until virtual time `until` (or until an invariant breaks). */
 void sim_run_until(struct sim *s, ov_time until);
 void sim_run_for(struct sim *s, ov_time duration);
 /* Runs until the predicate holds, at most `limit` longer; false if it never did. */
-bool sim_run_while(struct sim *s, bool (*busy)(struct sim *s, void *context), void *context,
-	ov_time limit);
+bool sim_run_while(
+	struct sim *s, bool (*busy)(struct sim *s, void *context), void *context, ov_time limit);
 bool sim_failed(const struct sim *s);
 /* "a", or "?" for nobody. */
 const char *sim_name(const struct sim *s, uint32_t host);

@@ -98,7 +98,8 @@ static void on_friend(struct sim *s, struct host *h, const struct ip6 *in)
 	fr->last_received = s->now;
 	fr->received++;
 	for (size_t i = 0; in->icmp_type == IP6_ECHO_REPLY && i < h->talk_count; i++)
-		if (h->talks[i].kind == TALK_ECHO && h->friends[h->talks[i].friend].host == from->id)
+		if (h->talks[i].kind == TALK_ECHO &&
+			h->friends[h->talks[i].friend].host == from->id)
 			h->talks[i].answered++;
 }
 
@@ -135,8 +136,8 @@ static void submit(struct sim *s, struct host *h, const struct ip_packet *p)
 {
 	oracle_on_submit(s, h, p);
 	if (node_submit(h->node, s->now, p, 1) == 0)
-		oracle_break(s, "limits", "%s: node_submit takes nothing though its output is empty",
-			h->name);
+		oracle_break(s, "limits",
+			"%s: node_submit takes nothing though its output is empty", h->name);
 }
 
 static bool submit_reply(struct sim *s, struct host *h)

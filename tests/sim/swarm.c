@@ -69,16 +69,15 @@ static struct ov_addr address6(uint32_t site, uint32_t host)
 
 static void add_site(struct swarm *w)
 {
-	struct nat_config nat = {
-		.translate = true,
-		.outside = addr_v4(203, 0, 113, (uint8_t)(1 + w->site_count), 0),
-		.mapping = (enum nat_behaviour)below(w, 3),
-		.filtering = (enum nat_behaviour)below(w, 3),
-		.ports = (enum nat_ports)below(w, 3),
-		.lifetime = between(w, 28, 300) * OV_SEC,
-		.refresh_inbound = below(w, 2),
-		.hairpin = below(w, 2),
-	};
+	struct nat_config nat = { .translate = true }; /* one draw per statement: C does not order
+							  the expressions of a list */
+	nat.outside = addr_v4(203, 0, 113, (uint8_t)(1 + w->site_count), 0);
+	nat.mapping = (enum nat_behaviour)below(w, 3);
+	nat.filtering = (enum nat_behaviour)below(w, 3);
+	nat.ports = (enum nat_ports)below(w, 3);
+	nat.lifetime = between(w, 28, 300) * OV_SEC;
+	nat.refresh_inbound = below(w, 2);
+	nat.hairpin = below(w, 2);
 	struct nat_config firewall = { .filtering = NAT_ADDRESS_PORT_DEPENDENT,
 		.lifetime = nat.lifetime };
 	uint64_t family = below(w, 4); /* mostly v4 only; dual; v6 only */
@@ -95,8 +94,8 @@ static void settle_in(struct swarm *w, uint32_t iface, size_t site)
 {
 	uint32_t n = w->next_address++;
 	net_plug(&w->s->net, iface, w->sites[site]);
-	struct ov_addr v4 = site == 0 ? addr_v4(198, 18, (uint8_t)(n >> 8), (uint8_t)n, 0) :
-					addr_v4(192, 168, (uint8_t)(n >> 8), (uint8_t)n, 0);
+	struct ov_addr v4 = site == 0 ? addr_v4(198, 18, (uint8_t)(n >> 8), (uint8_t)n, 0)
+				      : addr_v4(192, 168, (uint8_t)(n >> 8), (uint8_t)n, 0);
 	struct ov_addr v6 = address6((uint32_t)site, n);
 	if (w->site4[site])
 		net_address_add(&w->s->net, iface, &v4);
@@ -112,9 +111,10 @@ static void add_host(struct swarm *w)
 	bool anchor = h->id < w->anchors;
 	uint32_t iface = net_add_iface(&w->s->net, h->id, NET_CORE, &link);
 	settle_in(w, iface, anchor ? 0 : below(w, w->site_count));
-	if (!anchor && below(w, 3) == 0)
-		settle_in(w, net_add_iface(&w->s->net, h->id, NET_CORE, &link),
-			below(w, w->site_count));
+	if (!anchor && below(w, 3) == 0) {
+		iface = net_add_iface(&w->s->net, h->id, NET_CORE, &link);
+		settle_in(w, iface, below(w, w->site_count));
+	}
 	h->aead = nonce_aead_table(below(w, 2));
 	h->config.pairing = below(w, 4) == 0;
 	h->config.max_flows = 64;
@@ -141,7 +141,8 @@ static void build(struct swarm *w, uint64_t seed)
 {
 	w->s = sim_new(seed, HOSTS_MAX);
 	seed_init(&w->chance, seed, STREAM_SWARM);
-	w->faults = (uint32_t)seed_next(&w->chance) & (uint32_t)seed_next(&w->chance);
+	w->faults = (uint32_t)seed_next(&w->chance);
+	w->faults &= (uint32_t)seed_next(&w->chance);
 	w->faults |= 1u << below(w, FAULT_COUNT);
 	w->next_address = 10;
 	w->site_count = 1;
@@ -221,8 +222,8 @@ static void tell_addresses(struct swarm *w, struct host *h)
 		const struct iface *x = w->s->net.ifaces[i];
 		for (size_t k = 0; x->host == h->id && k < x->address_count; k++)
 			trace_tell(&w->s->trace, w->s->now, h->name, "%s has %s%s",
-				x->index == 1 ? "eth" : "wwan",
-				addr_format(&x->addresses[k], text), x->up ? "" : " (down)");
+				x->index == 1 ? "eth" : "wwan", addr_format(&x->addresses[k], text),
+				x->up ? "" : " (down)");
 	}
 	host_network_changed(w->s, h, false);
 	if (h->dirty)
@@ -276,17 +277,20 @@ static void reboot(struct swarm *w)
 
 static void attack(struct swarm *w)
 {
-	struct hostile_config c = { .attacks = (uint32_t)below(w, 1u << ATTACK_COUNT),
-		.every = between(w, 20, 2000) * OV_MS, .burst = (uint32_t)between(w, 1, 8),
-		.until = w->s->now + between(w, 1, 20) * OV_SEC };
+	struct hostile_config c = { .attacks = (uint32_t)below(w, 1u << ATTACK_COUNT) };
+	c.every = between(w, 20, 2000) * OV_MS;
+	c.burst = (uint32_t)between(w, 1, 8);
+	c.until = w->s->now + between(w, 1, 20) * OV_SEC;
 	hostile_configure(w->s, &c);
 }
 
 static void forward(struct swarm *w)
 {
-	struct forwarder f = { .host = below(w, 3) ? (uint32_t)below(w, w->s->host_count) :
-						     NET_NONE,
-		.lead = between(w, 0, 30) * OV_MS, .originals = below(w, 4) != 0 };
+	struct forwarder f = { .host = NET_NONE };
+	if (below(w, 3))
+		f.host = (uint32_t)below(w, w->s->host_count);
+	f.lead = between(w, 0, 30) * OV_MS;
+	f.originals = below(w, 4) != 0;
 	hostile_forward(w->s, &f);
 }
 
@@ -335,9 +339,10 @@ static void talk_a_little(struct swarm *w)
 		for (size_t k = 0; k < h->friend_count; k++) {
 			if (below(w, 2))
 				continue;
-			struct talk *t = host_talk(w->s, h, h->friends[k].host,
-				below(w, 2) ? TALK_UDP : TALK_ECHO, between(w, 50, 5000) * OV_MS,
-				w->s->now + between(w, 10, 120) * OV_SEC);
+			enum talk_kind kind = below(w, 2) ? TALK_UDP : TALK_ECHO;
+			ov_time every = between(w, 50, 5000) * OV_MS;
+			ov_time until = w->s->now + between(w, 10, 120) * OV_SEC;
+			struct talk *t = host_talk(w->s, h, h->friends[k].host, kind, every, until);
 			t->size = (uint16_t)between(w, 16, 1372);
 			t->next_at += between(w, 0, 1000) * OV_MS;
 		}
@@ -420,8 +425,8 @@ static void everybody_talks(struct sim *s)
 		for (size_t k = 0; k < h->friend_count; k++) {
 			if (!h->friends[k].wanted)
 				continue;
-			host_talk(s, h, h->friends[k].host, TALK_UDP, OV_SEC,
-				s->now + ALIVE_WITHIN);
+			host_talk(
+				s, h, h->friends[k].host, TALK_UDP, OV_SEC, s->now + ALIVE_WITHIN);
 			if (h->friends[k].endpoint_count > 0)
 				host_ping(s, h, h->friends[k].host);
 		}
@@ -468,14 +473,14 @@ static void town_build(struct swarm *w, uint64_t seed, size_t n)
 		uint8_t hi = (uint8_t)(i >> 8), lo = (uint8_t)i;
 		ov_time delay = between(w, 1, 60) * OV_MS;
 		struct nat_config nat = world_nat(addr_v4(198, 19, hi, lo, 0));
-		struct host *h = i < TOWN_ANCHORS || below(w, 2) ?
-			world_public(w->s, addr_v4(198, 18, hi, lo, 0), delay) :
-			world_behind(w->s, &nat, delay, NULL);
+		struct host *h = i < TOWN_ANCHORS || below(w, 2)
+					 ? world_public(w->s, addr_v4(198, 18, hi, lo, 0), delay)
+					 : world_behind(w->s, &nat, delay, NULL);
 		h->config.max_flows = 1024;
 		h->config.max_contacts = 1024;
 		for (size_t k = 0; k < TOWN_ANCHORS && k < i; k++)
-			world_befriend(w->s, h, &w->s->hosts[k],
-				world_address(w->s, &w->s->hosts[k]));
+			world_befriend(
+				w->s, h, &w->s->hosts[k], world_address(w->s, &w->s->hosts[k]));
 	}
 }
 

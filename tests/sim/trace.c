@@ -71,11 +71,11 @@ static void show(struct trace *t, const char *line)
 	t->tail[i] = strdup(line);
 }
 
-static size_t format_line(const struct trace *t, char *line, ov_time now, const char *who,
-	const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static size_t format_line(const struct trace *t, char *line,
+	ov_time now, const char *who, const char *format, va_list args)
 {
-	int at = snprintf(line, LINE_MAX_LEN, "[%7lldms] %-3s ",
-		(long long)((now - t->epoch) / OV_MS), who);
+	int at = snprintf(
+		line, LINE_MAX_LEN, "[%7lldms] %-3s ", (long long)((now - t->epoch) / OV_MS), who);
 	int more = vsnprintf(line + at, (size_t)(LINE_MAX_LEN - at - 1), format, args);
 	size_t len = (size_t)at + (size_t)more;
 	len = len < LINE_MAX_LEN - 2 ? len : LINE_MAX_LEN - 2;

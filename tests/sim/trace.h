@@ -1,7 +1,7 @@
 #pragma once
 /* trace - what happened, three ways at once: a hash of everything (the same seed must give the same
- * one), a story of the few facts a reader wants (golden scenes), and every line on stdout when asked.
- * A line is "[   123ms] a  what": virtual milliseconds, the host, the fact. */
+ * one), a story of the few facts a reader wants (golden scenes), and every line on stdout when
+ * asked. A line is "[   123ms] a  what": virtual milliseconds, the host, the fact. */
 #include "core/base.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * run depends on nothing but its seed. */
 #include "core/addr.h"
 
-#define FLIGHT_MAX   1600 /* longest UDP payload the simulator carries */
+#define FLIGHT_MAX    1600 /* longest UDP payload the simulator carries */
 #define ORIGIN_FORGED UINT32_MAX
 
 enum hop { HOP_SEGMENT, HOP_IFACE, HOP_GATEWAY };
@@ -12,11 +12,12 @@ struct flight {
 	ov_time at;
 	uint64_t order;
 	struct ov_addr source, destination;
-	enum hop hop;    /* where it arrives next */
-	uint32_t hop_id; /* index of that segment, interface or gateway */
-	uint32_t origin; /* host whose node made the bytes, or ORIGIN_FORGED */
-	uint8_t hops;    /* ends loops of badly drawn nets */
-	bool bent;       /* bytes, or source, are not what the origin sent */
+	struct ov_addr aimed; /* destination as the origin meant it, before any box */
+	enum hop hop;         /* where it arrives next */
+	uint32_t hop_id;      /* index of that segment, interface or gateway */
+	uint32_t origin;      /* host whose node made the bytes, or ORIGIN_FORGED */
+	uint8_t hops;         /* ends loops of badly drawn nets */
+	bool bent;            /* bytes, or source, are not what the origin sent */
 	uint16_t len;
 	uint8_t data[FLIGHT_MAX];
 };
@@ -30,7 +31,8 @@ struct wire {
 };
 
 void wire_fini(struct wire *w);
-/* A blank flight; give it to wire_push or wire_free. Never NULL (a simulator without memory ends). */
+/* A blank flight; give it to wire_push or wire_free. Never NULL (a simulator without memory ends).
+ */
 struct flight *wire_alloc(struct wire *w);
 struct flight *wire_copy(struct wire *w, const struct flight *f);
 void wire_free(struct wire *w, struct flight *f);

@@ -16,9 +16,12 @@ struct host *world_public(struct sim *s, struct ov_addr ip, ov_time delay)
 
 struct nat_config world_nat(struct ov_addr outside)
 {
-	return (struct nat_config){ .translate = true, .outside = outside,
-		.mapping = NAT_ENDPOINT_INDEPENDENT, .filtering = NAT_ADDRESS_PORT_DEPENDENT,
-		.ports = NAT_PORT_SEQUENTIAL, .lifetime = 120 * OV_SEC };
+	return (struct nat_config){ .translate = true,
+		.outside = outside,
+		.mapping = NAT_ENDPOINT_INDEPENDENT,
+		.filtering = NAT_ADDRESS_PORT_DEPENDENT,
+		.ports = NAT_PORT_SEQUENTIAL,
+		.lifetime = 120 * OV_SEC };
 }
 
 struct host *world_behind(
@@ -84,6 +87,6 @@ bool world_connected(struct sim *s, struct host *a, struct host *b)
 		return false;
 	struct peer_info x, y;
 	return node_peer_info(a->node, s->now, &b->self.id, &x) &&
-		node_peer_info(b->node, s->now, &a->self.id, &y) && x.state == PEER_UP &&
-		y.state == PEER_UP;
+	       node_peer_info(b->node, s->now, &a->self.id, &y) && x.state == PEER_UP &&
+	       y.state == PEER_UP;
 }

@@ -5,7 +5,8 @@
 
 #include "core/bytes.h"
 
-/* clang-format off: cmocka needs these before it */
+/* cmocka needs these before it */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

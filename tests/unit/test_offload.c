@@ -119,7 +119,8 @@ static void lone_packet_is_passed_with_its_flag(void **state)
 	uint8_t before[200];
 	memcpy(before, packet, len);
 	p.partial = false;
-	assert_true(split_init(&sp, &p) && split_next(&sp, &seg, &seg_len, &partial));
+	assert_true(split_init(&sp, &p));
+	assert_true(split_next(&sp, &seg, &seg_len, &partial));
 	assert_false(partial);
 	assert_memory_equal(seg, before, len);
 }
@@ -139,7 +140,8 @@ static void foreign_partial_sum_is_completed(void **state)
 	uint8_t *seg;
 	size_t seg_len;
 	bool partial;
-	assert_true(split_init(&sp, &p) && split_next(&sp, &seg, &seg_len, &partial));
+	assert_true(split_init(&sp, &p));
+	assert_true(split_next(&sp, &seg, &seg_len, &partial));
 	assert_false(partial);
 	assert_int_equal(load_be16(seg + 70), want);
 }
