@@ -159,6 +159,16 @@ bool path_has_asked(const struct path *p, const uint8_t token[PATH_TOKEN_LEN])
 	return probe_find(p, token) < PATH_CHALLENGES;
 }
 
+/* Local addresses come from the interface list, without a port, or from a datagram, with one. */
+static bool is_natted(const struct path *p)
+{
+	if (addr_is_any(&p->local))
+		return false;
+	if (p->local.port == 0)
+		return !addr_same_ip(&p->local, &p->observed);
+	return !addr_equal(&p->local, &p->observed);
+}
+
 enum path_answer path_on_response(
 	struct path *p, ov_time now, const struct path_response *r, ov_time *rtt_sample)
 {
@@ -183,7 +193,7 @@ enum path_answer path_on_response(
 	p->challenge_due = false;
 	p->status_due = false;
 	p->observed = r->observed;
-	p->natted = !addr_is_any(&p->local) && !addr_equal(&p->local, &r->observed);
+	p->natted = is_natted(p);
 	p->validated = true;
 	return was_valid ? PATH_ANSWER_OK : PATH_ANSWER_VALIDATED;
 }
