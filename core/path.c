@@ -184,6 +184,9 @@ enum path_answer path_on_response(
 	else
 		pmtu_on_validated(&p->pmtu, now);
 	probe->used = false;
+	if (p->unheard_since != OV_NEVER && probe->sent_at >= p->unheard_since)
+		p->unheard_since =
+			OV_NEVER; /* it may come by another way (8.2.3); this one works */
 
 	bool was_valid = p->state == PATH_VALID;
 	p->state = PATH_VALID;
