@@ -151,15 +151,9 @@ static enum drop check_fresh(struct node *n, ov_time now, struct peer *p, const 
 	return DROP_STALE;
 }
 
-<<<<<<< HEAD
-/* A free slot, or the one to be replaced: a full table gives way only to a higher seq, so that
- * replays cannot push out the real caller. */
+/* A free slot, or the one to be replaced: a full table gives way only to a higher seq of the same
+ * peer, so that replays can push out neither the real caller nor anybody else. */
 static struct pending **pending_slot(const struct node *n, struct association *a, uint64_t seq)
-=======
-/* A free slot; a full table gives way only to a higher seq of the same peer, so that replays can
- * push out neither the real caller nor anybody else. */
-static struct pending **pending_slot(struct node *n, struct association *a, uint64_t seq)
->>>>>>> sim2
 {
 	struct pending **vacant = NULL, **lowest = NULL;
 	for (size_t i = 0; i < PENDING_MAX; i++) {
@@ -169,17 +163,9 @@ static struct pending **pending_slot(struct node *n, struct association *a, uint
 		else if (!lowest || (*slot)->seq < (*lowest)->seq)
 			lowest = slot;
 	}
-<<<<<<< HEAD
-	return (*lowest)->seq < seq ? lowest : NULL;
-=======
 	if (vacant && n->pending_count < n->config.max_pending_handshakes)
 		return vacant;
-	if (!lowest || (*lowest)->seq >= seq)
-		return NULL;
-	pending_free(n, *lowest);
-	*lowest = NULL;
-	return lowest;
->>>>>>> sim2
+	return lowest && (*lowest)->seq < seq ? lowest : NULL;
 }
 
 /* Confirm the association the caller knows, or (it or we restarted) name a new one. */
