@@ -94,6 +94,12 @@ void path_challenge(struct path *p, ov_time now)
 	p->retry_at = OV_NEVER; /* set when it is sent */
 }
 
+void path_ask(struct path *p, ov_time now)
+{
+	if (!p->challenge_due && p->retry_at == OV_NEVER)
+		path_challenge(p, now);
+}
+
 void path_forget_challenges(struct path *p)
 {
 	for (size_t i = 0; i < PATH_CHALLENGES; i++)
@@ -174,16 +180,21 @@ enum path_answer path_on_response(
 	else
 		pmtu_on_validated(&p->pmtu, now);
 	probe->used = false;
+	if (p->status_due && probe->status_sequence == p->status_sequence)
+		p->status_due = false;
 
 	bool was_valid = p->state == PATH_VALID;
 	p->state = PATH_VALID;
 	p->suspect_at = OV_NEVER;
 	p->unanswered = 0;
-	p->retry_at = OV_NEVER;
-	p->challenge_due = false;
-	p->status_due = false;
+	if (!p->status_due) { /* else the question that carries it goes on */
+		p->retry_at = OV_NEVER;
+		p->challenge_due = false;
+	}
 	p->observed = r->observed;
-	p->natted = !addr_is_any(&p->local) && !addr_equal(&p->local, &r->observed);
+	p->natted = !addr_is_any(&p->local) &&
+		    !(memcmp(p->local.ip, r->observed.ip, sizeof(r->observed.ip)) == 0 &&
+			    p->local.port == r->observed.port); /* the wire has no scope */
 	p->validated = true;
 	return was_valid ? PATH_ANSWER_OK : PATH_ANSWER_VALIDATED;
 }
@@ -275,7 +286,11 @@ static void put_challenge(struct path *p, ov_time now, const struct rng *rng, st
 	if (probe->used && probe->is_pmtu)
 		pmtu_on_loss(&p->pmtu, now, probe->size);
 	*probe = (struct path_probe){
-		.sent_at = now, .size = size, .is_pmtu = is_pmtu, .used = true
+		.sent_at = now,
+		.size = size,
+		.status_sequence = p->status_due && !is_pmtu ? p->status_sequence : 0,
+		.is_pmtu = is_pmtu,
+		.used = true,
 	};
 	rng_fill(rng, probe->token, PATH_TOKEN_LEN);
 	struct path_challenge c = { .flags = 0 };

@@ -25,6 +25,7 @@ void host_init(struct sim *s, struct host *h, uint32_t id)
 		seed_fill(&keys, secret, sizeof(secret));
 	while (identity_from_seed(&h->self, secret) != OV_OK);
 	peer_id_address(&h->self.id, h->inner_ip);
+	handshake_mac1_key(h->mac1_key, h->self.dh_public);
 	h->config = node_config_default();
 	h->config.listen_port = HOST_PORT;
 	h->aead = nonce_aead_table(true);
@@ -350,7 +351,7 @@ static bool emit_one(struct sim *s, struct host *h, const struct dgram *d, size_
 	f->aimed = d->remote;
 	memcpy(f->data, d->data + at, f->len);
 	tell_emission(s, h, f);
-	oracle_on_emit(s, h, &d->remote, f->data, f->len);
+	oracle_on_emit(s, h, f);
 	h->emitted++;
 	h->busy_packets++;
 	if (hostile_on_departure(s, h, f))
@@ -430,6 +431,9 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 			addr, addr_format(&e->observed, observed));
 		return;
 	case NODE_PING_TIMEOUT: trace_tell(t, s->now, h->name, "%s ping timeout", name); return;
+	case NODE_REFUSED:
+		trace_tell(t, s->now, h->name, "%s refused %s", name, e->refused);
+		return;
 	case NODE_EVENTS_LOST:
 		trace_tell(t, s->now, h->name, "%llu events lost", (unsigned long long)e->count);
 		return;

@@ -53,7 +53,7 @@ struct host {
 	uint32_t id;
 	char name[8];
 	struct identity self;
-	uint8_t inner_ip[16];
+	uint8_t inner_ip[16], mac1_key[32];
 	struct node *node; /* NULL: switched off */
 	struct node_config config;
 	struct aead_table aead;

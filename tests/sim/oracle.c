@@ -12,9 +12,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define AMPLIFY_FACTOR   3
-#define HS1_FREE         64 /* per address and start: several contacts may name one address */
-#define HS1_EVERY        (2 * OV_SEC)
+#define AMPLIFY_FACTOR 3
+/* HS1 for one peer from one of our addresses to one of its: a call begins with four in 2 s, and
+ * begins anew when networks change (three times at once) or a path fails again (not within 1.5 s).
+ */
+#define HS1_BURST        24
+#define HS1_EVERY        (700 * OV_MS)
 #define PROBES_FREE      9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
 #define PROBE_BYTES      296
 #define TICKS_PER_SECOND 200
@@ -27,11 +30,15 @@ struct inner_record {
 
 struct remote_record {
 	uint64_t in, out; /* bytes; out without HS1 to candidates */
-	uint32_t handshakes, probes;
-	ov_time first_handshake_at;
+	uint32_t probes;
 	bool validated, candidate;
 	uint32_t reached; /* host that a CONTROL to this address came to, from then on */
 	ov_time reached_at;
+};
+
+struct call_record {
+	uint32_t count;
+	ov_time paid_until; /* a call that kept the pace exactly would be here (GCRA) */
 };
 
 struct sink_record {
@@ -44,6 +51,7 @@ void oracle_init(struct oracle *o)
 	nonce_book_init(&o->nonce);
 	book_init(&o->inner, sizeof(struct inner_record));
 	book_init(&o->remotes, sizeof(struct remote_record));
+	book_init(&o->calls, sizeof(struct call_record));
 	book_init(&o->sinks, sizeof(struct sink_record));
 }
 
@@ -52,6 +60,7 @@ void oracle_fini(struct oracle *o)
 	nonce_book_fini(&o->nonce);
 	book_fini(&o->inner);
 	book_fini(&o->remotes);
+	book_fini(&o->calls);
 	book_fini(&o->sinks);
 }
 
@@ -94,41 +103,58 @@ static bool is_candidate(struct sim *s, struct host *h, const struct ov_addr *a)
 	return false;
 }
 
-static void check_handshake(struct sim *s, struct host *h, const struct ov_addr *to,
-	struct remote_record *r, size_t len)
+/* Whom an HS1 is for: mac1 is made with the peer's key. */
+static const struct host *called_by(
+	const struct sim *s, const struct host *h, const uint8_t *hs1, size_t len)
 {
-	char text[ADDR_TEXT_MAX];
-	if (r->handshakes++ == 0)
-		r->first_handshake_at = s->now;
-	ov_time age = s->now - r->first_handshake_at;
-	if (r->handshakes > HS1_FREE + (uint64_t)(age / HS1_EVERY))
-		oracle_break(s, "handshakes", "%s: %u HS1 to %s within %lld s", h->name,
-			r->handshakes, addr_format(to, text), (long long)(age / OV_SEC));
-	if (!r->candidate && !r->validated)
-		r->candidate = is_candidate(s, h, to);
-	if (!r->candidate && !r->validated)
-		r->out += len;
+	for (size_t i = 0; i < h->friend_count; i++) {
+		const struct host *other = &s->hosts[h->friends[i].host];
+		if (handshake_check_hs1(other->mac1_key, hs1, len) == DROP_NONE)
+			return other;
+	}
+	return NULL;
 }
 
-void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
-	const uint8_t *data, size_t len)
+static void check_pace(struct sim *s, struct host *h, const struct flight *f)
 {
+	const struct host *called = called_by(s, h, f->data, f->len);
+	if (!called) {
+		oracle_break(s, "handshakes", "%s: an HS1 to nobody that it knows", h->name);
+		return;
+	}
+	uint64_t way = (uint64_t)h->id << 48 | (uint64_t)h->starts << 16 | called->id;
+	way = addr_digest(&f->source, addr_digest(&f->destination, way));
+	struct call_record *c = book_at(&s->oracle.calls, way);
+	c->count++;
+	c->paid_until = ov_max(c->paid_until, s->now) + HS1_EVERY;
+	char text[ADDR_TEXT_MAX];
+	if (c->paid_until > s->now + HS1_BURST * HS1_EVERY)
+		oracle_break(s, "handshakes", "%s: too many HS1 for %s to %s, %u in all", h->name,
+			called->name, addr_format(&f->destination, text), c->count);
+}
+
+void oracle_on_emit(struct sim *s, struct host *h, const struct flight *f)
+{
+	const struct ov_addr *remote = &f->destination;
 	struct remote_record *r = remote_of(s, h, remote);
 	const struct friend *peer = r->reached_at ? host_friend(h, r->reached) : NULL;
 	if (peer && peer->last_control > r->reached_at)
 		r->validated = true;
-	if (data[0] == PACKET_HS1) {
-		check_handshake(s, h, remote, r, len);
-	} else if (data[0] == PACKET_CONTROL && !r->validated && len <= PROBE_BYTES &&
-		   r->probes < PROBES_FREE * (1 + h->network_changes) &&
-		   is_candidate(s, h, remote)) {
+	if (!r->validated && !r->candidate)
+		r->candidate = is_candidate(s, h, remote);
+	bool probe = f->data[0] == PACKET_CONTROL && f->len <= PROBE_BYTES && r->candidate &&
+		     r->probes < PROBES_FREE * (1 + h->network_changes);
+	if (f->data[0] == PACKET_HS1)
+		check_pace(s, h, f);
+	if (r->validated || (f->data[0] == PACKET_HS1 && r->candidate))
+		return;
+	if (probe) {
 		r->probes++;
 		return;
-	} else {
-		r->out += len;
 	}
+	r->out += f->len;
 	char text[ADDR_TEXT_MAX];
-	if (!r->validated && r->out > AMPLIFY_FACTOR * r->in)
+	if (r->out > AMPLIFY_FACTOR * r->in)
 		oracle_break(s, "amplify",
 			"%s: %llu B to %s, which sent %llu B and never answered a challenge",
 			h->name, (unsigned long long)r->out, addr_format(remote, text),

@@ -26,6 +26,7 @@ struct oracle {
 	struct nonce_book nonce;
 	struct book inner;   /* digest of the packet -> struct inner_record */
 	struct book remotes; /* digest of (host, its start, address) -> struct remote_record */
+	struct book calls;   /* digest of (host, its start, peer, way) -> struct call_record */
 	struct book sinks;   /* digest of a sink's address -> struct sink_record */
 	uint64_t submitted, delivered, duplicates, stranger_bytes;
 	struct path_info paths[32]; /* for one question at a time */
@@ -39,9 +40,8 @@ void oracle_fini(struct oracle *o);
 void oracle_break(struct sim *s, const char *invariant, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A datagram leaves host h (d cut into single datagrams). */
-void oracle_on_emit(struct sim *s, struct host *h, const struct ov_addr *remote,
-	const uint8_t *data, size_t len);
+/* A datagram leaves host h (not yet through any NAT). */
+void oracle_on_emit(struct sim *s, struct host *h, const struct flight *f);
 /* A datagram is about to enter host h. */
 void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f);
 /* A forged datagram from this address entered the net; something arrived at a sink. */

@@ -74,6 +74,12 @@ def cpu_share(target, seconds):
     return (target.cpu_s() - before) / (time.monotonic() - start)
 
 
+def waited_s(target):
+    """How long the daemon was ready to run but did not get its core: others were busy on it."""
+    with open(f"/proc/{target.process.pid}/schedstat", encoding="ascii") as f:
+        return int(f.read().split()[1]) / 1e9
+
+
 class Case:
     def __init__(self, hub, net, profile, seconds):
         self.hub, self.net, self.profile, self.seconds = hub, net, profile, seconds
@@ -88,7 +94,7 @@ class Case:
         return {"echo_sent": s["echo_sent"], "echo": s["echo_received"], "sent": s["stream_sent"],
             "got": self.sink.count, "full": overflowed(self.hub), "rtt": s["rtt_us"],
             "p99": s["rtt_p99_us"], "rss": self.target.rss_kb(), "index": s["index"],
-            "cpu": self.target.cpu_s()}
+            "cpu": self.target.cpu_s(), "waited": waited_s(self.target)}
 
     def flood(self, index):
         argv = bench.pin(1, bench.BENCH / "flood", "--target", self.target.peer, "--to", bench.HUB,
@@ -133,8 +139,7 @@ class Case:
         return self.judge(before, after, wire, quiet) | {"handshake_s": handshake, "idle_s": idle,
             "cpu_percent": 100 * busy, "flood_pps": int(sent["sent"]) / self.seconds, "drops": drops}
 
-    @staticmethod
-    def judge(before, after, wire, quiet):
+    def judge(self, before, after, wire, quiet):
         d = {k: after[k] - before[k] for k in after}
         sent, lost = d["echo_sent"] + d["sent"], d["echo_sent"] - d["echo"] + d["sent"] - d["got"]
         arrived = wire["in"][0] + d["sent"] + d["echo_sent"] * 2
@@ -143,6 +148,7 @@ class Case:
             "loss_ping": 100 * max(0, d["echo_sent"] - d["echo"]) / max(1, d["echo_sent"]),
             "memory_mib": max(0, d["rss"]) / 1024, "rtt_ms": after["rtt"] / 1000,
             "p99_ms": after["p99"] / 1000, "quiet_p99_ms": quiet["p99"] / 1000,
+            "waited_percent": 100 * d["waited"] / self.seconds,
             "answers": wire["out"][1] / max(1, wire["in"][1]), "in": wire["in"][0]}
 
 
@@ -159,13 +165,13 @@ def measure(profile, seconds):
 
 def print_table(results):
     print("\n| flood | kpps | loss % | of it buffer full % | ping loss % | p99 quiet / flood ms | "
-        "new handshake s | memory MiB | bytes out / in | idle again s | CPU % |")
-    print("|---" * 11 + "|")
+        "new handshake s | memory MiB | bytes out / in | idle again s | CPU % | waited for CPU % |")
+    print("|---" * 12 + "|")
     for profile, r in results.items():
         print(f"| {profile} {WORDS[profile]} | {r['flood_pps'] / 1000:.0f} | {r['loss']:.2f} | "
             f"{r['full']:.2f} | {r['loss_ping']:.2f} | {r['quiet_p99_ms']:.1f} / {r['p99_ms']:.1f} | "
             f"{r['handshake_s']:.3f} | {r['memory_mib']:.1f} | {r['answers']:.2f} | "
-            f"{r['idle_s']:.1f} | {r['cpu_percent']:.0f} |")
+            f"{r['idle_s']:.1f} | {r['cpu_percent']:.0f} | {r['waited_percent']:.0f} |")
     print()
 
 
