@@ -136,6 +136,12 @@ void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, b
 	p->received_count += count;
 	p->heard_at = now;
 	p->unheard_since = OV_NEVER;
+	if (p->state == PATH_SUSPECT) { /* it speaks again: ask now, not at the next retry */
+		p->state = PATH_PROBING;
+		p->probing_since = now;
+		p->suspect_at = OV_NEVER;
+		path_challenge(p, now);
+	}
 	if (data && p->ack_by == OV_NEVER)
 		p->ack_by = now + ov_max(p->rtt.smoothed, PATH_ACK_FLOOR);
 }
