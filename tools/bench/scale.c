@@ -162,6 +162,8 @@ static void warm_up(struct node *hub, const struct identity *hub_self, uint32_t 
 static int memory(uint32_t count)
 {
 	ov_time now = OV_SEC;
+	if (count == 0)
+		die("no peers, no figure");
 	struct identity self = bench_identity(HUB);
 	keys = arena_new(node_key_size(), 3 * (size_t)count + 1024);
 	if (!keys)
