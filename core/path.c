@@ -94,6 +94,12 @@ void path_challenge(struct path *p, ov_time now)
 	p->retry_at = OV_NEVER; /* set when it is sent */
 }
 
+void path_ask(struct path *p, ov_time now)
+{
+	if (!p->challenge_due && p->retry_at == OV_NEVER)
+		path_challenge(p, now);
+}
+
 void path_forget_challenges(struct path *p)
 {
 	for (size_t i = 0; i < PATH_CHALLENGES; i++)
@@ -159,14 +165,14 @@ bool path_has_asked(const struct path *p, const uint8_t token[PATH_TOKEN_LEN])
 	return probe_find(p, token) < PATH_CHALLENGES;
 }
 
-/* Local addresses come from the interface list, without a port, or from a datagram, with one. */
+/* Local addresses come from the interface list, without a port, or from a datagram, with one. The
+ * observed one has no scope: the wire carries none. */
 static bool is_natted(const struct path *p)
 {
 	if (addr_is_any(&p->local))
 		return false;
-	if (p->local.port == 0)
-		return !addr_same_ip(&p->local, &p->observed);
-	return !addr_equal(&p->local, &p->observed);
+	bool same_ip = memcmp(p->local.ip, p->observed.ip, sizeof(p->local.ip)) == 0;
+	return !same_ip || (p->local.port != 0 && p->local.port != p->observed.port);
 }
 
 enum path_answer path_on_response(
@@ -184,6 +190,8 @@ enum path_answer path_on_response(
 	else
 		pmtu_on_validated(&p->pmtu, now);
 	probe->used = false;
+	if (p->status_due && probe->status_sequence == p->status_sequence)
+		p->status_due = false;
 	if (p->unheard_since != OV_NEVER && probe->sent_at >= p->unheard_since)
 		p->unheard_since =
 			OV_NEVER; /* it may come by another way (8.2.3); this one works */
@@ -192,9 +200,10 @@ enum path_answer path_on_response(
 	p->state = PATH_VALID;
 	p->suspect_at = OV_NEVER;
 	p->unanswered = 0;
-	p->retry_at = OV_NEVER;
-	p->challenge_due = false;
-	p->status_due = false;
+	if (!p->status_due) { /* else the question that carries it goes on */
+		p->retry_at = OV_NEVER;
+		p->challenge_due = false;
+	}
 	p->observed = r->observed;
 	p->natted = is_natted(p);
 	p->validated = true;
@@ -288,7 +297,11 @@ static void put_challenge(struct path *p, ov_time now, const struct rng *rng, st
 	if (probe->used && probe->is_pmtu)
 		pmtu_on_loss(&p->pmtu, now, probe->size);
 	*probe = (struct path_probe){
-		.sent_at = now, .size = size, .is_pmtu = is_pmtu, .used = true
+		.sent_at = now,
+		.size = size,
+		.status_sequence = p->status_due && !is_pmtu ? p->status_sequence : 0,
+		.is_pmtu = is_pmtu,
+		.used = true,
 	};
 	rng_fill(rng, probe->token, PATH_TOKEN_LEN);
 	struct path_challenge c = { .flags = 0 };

@@ -10,14 +10,15 @@
 #include "core/rng.h"
 #include "core/rtt.h"
 
-#define PATH_CHALLENGES    4 /* outstanding at once */
-#define PATH_TRIES         3 /* unanswered challenges until a path is suspect, or given up */
+#define PATH_CHALLENGES    4  /* outstanding at once */
+#define PATH_TRIES         3  /* unanswered challenges until a path is suspect, or given up */
 #define PATH_CONTROL_MAX   96 /* CONTROL with response, challenge and status is shorter */
 #define PATH_FIRST_TIMEOUT (200 * OV_MS) /* no RTT known */
 #define PATH_HEAR_FLOOR    (400 * OV_MS) /* design 4, liveness: max(4 SRTT, 400 ms) */
-#define PATH_ACK_FLOOR     (200 * OV_MS) /* receiver of data speaks at least every max(SRTT, 200 ms) \
-					  */
-#define PATH_GONE_AFTER (15 * OV_SEC)    /* suspect for so long: removed */
+#define PATH_ACK_FLOOR                                                                            \
+	(200 * OV_MS)                 /* receiver of data speaks at least every max(SRTT, 200 ms) \
+				       */
+#define PATH_GONE_AFTER (15 * OV_SEC) /* suspect for so long: removed */
 #define PATH_KEEPALIVE \
 	(25 * OV_SEC) /* shortest UDP binding we design for less margin; RFC 4787 REQ-5, nat.md */
 
@@ -34,7 +35,8 @@ const char *path_state_name(enum path_state s);
 struct path_probe { /* an outstanding challenge */
 	uint8_t token[PATH_TOKEN_LEN];
 	ov_time sent_at;
-	uint16_t size; /* of the datagram */
+	uint16_t size;            /* of the datagram */
+	uint32_t status_sequence; /* of the PATH_STATUS that went with it; 0: none */
 	bool is_pmtu, used;
 };
 
@@ -59,7 +61,7 @@ struct path {
 	struct limit responses;
 
 	ov_time created_at;
-	ov_time probing_since;     /* first challenge */
+	ov_time probing_since; /* first challenge */
 	ov_time heard_at;      /* last authenticated datagram; OV_NEVER: never */
 	ov_time sent_at;       /* last datagram sent; OV_NEVER: never */
 	ov_time unheard_since; /* first data sent after which nothing was heard; OV_NEVER: none */
@@ -78,7 +80,8 @@ void path_init(struct path *p, ov_time now, const struct dgram *where, uint16_t 
 /* Bytes that may be sent before the remote address has answered (RFC 9000 8.1); SIZE_MAX once
  * validated. */
 size_t path_budget(const struct path *p);
-/* Is there budget for a CONTROL packet? Our own first questions to a candidate come before any byte from it. */
+/* Is there budget for a CONTROL packet? Our own first questions to a candidate come before any byte
+ * from it. */
 bool path_may_speak(const struct path *p);
 bool path_may_carry_data(const struct path *p); /* PROBING, VALID or SUSPECT */
 /* Has the sender of data heard nothing for max(4 SRTT, 400 ms)? Then data also goes elsewhere. */
@@ -87,6 +90,9 @@ uint16_t path_mtu(const struct path *p);
 
 /* Ask (again) whether the path works: at start, after a change of network, on demand. */
 void path_challenge(struct path *p, ov_time now);
+/* The same, unless a question is out already: its answer will do. For what may be wanted often, as
+ * a ping: it must neither hide a dead path nor use up the slots of a long one. */
+void path_ask(struct path *p, ov_time now);
 /* Answers to earlier questions no longer count (PMTU probes do). */
 void path_forget_challenges(struct path *p);
 /* Keep the NAT binding open from now on, or (false) be silent when idle. */

@@ -7,12 +7,14 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#define CALL_FOR       (90 * OV_SEC)
-#define CALL_ONCE_FOR  (5 * OV_SEC)
-#define HS1_LIFETIME   (5 * OV_SEC) /* then a new ephemeral */
-#define AWAY_LAST_STEP 6            /* 5, 10, 20, 40, 80, 160, 300 s */
-#define AWAY_RARE      (1800 * OV_SEC)
-#define AWAY_DAY       (24 * 3600 * OV_SEC)
+#define CALL_FOR           (90 * OV_SEC)
+#define CALL_ONCE_FOR      (5 * OV_SEC)
+#define HS1_LIFETIME       (5 * OV_SEC) /* then a new ephemeral */
+#define COOKIES_PER_SECOND 1
+#define COOKIE_BURST       4
+#define AWAY_LAST_STEP     6 /* 5, 10, 20, 40, 80, 160, 300 s */
+#define AWAY_RARE          (1800 * OV_SEC)
+#define AWAY_DAY           (24 * 3600 * OV_SEC)
 
 static const ov_time gaps[] = { 500 * OV_MS, 500 * OV_MS, OV_SEC, 2 * OV_SEC, OV_SEC, 5 * OV_SEC };
 
@@ -41,6 +43,17 @@ static void compute_ss(struct node *n, struct peer *p)
 		k->has_ss = crypto_scalarmult(k->ss, n->self->dh_secret, k->s_public) == 0;
 }
 
+/* Above every seq of this run, and above what this peer says it has seen: a boot epoch that was
+ * rolled back with a restored disk is lifted by the first HS2. For this peer only, or one that
+ * claims to have seen the highest would spoil our calls to all others. */
+static uint64_t next_seq(struct node *n, struct peer *p)
+{
+	uint64_t seq = (uint64_t)n->config.boot_epoch << 32 | ++n->handshake_counter;
+	if (seq <= p->told_seq)
+		seq = p->told_seq < UINT64_MAX ? ++p->told_seq : UINT64_MAX;
+	return seq;
+}
+
 /* A new HS1: new ephemeral, index and seq. */
 static bool build(struct node *n, ov_time now, struct peer *p)
 {
@@ -53,7 +66,7 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	uint32_t index = keys_new_index(n);
 	c->payload = (struct hs1_payload){
 		.peer = n->self->id,
-		.seq = (uint64_t)n->config.boot_epoch << 32 | ++n->handshake_counter,
+		.seq = next_seq(n, p),
 		.association = a->id ? a->id : rng_u64(&n->rng),
 		.instance = n->instance,
 		.mtu = n->config.datagram_max,
@@ -78,8 +91,8 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	return true;
 }
 
-static void send_to(
-	struct node *n, ov_time now, struct call *c, const struct dgram *where, struct path *path)
+/* Counts in the 3x budget, but says nothing on the path: only sealed packets are heard. */
+static void send_to(struct node *n, struct call *c, const struct dgram *where, struct path *path)
 {
 	uint8_t *room = output_room(&n->output, HS1_LEN, false);
 	if (!room)
@@ -87,7 +100,7 @@ static void send_to(
 	memcpy(room, c->handshake.hs1, HS1_LEN);
 	output_add(&n->output, where, NULL, HS1_LEN);
 	if (path)
-		path_on_sent(path, now, HS1_LEN, 0);
+		path->sent_bytes += HS1_LEN;
 }
 
 /* HS1 may go to a path's address if it is validated (or has 3x budget); an address that only claims
@@ -114,7 +127,7 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	if (a->active && a->active->state == PATH_VALID && !path_is_doubtful(a->active, now) &&
 		c->attempts < 2) {
 		struct dgram where = route_where(a->active);
-		send_to(n, now, c, &where, a->active);
+		send_to(n, c, &where, a->active);
 		return;
 	}
 	size_t left = CANDIDATES_MAX;
@@ -122,13 +135,13 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		if (!path_takes_hs1(a->paths[i]))
 			continue;
 		struct dgram where = route_where(a->paths[i]);
-		send_to(n, now, c, &where, a->paths[i]);
+		send_to(n, c, &where, a->paths[i]);
 	}
 	for (size_t i = 0; i < p->candidate_count && left > 0; i++) {
 		if (was_sent_to(a, &p->candidates[i].addr))
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = p->candidates[i].addr };
-		send_to(n, now, c, &where, NULL);
+		send_to(n, c, &where, NULL);
 		left--;
 	}
 }
@@ -218,12 +231,8 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 		&c->handshake, n->self, data, len, &payload, &secret, &remote_index);
 	if (why != DROP_NONE)
 		return why;
-	if (payload.seen_seq >= (uint64_t)n->config.boot_epoch << 32 &&
-		(uint32_t)payload.seen_seq > n->handshake_counter &&
-		payload.seen_seq >> 32 == n->config.boot_epoch)
-		n->handshake_counter =
-			(uint32_t)payload
-				.seen_seq; /* our epoch was rolled back: lift above what they saw */
+	if (payload.seen_seq > p->told_seq)
+		p->told_seq = payload.seen_seq;
 	table_remove(n->by_index, c->handshake.index);
 	struct keys *k = keys_new(n, now, p, (enum suite)payload.suite, &secret, c->handshake.index,
 		remote_index, true);
@@ -239,8 +248,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	struct path *path = route_add(n, now, p, from);
 	if (path) {
 		path_on_received(path, now, len, 1, false);
-		if (!p->association->active || path_is_doubtful(p->association->active, now))
-			route_use(n, now, p, path);
+		route_keys_came(n, now, p, path);
 		path_challenge(path, now); /* also tells the responder that we have the keys */
 	}
 	p->heard_at = now;
@@ -258,6 +266,8 @@ enum drop call_on_cookie(
 	enum drop why = cookie_packet_decode(&c->handshake, data, len, cookie, &flags);
 	if (why != DROP_NONE)
 		return why;
+	if (!limit_take(&c->cookies, now, COOKIES_PER_SECOND, COOKIE_BURST, 1))
+		return DROP_RATE; /* who sees HS1 can forge them; each costs us HS1 everywhere */
 	if (flags & PACKET_FLAG_LIVENESS) {
 		if (c->has_liveness && memcmp(c->liveness, cookie, COOKIE_LEN) == 0)
 			return DROP_COOKIE; /* already in this HS1: a copy */

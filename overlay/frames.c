@@ -22,8 +22,10 @@ static enum drop on_response(
 	if (!path)
 		return DROP_TOKEN;
 	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
+	bool moved = !addr_equal(&path->observed, &r->observed);
 	enum path_answer answer = path_on_response(path, now, r, &rtt);
-	if (!addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
+	/* Two peers may see us at two addresses: only a change on one path is news. */
+	if (moved && !addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
 		n->observed = r->observed;
 		node_emit(n, &(struct node_event){ .type = NODE_ADDRESS_CHANGED,
 				     .peer = p->contact.id,
@@ -106,7 +108,7 @@ void frames_flush(struct node *n, ov_time now, struct peer *p)
 		return;
 	struct keys *k = keys_sending(a, now);
 	if (!k) {
-		if (!a->call && wants_to_speak(a, now))
+		if (!a->call && !p->away && wants_to_speak(a, now)) /* away: by its schedule */
 			call_start(n, now, p, false);
 		return;
 	}

@@ -46,7 +46,7 @@ void ping_on_path(struct node *n, ov_time now, struct peer *p)
 		if (!g->used || g->peer != p || g->asked)
 			continue;
 		g->asked = true;
-		path_challenge(path, now);
+		path_ask(path, now);
 	}
 }
 

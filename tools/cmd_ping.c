@@ -119,9 +119,9 @@ static double clock_s(void)
 
 int cmd_ping(struct cli *cli)
 {
-	double count = 0, interval = 1, timeout = 5;
+	double count = 4, interval = 1, timeout = 5;
 	struct pings s = { .exit_code = EXIT_AWAY };
-	if (!cli_number(cli, 0, 1, 1e9, &count) || !cli_number(cli, 1, 0.01, 86400, &interval) ||
+	if (!cli_number(cli, 0, 0, 1e9, &count) || !cli_number(cli, 1, 0.01, 86400, &interval) ||
 		!cli_number(cli, 2, 0.001, 60, &timeout))
 		return EXIT_USAGE;
 	int rc = cli_connect(cli);

@@ -58,7 +58,7 @@ const struct command commands[] = {
   "Exit code 5 when no answer came.\n\n"
   "  overlay ping laptop\n"
   "  overlay ping -c 3 -i 0.2 laptop\n",
-  1, 1, { { "--count", 'c', "N", "stop after N pings" },
+  1, 1, { { "--count", 'c', "N", "stop after N pings (default 4; 0: go on until Ctrl-C)" },
 	  { "--interval", 'i', "SEC", "time between pings (default 1)" },
 	  { "--timeout", 'W', "SEC", "how long to wait for each answer (default 5)" } }, cmd_ping },
 { "watch", "[EVENT...]", "print events as they happen, one per line",

@@ -1,0 +1,363 @@
+#pragma once
+/* node_wire - up to three nodes and a deterministic wire between them: datagrams in flight with a
+ * delay each, a hook that may drop, copy or reroute, and inner packets that prove their bytes.
+ * Used by the tests of the node and by its fuzz target, so it reports through wire_broken. */
+#include "overlay/node_state.h"
+
+#include "core/bytes.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WIRE_NODES 3
+#define WIRE_DELAY (10 * OV_MS)
+#ifndef WIRE_FLIGHTS /* a fuzz target takes less */
+#define WIRE_FLIGHTS 4096
+#define WIRE_PACKETS 4096
+#endif
+
+struct wire;
+
+struct flight {
+	ov_time at;
+	uint64_t order;
+	struct ov_addr from, to;
+	size_t len;
+	uint8_t data[PMTU_MAX + 64];
+	bool used;
+};
+
+struct wire_node {
+	struct identity id;
+	struct node_config config;
+	struct node *node;
+	struct ov_addr addr, old; /* old: datagrams to it arrive too, when set */
+	uint64_t random;
+	uint64_t sent, received; /* datagrams */
+	struct node_event events[512];
+	size_t event_count;
+	uint8_t (*inner)[PMTU_MAX + 64]; /* WIRE_PACKETS delivered packets */
+	size_t inner_len[WIRE_PACKETS], inner_count;
+};
+
+struct wire {
+	ov_time now, delay;
+	struct wire_node nodes[WIRE_NODES];
+	size_t count;
+	struct aead_table aead;
+	struct flight *flights;
+	size_t high; /* flights in use are below */
+	uint64_t order;
+	/* May change the flight; false: it is lost. */
+	bool (*hook)(struct wire *w, struct flight *f);
+	void *context;
+};
+
+/* A test may define WIRE_FAIL before it includes this. */
+#ifndef WIRE_FAIL
+#define WIRE_FAIL(what) (fprintf(stderr, "node_wire: %s\n", what), abort())
+#endif
+
+static inline void wire_broken(const char *what)
+{
+	WIRE_FAIL(what);
+}
+
+static inline void wire_random(void *context, void *out, size_t len)
+{
+	uint64_t *state = context;
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+		z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+		z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+		z ^= z >> 31;
+		memcpy((uint8_t *)out + i, &z, len - i < 8 ? len - i : 8);
+	}
+}
+
+static inline struct ov_addr wire_addr(size_t i)
+{
+	return addr_v4(198, 51, 100, (uint8_t)(10 + i), 27182);
+}
+
+static inline void wire_start(struct wire *w, size_t i)
+{
+	struct wire_node *h = &w->nodes[i];
+	struct rng rng = { .fill = wire_random, .context = &h->random };
+	h->config.boot_epoch++;
+	h->node = node_new(&h->config, &h->id, &w->aead, rng, w->now);
+	if (!h->node)
+		wire_broken("node_new");
+}
+
+/* Nodes in the order of their PeerIds: 0 is the lowest. */
+static inline struct wire *wire_new(size_t count)
+{
+	struct wire *w = calloc(1, sizeof(*w));
+	if (!w || sodium_init() < 0)
+		wire_broken("memory");
+	w->flights = calloc(WIRE_FLIGHTS, sizeof(*w->flights));
+	w->count = count;
+	w->now = 1000 * OV_SEC;
+	w->delay = WIRE_DELAY;
+	w->aead.chacha20_poly1305 = &aead_sodium_chacha20_poly1305;
+	for (size_t i = 0; i < count; i++) {
+		struct wire_node *h = &w->nodes[i];
+		for (uint8_t seed[32] = { 1 };; seed[1]++) {
+			if (identity_from_seed(&h->id, seed) != OV_OK)
+				wire_broken("identity");
+			if (i == 0 || peer_id_compare(&h[-1].id.id, &h->id.id) < 0)
+				break;
+		}
+		h->config = node_config_default();
+		h->config.max_contacts = 64;
+		h->config.max_flows = 256;
+		h->addr = wire_addr(i);
+		h->random = 1000 + i;
+		h->inner = calloc(WIRE_PACKETS, sizeof(*h->inner));
+		wire_start(w, i);
+	}
+	return w;
+}
+
+static inline void wire_stop(struct wire *w, size_t i)
+{
+	node_free(w->nodes[i].node);
+	w->nodes[i].node = NULL;
+}
+
+static inline void wire_free(struct wire *w)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		wire_stop(w, i);
+		free(w->nodes[i].inner);
+	}
+	free(w->flights);
+	free(w);
+}
+
+/* A copy of this datagram, `after` from now. */
+static inline struct flight *wire_put(struct wire *w, ov_time after, struct ov_addr from,
+	struct ov_addr to, const uint8_t *data, size_t len)
+{
+	struct flight *f = w->flights;
+	while (f < w->flights + WIRE_FLIGHTS && f->used)
+		f++;
+	if (f == w->flights + WIRE_FLIGHTS || len > sizeof(f->data))
+		wire_broken("a storm of datagrams");
+	if ((size_t)(f - w->flights) == w->high)
+		w->high++;
+	*f = (struct flight){ .at = w->now + after, .order = w->order++, .from = from, .to = to };
+	f->used = true;
+	f->len = len;
+	memcpy(f->data, data, len);
+	return f;
+}
+
+static inline void wire_emit(struct wire *w, struct wire_node *h, const struct dgram *d)
+{
+	if (d->len == 0 || d->segment == 0 || !d->data)
+		wire_broken("an empty run");
+	for (size_t at = 0; at < d->len; at += d->segment) {
+		size_t len = d->len - at < d->segment ? d->len - at : d->segment;
+		h->sent++;
+		struct flight *f = wire_put(w, w->delay, h->addr, d->remote, d->data + at, len);
+		if (w->hook && !w->hook(w, f))
+			f->used = false;
+	}
+}
+
+/* Everything a verb left behind. */
+static inline void wire_drain(struct wire *w, size_t i)
+{
+	struct wire_node *h = &w->nodes[i];
+	struct dgram out[8];
+	size_t count;
+	while ((count = node_poll(h->node, w->now, out, 8)) > 0)
+		for (size_t k = 0; k < count; k++)
+			wire_emit(w, h, &out[k]);
+	const struct ip_packet *in;
+	count = node_inbound(h->node, &in);
+	for (size_t k = 0; k < count && h->inner_count < WIRE_PACKETS; k++) {
+		struct ip_packet p = in[k];
+		if (p.partial)
+			checksum_complete(&p);
+		if (p.len > sizeof(h->inner[0]))
+			wire_broken("a long inner packet");
+		memcpy(h->inner[h->inner_count], p.data, p.len);
+		h->inner_len[h->inner_count++] = p.len;
+	}
+	struct node_event ev;
+	while (node_event(h->node, &ev))
+		if (h->event_count < 512)
+			h->events[h->event_count++] = ev;
+}
+
+static inline void wire_tick(struct wire *w, size_t i)
+{
+	node_tick(w->nodes[i].node, w->now);
+	if (node_deadline(w->nodes[i].node) <= w->now)
+		wire_broken("deadline not after the tick: a timer storm");
+	wire_drain(w, i);
+}
+
+static inline void wire_deliver(struct wire *w, struct flight *f)
+{
+	struct flight here = *f; /* opened in place; its slot is free from now on */
+	f->used = false;
+	for (size_t i = 0; i < w->count; i++) {
+		struct wire_node *h = &w->nodes[i];
+		if (!h->node || (!addr_equal(&h->addr, &here.to) && !addr_equal(&h->old, &here.to)))
+			continue;
+		struct dgram d = { .data = here.data,
+			.len = here.len,
+			.segment = (uint16_t)here.len,
+			.local = here.to,
+			.remote = here.from };
+		h->received++;
+		node_input(h->node, w->now, &d, 1);
+		wire_drain(w, i);
+		return;
+	}
+}
+
+static inline struct flight *wire_next(const struct wire *w)
+{
+	struct flight *next = NULL;
+	for (struct flight *f = w->flights; f < w->flights + w->high; f++)
+		if (f->used && (!next || f->at < next->at ||
+				       (f->at == next->at && f->order < next->order)))
+			next = f;
+	return next;
+}
+
+/* Lets `span` pass; arrivals before deadlines of the same instant. */
+static inline void wire_run(struct wire *w, ov_time span)
+{
+	ov_time until = w->now + span;
+	for (;;) {
+		struct flight *f = wire_next(w);
+		ov_time at = f ? f->at : OV_NEVER;
+		size_t who = WIRE_NODES;
+		for (size_t i = 0; i < w->count; i++) {
+			ov_time due = w->nodes[i].node ? node_deadline(w->nodes[i].node) : OV_NEVER;
+			if (due < at) {
+				at = due;
+				who = i;
+			}
+		}
+		if (at > until)
+			break;
+		w->now = ov_max(w->now, at);
+		if (who == WIRE_NODES)
+			wire_deliver(w, f);
+		else
+			wire_tick(w, who);
+	}
+	w->now = until;
+}
+
+/* a knows b, at `where` (NULL: no address), with these grants. */
+static inline void wire_know(
+	struct wire *w, size_t a, size_t b, const struct ov_addr *where, const char *grants)
+{
+	struct contact c = { .id = w->nodes[b].id.id };
+	char text[ADDR_TEXT_MAX];
+	const char *bad;
+	if (grants && grants_add_list(&c.grants, grants, &bad) != OV_OK)
+		wire_broken("grants");
+	if (where && contact_add_endpoint(&c, addr_format(where, text)) != OV_OK)
+		wire_broken("endpoint");
+	if (node_contact_put(w->nodes[a].node, w->now, &c, false) != OV_OK)
+		wire_broken("contact");
+	contact_fini(&c);
+	wire_drain(w, a);
+}
+
+static inline void wire_acquaint(struct wire *w, size_t a, size_t b)
+{
+	wire_know(w, a, b, &w->nodes[b].addr, "all");
+	wire_know(w, b, a, &w->nodes[a].addr, "all");
+}
+
+/* A UDP packet from a's address to b's; its bytes follow from tag. Returns its length. */
+static inline size_t wire_packet(
+	const struct wire *w, size_t a, size_t b, uint32_t tag, size_t payload, uint8_t *out)
+{
+	size_t len = 48 + payload;
+	memset(out, 0, 48);
+	out[0] = 0x60;
+	store_be16(out + 4, (uint16_t)(8 + payload));
+	out[6] = 17;
+	out[7] = 64;
+	peer_id_address(&w->nodes[a].id.id, out + 8);
+	peer_id_address(&w->nodes[b].id.id, out + 24);
+	store_be16(out + 40, 7000);
+	store_be16(out + 42, 7001);
+	store_be16(out + 44, (uint16_t)(8 + payload));
+	for (size_t i = 0; i < payload; i++)
+		out[48 + i] = i < 4 ? (uint8_t)(tag >> 8 * i) : (uint8_t)(tag * 31 + i * 7);
+	uint32_t sum = checksum_add(checksum_pseudo(out, 17, len - 40), out + 40, len - 40);
+	uint16_t value = checksum_fold(sum);
+	store_be16(out + 46, value ? value : 0xffff);
+	return len;
+}
+
+static inline void wire_submit(struct wire *w, size_t i, uint8_t *packet, size_t len)
+{
+	struct ip_packet p = { .data = packet, .len = len };
+	node_submit(w->nodes[i].node, w->now, &p, 1);
+	wire_drain(w, i);
+}
+
+static inline void wire_send(struct wire *w, size_t a, size_t b, uint32_t tag, size_t payload)
+{
+	uint8_t packet[PMTU_MAX + 64];
+	wire_submit(w, a, packet, wire_packet(w, a, b, tag, payload, packet));
+}
+
+/* How often exactly this packet was delivered at b. */
+static inline size_t wire_got(
+	const struct wire *w, size_t a, size_t b, uint32_t tag, size_t payload)
+{
+	uint8_t packet[PMTU_MAX + 64];
+	size_t len = wire_packet(w, a, b, tag, payload, packet), count = 0;
+	for (size_t i = 0; i < w->nodes[b].inner_count; i++)
+		count += w->nodes[b].inner_len[i] == len &&
+			 memcmp(w->nodes[b].inner[i], packet, len) == 0;
+	return count;
+}
+
+static inline size_t wire_events(const struct wire *w, size_t i, enum node_event_type type)
+{
+	size_t count = 0;
+	for (size_t k = 0; k < w->nodes[i].event_count; k++)
+		count += w->nodes[i].events[k].type == type;
+	return count;
+}
+
+static inline struct peer_info wire_info(const struct wire *w, size_t a, size_t b)
+{
+	struct peer_info info;
+	if (!node_peer_info(w->nodes[a].node, w->now, &w->nodes[b].id.id, &info))
+		wire_broken("no such peer");
+	return info;
+}
+
+static inline uint64_t wire_drops(const struct wire *w, size_t i, enum drop why)
+{
+	return node_counters(w->nodes[i].node)->drops[why];
+}
+
+static inline bool wire_uses(const struct wire *w, size_t a, size_t b, struct ov_addr remote)
+{
+	struct peer_info info = wire_info(w, a, b);
+	return info.has_active && addr_equal(&info.active.remote, &remote);
+}
+
+static inline struct peer *wire_peer(const struct wire *w, size_t a, size_t b)
+{
+	return node_peer(w->nodes[a].node, &w->nodes[b].id.id);
+}
