@@ -162,7 +162,7 @@ void fault_happen(struct swarm *w, enum fault f)
 	case FAULT_ROLLBACK: restart(w, -1); return;
 	case FAULT_HOSTILE: attack(w); return;
 	case FAULT_FORWARDER: forward(w); return;
-	case FAULT_WALL: w->s->wall_offset += swarm_between(w, -1000000000, 1000000000); return;
+	case FAULT_WALL: nonce_wall_jump(swarm_between(w, -1000000000, 1000000000)); return;
 	case FAULT_TRANSFER: transfer(w); return;
 	case FAULT_LONG_WAIT: sim_run_for(w->s, swarm_between(w, 60, 700) * OV_SEC); return;
 	case FAULT_COUNT: break;

@@ -21,6 +21,7 @@
 
 struct sim;
 struct host;
+struct friend;
 struct flight;
 
 struct oracle {
@@ -55,5 +56,7 @@ void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, siz
 
 /* After every drain of h. */
 void oracle_check_host(struct sim *s, struct host *h);
+/* s->oracle.paths holds `count` paths of h to a friend. */
+void oracle_check_paths(struct sim *s, struct host *h, const struct friend *f, size_t count);
 /* After quiet: for every pair that knows each other and is told to talk. */
 void oracle_check_agreement(struct sim *s);

@@ -128,7 +128,7 @@ static uint64_t host_allowance(struct sim *s, struct host *h)
 	return sum;
 }
 
-void recovery_idle(struct sim *s)
+void recovery_hush(struct sim *s)
 {
 	for (size_t i = 0; i < s->host_count; i++) {
 		struct host *h = &s->hosts[i];
@@ -142,6 +142,10 @@ void recovery_idle(struct sim *s)
 		h->idle_allowance = host_allowance(s, h);
 		h->idle_from = h->emitted;
 	}
+}
+
+void recovery_watch(struct sim *s)
+{
 	sim_run_for(s, IDLE_WATCHED);
 	for (size_t i = 0; i < s->host_count && !sim_failed(s); i++) {
 		struct host *h = &s->hosts[i];
@@ -159,7 +163,8 @@ void recovery_run(struct swarm *w)
 	recovery_talk(w->s);
 	if (sim_failed(w->s))
 		return;
-	recovery_idle(w->s);
+	recovery_hush(w->s);
+	recovery_watch(w->s);
 	if (!sim_failed(w->s))
 		recovery_talk(w->s);
 }

@@ -7,8 +7,10 @@
 
 /* Everybody who wants somebody talks for 30 s; breaks `alive` or `agree`. */
 void recovery_talk(struct sim *s);
-/* Nobody talks for 15 minutes. From the tenth on a pair without NAT sends nothing, one with NAT its
- * keepalives and rekeys; breaks `idle`. */
-void recovery_idle(struct sim *s);
+/* Nobody talks any more; after 10 minutes it is counted what each may still send: a pair without
+ * NAT nothing, one with NAT its keepalives and rekeys. */
+void recovery_hush(struct sim *s);
+/* Five minutes later: who sent more? Breaks `idle`. */
+void recovery_watch(struct sim *s);
 /* Heals the world, then all of the above. */
 void recovery_run(struct swarm *w);
