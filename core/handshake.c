@@ -307,7 +307,8 @@ enum drop handshake_check_hs1(const uint8_t mac1_key[32], const uint8_t *data, s
 static bool owns_static_key(const struct noise *n, const struct peer_id *id)
 {
 	uint8_t dh[DH_LEN];
-	if (n->known && peer_id_equal(((const struct known_peer *)n->known)->id, id))
+	const struct known_peer *known = (const void *)n->known; /* its first member */
+	if (known && peer_id_equal(known->id, id))
 		return true;
 	return peer_id_to_dh(id, dh) == OV_OK && sodium_memcmp(dh, n->s_remote, DH_LEN) == 0;
 }

@@ -1,5 +1,5 @@
 /* Node and contacts as JSON. One function per kind of object, so that a field looks the same
- * wherever it appears (docs/protocol.md "overlay socket"). Absent facts are null, not left out. */
+ * wherever it appears (docs/socket.md). Absent facts are null, not left out. */
 #include "overlay/api_impl.h"
 
 #include <string.h>
@@ -131,6 +131,8 @@ json_t *api_json_status(struct api *a, ov_time now, const struct contact *c)
 		(json_int_t)i.handshakes);
 	json_object_update(o, more);
 	json_decref(more);
+	if (i.refused[0])
+		json_object_set_new(o, "refused", json_string(i.refused));
 	return o;
 }
 

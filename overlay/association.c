@@ -30,6 +30,16 @@ bool association_open(struct node *n, ov_time now, struct peer *p)
 	return true;
 }
 
+void association_came_up(struct node *n, struct peer *p)
+{
+	p->away = false;
+	p->retry_at = OV_NEVER;
+	if (p->association->up)
+		return;
+	p->association->up = true;
+	node_emit(n, &(struct node_event){ .type = NODE_PEER_UP, .peer = p->contact.id });
+}
+
 void association_went_down(struct node *n, struct peer *p)
 {
 	struct association *a = p->association;

@@ -248,8 +248,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	struct path *path = route_add(n, now, p, from);
 	if (path) {
 		path_on_received(path, now, len, 1, false);
-		if (!p->association->active || path_is_doubtful(p->association->active, now))
-			route_use(n, now, p, path);
+		route_keys_came(n, now, p, path);
 		path_challenge(path, now); /* also tells the responder that we have the keys */
 	}
 	p->heard_at = now;

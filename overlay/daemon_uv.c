@@ -52,6 +52,8 @@ struct daemon {
 	json_t *features;
 	char tun_why[256];
 	ov_time timer_at, housekeeping_at;
+	ov_time clock_gap; /* BOOTTIME less MONOTONIC at the last turn: grows by what the machine
+			      slept */
 	bool stopping, tun_opened, tun_watched;
 };
 
@@ -98,6 +100,14 @@ static void on_timer(uv_timer_t *h)
 	((struct daemon *)h->data)->timer_at = OV_NEVER; /* the check handle does the work */
 }
 
+static void set_wall(struct daemon *d, ov_time now)
+{
+	struct timespec wall;
+	clock_gettime(CLOCK_REALTIME, &wall);
+	api_set_wall(d->api, now, (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
+	log_wall_refresh(d->log);
+}
+
 static void on_network(
 	void *context, ov_time at, const struct local_address *list, size_t count, bool resumed)
 {
@@ -106,8 +116,8 @@ static void on_network(
 	log_info(d->log, now, "net", "changed addresses=%zu resumed=%d delay_us=%lld", count,
 		resumed, (long long)((now - at) / OV_US));
 	if (resumed) {
-		api_on_resumed(d->api, now, 0);
-		log_wall_refresh(d->log);
+		api_on_resumed(d->api, now, now - clock_monotonic() - d->clock_gap);
+		set_wall(d, now);
 	}
 	node_network_changed(d->node, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
@@ -149,6 +159,12 @@ static void on_contact_changed(void *context, const struct contact *c, bool remo
 static int post_to_store(void *context, struct store_request *r)
 {
 	return store_post_take(((struct daemon *)context)->store, r);
+}
+
+static unsigned config_line(void *context, const struct peer_id *id)
+{
+	const struct daemon *d = context;
+	return d->cfg->config_line(d->cfg->context, id);
 }
 
 /* Contacts of the configuration win over stored ones with the same PeerId. */
@@ -257,6 +273,11 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_stranger(d->log, now, LOG_LEVEL_INFO, "peer", "request peer=%s from=%s",
 			peer_id_format(&e->peer, id), addr);
 		break;
+	case NODE_REFUSED:
+		log_stranger(d->log, now, LOG_LEVEL_INFO, "peer",
+			"refused grant=%s name=%s hint=%s", e->refused, name,
+			"see 'overlay peer allow'");
+		break;
 	case NODE_EVENTS_LOST:
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
@@ -283,7 +304,7 @@ static void housekeeping(struct daemon *d, ov_time now)
 {
 	struct peer_info info;
 	d->housekeeping_at = now + HOUSEKEEPING;
-	log_wall_refresh(d->log);
+	set_wall(d, now);
 	for (size_t i = 0; i < node_peer_count(d->node); i++) {
 		const struct contact *c = node_contact_at(d->node, i);
 		if (c->endpoint_count && node_peer_info(d->node, now, &c->id, &info) &&
@@ -323,7 +344,9 @@ static void on_check(uv_check_t *h)
 	if (d->stopping)
 		return;
 	ov_time now = clock_now();
-	netmon_check_sleep(d->netmon, now, clock_monotonic());
+	ov_time monotonic = clock_monotonic();
+	netmon_check_sleep(d->netmon, now, monotonic);
+	d->clock_gap = now - monotonic;
 	if (node_deadline(d->node) <= now)
 		node_tick(d->node, now);
 	if (api_deadline(d->api) <= now)
@@ -482,13 +505,12 @@ static bool make_api(struct daemon *d, const struct aead_table *aead)
 		.store_post_take = post_to_store,
 		.contact_changed = on_contact_changed,
 	};
-	struct timespec wall;
-	clock_gettime(CLOCK_REALTIME, &wall);
+	if (d->cfg->config_line)
+		a.config_line = config_line;
 	d->api = api_new(&a, clock_now());
-	if (!d->api)
-		return false;
-	api_set_wall(d->api, clock_now(), (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000);
-	return true;
+	if (d->api)
+		set_wall(d, clock_now());
+	return d->api != NULL;
 }
 
 static bool open_edges(struct daemon *d, const struct aead_table *aead, char *why, size_t size)

@@ -23,7 +23,9 @@ struct daemon_config {
 	/* SIGHUP: read the configuration again; fills the list (borrowed until the next call), or
 	 * returns a negative ov_err and logs. */
 	int (*reload)(void *context, const struct contact **contacts, size_t *count, bool *pairing);
-	void *context;
+	/* Line of the file that names a contact, 0: none. May be NULL. */
+	unsigned (*config_line)(void *context, const struct peer_id *id);
+	void *context; /* of both */
 };
 
 /* Runs until SIGINT or SIGTERM. The store is taken and closed. Returns the process's exit code;

@@ -73,6 +73,8 @@ bool node_peer_info(
 		.candidate_count = p->candidate_count,
 		.handshakes = p->handshake_count,
 	};
+	memcpy(out->refused, p->refused, REFUSED_WORD_MAX);
+	out->refused_at = p->refused_at;
 	if (p->association)
 		fill_from_association(out, p->association, now);
 	return true;

@@ -55,6 +55,8 @@ static void arrived(
 	if (!c->path)
 		return;
 	path_on_received(c->path, now, len, 1, data);
+	if (!p->association->up)
+		association_came_up(n, p);
 	if (c->path->state == PATH_UNTRIED)
 		path_challenge(c->path, now);
 	if (!p->association->active)
@@ -72,9 +74,8 @@ static void confirmed(struct node *n, ov_time now, struct cursor *c)
 	struct path *path = route_add(n, now, c->peer, c->run);
 	if (path && path->state != PATH_PROBING)
 		path_challenge(path, now); /* our first packet under these keys asks too */
-	if (path && (!c->peer->association->active ||
-			    path_is_doubtful(c->peer->association->active, now)))
-		route_use(n, now, c->peer, path);
+	if (path)
+		route_keys_came(n, now, c->peer, path);
 	c->path = path;
 }
 

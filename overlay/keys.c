@@ -127,30 +127,30 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 	a->last_key_at = now;
 	p->handshake_count++;
 	n->counters.handshakes++;
-	if (slot == 0)
+	if (slot == 0) {
 		adopt_association(n, a, k);
-	p->away = false;
-	p->retry_at = OV_NEVER;
-	if (!a->up) {
-		a->up = true;
-		node_emit(n, &(struct node_event){ .type = NODE_PEER_UP, .peer = p->contact.id });
+		route_on_keys(n, now, a);
 	}
+	association_came_up(n, p);
 }
 
 void keys_confirm(struct node *n, ov_time now, struct peer *p, struct keys *k)
 {
 	struct association *a = p->association;
-	for (size_t i = 0; i < PENDING_MAX; i++) {
-		struct pending *w = a->pending[i];
-		if (!w || w->keys != k)
-			continue;
-		if (w->seq > p->seen_seq)
-			p->seen_seq = w->seq; /* only now: a forged HS1 must not poison it */
-		a->pending[i] = NULL;
-		w->keys = NULL;
-		pending_free(n, w);
-		break;
-	}
+	uint64_t seq = 0;
+	for (size_t i = 0; i < PENDING_MAX; i++)
+		if (a->pending[i] && a->pending[i]->keys == k) {
+			seq = a->pending[i]->seq;
+			a->pending[i]->keys = NULL;
+		}
+	/* What the peer began before, maybe before it restarted, must not count later. */
+	for (size_t i = 0; i < PENDING_MAX; i++)
+		if (a->pending[i] && a->pending[i]->seq <= seq) {
+			pending_free(n, a->pending[i]);
+			a->pending[i] = NULL;
+		}
+	if (seq > p->seen_seq)
+		p->seen_seq = seq; /* only now: a forged HS1 must not poison it */
 	keys_install(n, now, p, k);
 	call_end(n, p); /* they reached us first */
 }

@@ -236,6 +236,9 @@ void node_settle(struct node *n, ov_time now)
 	while (n->touched) {
 		struct peer *p = n->touched;
 		n->touched = p->next_touched;
+		if (p->association && p->association->staging)
+			outbound_flush_staged(
+				n, now, p); /* whatever it was that made it possible */
 		frames_flush(n, now, p);
 		p->touched = false;
 		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
@@ -367,6 +370,7 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 	}
 	contact_fini(&p->contact);
 	p->contact = copy;
+	route_forget_written(p);
 	for (size_t i = 0; i < c->endpoint_count; i++) {
 		struct ov_addr a;
 		bool is_name;
@@ -437,15 +441,16 @@ void node_network_changed(
 
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big)
 {
-	if (!too_big)
-		return; /* no route, or our address is gone: the monitor will say so, and liveness
-			   notices */
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct association *a = n->peers[i]->association;
 		struct path *path = a ? route_find(a, d) : NULL;
 		if (!path)
 			continue;
-		pmtu_on_refused(&path->pmtu, now, d->segment);
+		if (too_big)
+			pmtu_on_refused(&path->pmtu, now, d->segment);
+		else
+			path_ask(
+				path, now); /* no route, or our address is gone: liveness decides */
 		peer_touch(n, n->peers[i]);
 	}
 	node_settle(n, now);

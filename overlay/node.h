@@ -100,8 +100,11 @@ enum node_event_type {
 	NODE_ENDPOINT,        /* newly validated endpoint, for the store: peer, addr */
 	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
 	NODE_PING_TIMEOUT,    /* token */
-	NODE_EVENTS_LOST,     /* the ring was full: count */
+	NODE_REFUSED, /* peer asked for what it has no grant for: refused; at most one a second */
+	NODE_EVENTS_LOST, /* the ring was full: count */
 };
+
+#define REFUSED_WORD_MAX 16 /* the grant that was missing: "tcp/22", "udp/53", "icmp", "all" */
 
 struct node_event {
 	enum node_event_type type;
@@ -110,6 +113,7 @@ struct node_event {
 	ov_time rtt;
 	uint64_t token, count;
 	uint16_t pmtu;
+	char refused[REFUSED_WORD_MAX];
 };
 bool node_event(struct node *n, struct node_event *out);
 
@@ -143,6 +147,8 @@ struct peer_info {
 	struct path_info active; /* valid if has_active */
 	bool has_active;
 	uint64_t association, handshakes;
+	char refused[REFUSED_WORD_MAX]; /* last thing refused for want of a grant; "": nothing */
+	ov_time refused_at;
 };
 size_t node_peer_count(const struct node *n);
 bool node_peer_info(

@@ -126,11 +126,14 @@ struct peer {
 		lower; /* lower: our PeerId is the lower one: we nominate, our handshake wins */
 	bool away;
 	uint8_t away_step;
-	struct candidate *candidates; /* CANDIDATES_MAX when allocated */
+	struct candidate *candidates; /* room for the next power of two of candidate_count */
 	uint8_t candidate_count;
-	uint64_t seen_seq;             /* highest of its HS1 that was confirmed */
-	uint64_t told_seq;             /* highest of ours that it says it has seen */
-	struct limit handshakes;       /* 5/s */
+	uint64_t seen_seq;       /* highest of its HS1 that was confirmed */
+	uint64_t told_seq;       /* highest of ours that it says it has seen */
+	struct limit handshakes; /* 5/s */
+	char refused[REFUSED_WORD_MAX];
+	ov_time refused_at;
+	struct limit refusals;         /* told: 1/s */
 	struct limit hurries;          /* calls begun anew */
 	struct limit liveness_cookies; /* 1 per 5 s */
 	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */
@@ -209,6 +212,7 @@ struct peer *node_peer(const struct node *n, const struct peer_id *id);
 OV_MUST_CHECK bool association_open(
 	struct node *n, ov_time now, struct peer *p); /* true if there is one now */
 void association_close(struct node *n, struct peer *p);
+void association_came_up(struct node *n, struct peer *p); /* the peer was heard */
 void association_went_down(struct node *n, struct peer *p);
 enum peer_state peer_state(const struct peer *p, ov_time now);
 /* Keys that send and a path to send on? Else the peer must be called. */
@@ -259,6 +263,8 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p,
 void route_remove(struct node *n, struct peer *p, struct path *path);
 void route_use(
 	struct node *n, ov_time now, struct peer *p, struct path *path); /* becomes the data path */
+void route_keys_came(struct node *n, ov_time now, struct peer *p,
+	struct path *path); /* the first packet under new keys, or HS2, came by it */
 void route_elect(
 	struct node *n, ov_time now, struct peer *p); /* choose again among what is valid */
 void route_on_answer(
@@ -273,6 +279,9 @@ struct path *route_second(const struct association *a,
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed);
 void route_candidate(
 	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source);
+void route_on_keys(struct node *n, ov_time now,
+	struct association *a);            /* other keys send: the peer may take other sizes */
+void route_forget_written(struct peer *p); /* the contact's endpoints are replaced */
 struct dgram route_where(const struct path *path);
 bool route_wants_warm(const struct path *path);
 

@@ -104,7 +104,7 @@ static void tell_too_big(struct node *n, ov_time now, struct association *a,
 	store_be32(out + 44, mtu < IPV6_MIN_MTU ? IPV6_MIN_MTU : mtu);
 	memcpy(out + 48, packet, quote);
 	uint32_t sum = checksum_add(checksum_pseudo(out, 58, 8 + quote), out + 40, 8 + quote);
-	store_be16(out + 42, (uint16_t)~checksum_fold(sum));
+	store_be16(out + 42, checksum_fold(sum));
 	a->too_big_at = now;
 	node_deliver(n, out, total, false);
 }
@@ -138,10 +138,16 @@ static void stage_packet(struct node *n, struct association *a, const struct ip_
 		stage(n, a, segment, len, partial);
 }
 
+/* At most: cut into segments or fragments of 500 bytes or more, each with header, tag and part. */
+static size_t sealed_size(size_t len)
+{
+	return len + len / 8 + 2 * PACKET_OVERHEAD;
+}
+
 /* Data may use the active path: validated, or small enough for the 3x budget. */
 static bool path_takes(const struct path *path, size_t len)
 {
-	return path && path_may_carry_data(path) && path_budget(path) >= len + 2 * PACKET_OVERHEAD;
+	return path && path_may_carry_data(path) && path_budget(path) >= sealed_size(len);
 }
 
 void outbound_flush_staged(struct node *n, ov_time now, struct peer *p)
@@ -153,9 +159,10 @@ void outbound_flush_staged(struct node *n, ov_time now, struct peer *p)
 		return;
 	struct lane l = lane_open(k, a->active);
 	size_t at = 0, i = 0;
-	for (; i < s->count &&
-		path_budget(a->active) >= l.bytes + s->packets[i].len + 2 * PACKET_OVERHEAD;
+	for (; i < s->count && path_budget(a->active) >= l.bytes + sealed_size(s->packets[i].len);
 		i++) {
+		uint8_t prefix[8]; /* its flow begins now, not when it began to wait */
+		(void)filter_outbound(n->filter, now, s->bytes + at, s->packets[i].len, prefix);
 		send_segment(n, a, &l, s->bytes + at, s->packets[i].len, s->packets[i].partial);
 		at += s->packets[i].len;
 	}

@@ -56,6 +56,12 @@ void output_add(struct output *o, const struct dgram *where, const void *key, si
 	o->used += len;
 }
 
+void output_forget(struct output *o, const void *key)
+{
+	if (o->last_key == key)
+		o->last_key = NULL;
+}
+
 size_t output_take(struct output *o, struct dgram *out, size_t max)
 {
 	if (o->taken == o->count) {

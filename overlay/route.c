@@ -86,6 +86,28 @@ static struct path *least_useful(const struct association *a)
 	return worst;
 }
 
+/* What our interfaces and the peer's take. */
+static uint16_t datagram_max(const struct node *n, const struct association *a)
+{
+	uint16_t own = n->config.datagram_max, peers = a->keys[0] ? a->keys[0]->peer_mtu : own;
+	uint16_t max = peers < own ? peers : own;
+	return max < PMTU_FLOOR ? PMTU_FLOOR : max;
+}
+
+void route_on_keys(struct node *n, ov_time now, struct association *a)
+{
+	uint16_t max = datagram_max(n, a);
+	for (size_t i = 0; i < a->path_count; i++) {
+		struct path *path = a->paths[i];
+		bool searching = path->pmtu.validated;
+		if (path->pmtu.max == max)
+			continue;
+		pmtu_init(&path->pmtu, now, max, !addr_is_v4(&path->remote));
+		if (searching)
+			pmtu_on_validated(&path->pmtu, now);
+	}
+}
+
 struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
 {
 	struct association *a = p->association;
@@ -103,7 +125,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 	path = malloc(sizeof(*path));
 	if (!path)
 		return NULL;
-	path_init(path, now, where, n->config.datagram_max);
+	path_init(path, now, where, datagram_max(n, a));
 	path->validated = remote_is_validated(a, &where->remote);
 	a->paths[a->path_count++] = path;
 	return path;
@@ -113,7 +135,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 void route_remove(struct node *n, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
-	(void)n;
+	output_forget(&n->output, path);
 	if (path->validated && path->carrier == CARRIER_UDP)
 		route_candidate(p, path->created_at, &path->remote, SOURCE_OBSERVED);
 	for (size_t i = 0; i < a->path_count; i++)
@@ -151,6 +173,16 @@ void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
 			     .addr = path->remote,
 			     .rtt = path->rtt.smoothed });
 	peer_touch(n, p);
+}
+
+/* New keys came by this path: the peer is there now. Better than a path that has not answered since
+ * something changed; one that works is left only by rule 2, after an answer. */
+void route_keys_came(struct node *n, ov_time now, struct peer *p, struct path *path)
+{
+	struct association *a = p->association;
+	if (!a->active || a->active->state != PATH_VALID || path_is_doubtful(a->active, now))
+		route_use(n, now, p, path);
+	a->peer_path = path;
 }
 
 /* Is x clearly better than y? Both are valid. */
@@ -362,6 +394,20 @@ static struct candidate *candidate_slot(struct peer *p)
 	return oldest;
 }
 
+/* Room for one more. Most peers have one or two, so the array doubles. */
+static bool candidates_reserve(struct peer *p)
+{
+	static_assert((CANDIDATES_MAX & (CANDIDATES_MAX - 1)) == 0, "doubling ends there");
+	size_t count = p->candidate_count;
+	if (count & (count - 1))
+		return true; /* not full: it holds a power of two */
+	size_t cap = count ? 2 * count : 1;
+	struct candidate *grown = realloc(p->candidates, cap * sizeof(*grown));
+	if (grown)
+		p->candidates = grown;
+	return grown != NULL;
+}
+
 void route_candidate(
 	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source)
 {
@@ -373,15 +419,22 @@ void route_candidate(
 				p->candidates[i].source = (uint8_t)source;
 			return;
 		}
-	if (!p->candidates)
-		p->candidates = calloc(CANDIDATES_MAX, sizeof(*p->candidates));
-	if (!p->candidates)
+	if (p->candidate_count < CANDIDATES_MAX && !candidates_reserve(p))
 		return;
 	struct candidate *slot = candidate_slot(p);
 	if (slot)
 		*slot = (struct candidate){
 			.addr = *addr, .added_at = now, .source = (uint8_t)source
 		};
+}
+
+void route_forget_written(struct peer *p)
+{
+	uint8_t kept = 0;
+	for (size_t i = 0; i < p->candidate_count; i++)
+		if (p->candidates[i].source != SOURCE_CONFIG)
+			p->candidates[kept++] = p->candidates[i];
+	p->candidate_count = kept;
 }
 
 static bool local_exists(const struct node *n, const struct path *path)
@@ -426,12 +479,12 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 {
 	struct association *a = p->association;
 	struct ov_addr remotes[CANDIDATES_MAX + PATHS_MAX];
-	bool validated[PATHS_MAX];
-	size_t count = 0, path_count = a->path_count;
-	for (size_t i = 0; i < a->path_count; i++) {
-		validated[count] = a->paths[i]->validated;
-		remotes[count++] = a->paths[i]->remote;
-	}
+	size_t count = 0, proved;
+	for (size_t i = 0; i < a->path_count; i++) /* what only claims to be the peer's is not asked
+						      anew: each path would have a 3x budget */
+		if (a->paths[i]->validated)
+			remotes[count++] = a->paths[i]->remote;
+	proved = count;
 	for (size_t i = 0; i < p->candidate_count; i++)
 		remotes[count++] = p->candidates[i].addr;
 
@@ -443,9 +496,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	}
 	for (size_t i = 0; i < count; i++)
 		try_remote(n, now, p, &remotes[i]);
-	for (size_t i = 0; i < path_count;
-		i++) /* the remote proved itself before our own address changed */
-		for (size_t j = 0; validated[i] && j < a->path_count; j++)
+	for (size_t i = 0; i < proved; i++) /* before our own address changed */
+		for (size_t j = 0; j < a->path_count; j++)
 			if (addr_equal(&a->paths[j]->remote, &remotes[i]))
 				a->paths[j]->validated = true;
 	if (!a->active)

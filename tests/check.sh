@@ -74,7 +74,7 @@ fi
 if compgen -G 'tests/fuzz/fuzz_*.c' >/dev/null; then
 	stage 'fuzz corpus' tests/fuzz.sh 0
 fi
-mapfile -t system < <(system_tests)
+mapfile -t system < <(system_tests; find build/san/tests/e2e -type f -perm -u+x -name 'test_*' 2>/dev/null | sort)
 if [ ${#system[@]} -gt 0 ]; then
 	stage 'system' tests/run.sh -s -t 600 "${system[@]}"
 fi

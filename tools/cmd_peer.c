@@ -226,6 +226,10 @@ int cmd_peer_show(struct cli *cli)
 			text_duration(field_number(r, "session_age_ms"), age));
 	if (field_number(r, "waiting_packets") > 0)
 		printf("waiting    %d packets\n", (int)field_number(r, "waiting_packets"));
+	if (json_is_string(json_object_get(r, "refused")))
+		printf("refused    %s not allowed for %s: overlay peer allow %s %s\n",
+			field_text(r, "refused"), field_text(r, "name"), field_text(r, "name"),
+			field_text(r, "refused"));
 	print_paths(json_object_get(r, "paths"));
 	print_candidates(json_object_get(r, "candidates"));
 	json_decref(r);

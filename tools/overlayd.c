@@ -76,6 +76,21 @@ static int reload(void *context, const struct contact **contacts, size_t *count,
 	return OV_OK;
 }
 
+static unsigned line_of(const struct config *c, const struct peer_id *id)
+{
+	for (size_t i = 0; i < c->contact_count; i++)
+		if (peer_id_equal(&c->contacts[i].contact.id, id))
+			return c->contacts[i].line;
+	return 0;
+}
+
+static unsigned config_line(void *context, const struct peer_id *id)
+{
+	const struct overlayd *o = context;
+	unsigned line = line_of(&o->reloaded, id);
+	return line ? line : line_of(&o->config, id);
+}
+
 static struct daemon_config daemon_config_from(const struct overlayd *o)
 {
 	const struct config *c = &o->config;
@@ -94,6 +109,7 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 		.contacts = o->contacts,
 		.contact_count = o->contact_count,
 		.reload = reload,
+		.config_line = config_line,
 	};
 	d.node.max_contacts = c->limits_contacts;
 	d.node.max_pending_handshakes = c->limits_handshakes;

@@ -431,6 +431,9 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 			addr, addr_format(&e->observed, observed));
 		return;
 	case NODE_PING_TIMEOUT: trace_tell(t, s->now, h->name, "%s ping timeout", name); return;
+	case NODE_REFUSED:
+		trace_tell(t, s->now, h->name, "%s refused %s", name, e->refused);
+		return;
 	case NODE_EVENTS_LOST:
 		trace_tell(t, s->now, h->name, "%llu events lost", (unsigned long long)e->count);
 		return;

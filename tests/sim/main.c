@@ -2,6 +2,7 @@
  * in one seed is that seed's failure and not the end of the sweep. */
 #include "tests/sim/scene.h"
 #include "tests/sim/swarm.h"
+#include "tests/sim/town.h"
 
 #include <getopt.h>
 #include <sodium.h>
@@ -259,7 +260,7 @@ static bool run_scenes(const struct options *o)
 static bool run_town(const struct options *o)
 {
 	double start = seconds();
-	struct sim *s = swarm_town(o->seed, o->nodes, o->trace);
+	struct sim *s = town_run(o->seed, o->nodes, o->trace);
 	bool ok = !sim_failed(s);
 	printf("town of %u, %.1f s: ", o->nodes, seconds() - start);
 	report(s, o->json);

@@ -1,60 +1,83 @@
 #!/bin/bash
-# mutants.sh - proof that the simulator sees: four bugs, each put into a scratch copy of the tree,
-# must turn it red for the reason that the patch names ("expect: TEXT", found in what the simulator
-# says). The untouched tree must be green first. SIM_SEEDS: how many seeds each of them gets.
-set -eu
+# mutants.sh [-k] - proof that the simulator sees: each patch in tests/sim/mutants puts one bug into a
+# scratch copy of the tree, and must turn scenes or seeds red by the invariant that its line
+# "expect: TEXT" names. The tree without a patch must be green first. Prints a table and exits with 1
+# if a mutant survives. MUTANT_SEEDS: how many seeds each gets (300); -k keeps the scratch copy.
+set -euo pipefail
 cd "$(dirname "$0")/../.."
-seeds=${SIM_SEEDS:-300}
+seeds=${MUTANT_SEEDS:-300}
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-survivors=0
+if [ "${1:-}" = -k ]; then
+	echo "scratch copy: $scratch"
+else
+	trap 'rm -rf "$scratch"' EXIT
+fi
+unset MAKEFLAGS MAKELEVEL
+export F=release
 
-# build DIR: the simulator of that tree
-build() {
-	make -s -C "$1" build/release/sim >"$scratch/build.log" 2>&1 || {
-		echo "mutants: the build in $1 failed:"
-		tail -20 "$scratch/build.log"
-		exit 1
-	}
-}
-
-# judge DIR: runs scenes and seeds there; says what broke, one line each; true if nothing did
-judge() {
+# play DIR: scenes, then seeds, into $scratch/out; true if all were green
+play() {
 	(
 		cd "$1"
-		result=0
-		build/release/sim --scenes || result=1
-		build/release/sim --seeds "$seeds" || result=1
-		exit $result
+		rc=0
+		build/release/sim --scenes || rc=1
+		build/release/sim --seeds "$seeds" --jobs "$(nproc)" || rc=1
+		exit $rc
 	) >"$scratch/out" 2>&1
 }
 
-make -s build/release/sim >/dev/null
-if ! judge .; then
-	echo "mutants: the tree itself is red, so nothing can be proved:"
-	grep -E '^seed|^scene.*(:|differs)' "$scratch/out" | head
+# The lines of $scratch/out that name an invariant, as "INVARIANT<tab>WHERE<tab>WHAT", into $scratch/red.
+find_red() {
+	sed -nE -e 's/^scene ([a-z0-9_]+) +([a-z_0-9]+): (.+)/\2\tscene \1\t\3/p' \
+		-e 's/^(seed [0-9]+): ([a-z_0-9]+): (.+)/\2\t\1\t\3/p' "$scratch/out" >"$scratch/red"
+}
+
+row() {
+	printf '%-14s %-9s %-10s %-34s %.100s\n' "$@"
+}
+
+make -s build/release/sim
+mkdir -p "$scratch/tree/build"
+tar -cf - Makefile core overlay tools tests/sim $(ls -d discovery scanner 2>/dev/null) |
+	tar -xf - -C "$scratch/tree"
+cp -a build/release "$scratch/tree/build/"
+cp -a "$scratch/tree" "$scratch/clean"
+
+row mutant verdict by where what
+if ! play "$scratch/tree"; then
+	row none RED - - "nothing can be proved:"
+	cat "$scratch/out"
 	exit 1
 fi
+row none green - "scenes and $seeds seeds" -
 
-for patch in tests/sim/mutants/*.patch; do
+survivors=0 killed=0
+for patch in "$PWD"/tests/sim/mutants/*.patch; do
 	name=$(basename "$patch" .patch)
 	expect=$(sed -n 's/^expect: //p' "$patch")
 	rm -rf "$scratch/tree"
-	mkdir -p "$scratch/tree/build/release"
-	tar -cf - Makefile core overlay discovery scanner tools tests 2>/dev/null |
-		tar -xf - -C "$scratch/tree"
-	cp -a build/release/obj "$scratch/tree/build/release/"
-	patch -s -p1 -d "$scratch/tree" <"$patch"
-	build "$scratch/tree"
-	if judge "$scratch/tree"; then
-		echo "SURVIVED  $name: nothing turned red"
+	cp -a "$scratch/clean" "$scratch/tree"
+	if ! patch -s -p1 -d "$scratch/tree" <"$patch" >"$scratch/log" 2>&1 ||
+		! make -s -C "$scratch/tree" build/release/sim >"$scratch/log" 2>&1; then
+		row "$name" BROKEN - "patch or build" -
+		tail -n 20 "$scratch/log"
 		survivors=$((survivors + 1))
-	elif ! grep -qE "(seed [0-9]+|scene [a-z0-9_ ]+|!).*$expect" "$scratch/out"; then
-		echo "MISSED    $name: red, but not because of '$expect':"
-		grep -E '^seed|^scene.*(:|differs)' "$scratch/out" | head -5
-		survivors=$((survivors + 1))
-	else
-		echo "killed    $name: $(grep -E "(seed|scene|!).*$expect" "$scratch/out" | head -1 | sed 's/  */ /g')"
+		continue
 	fi
+	verdict=SURVIVED by=- where=- what="expected: $expect"
+	if ! play "$scratch/tree"; then
+		find_red
+		verdict=MISSED # red, but by something else
+		if grep -m 1 -E "$expect" "$scratch/red" >"$scratch/line"; then
+			verdict=killed
+			IFS=$'\t' read -r by where what <"$scratch/line"
+		fi
+	fi
+	row "$name" "$verdict" "$by" "$where" "$what"
+	if [ $verdict = killed ]; then killed=$((killed + 1)); else survivors=$((survivors + 1)); fi
 done
-[ "$survivors" = 0 ] || exit 1
+[ $survivors = 0 ] || {
+	echo "$survivors not proved"
+	exit 1
+}
+echo "figure=$killed of $killed"

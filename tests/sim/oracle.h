@@ -12,6 +12,7 @@
  *   inner        inner packets arrive as they were sent, at whom they were sent to, once
  *   agree        after quiet both ends share one association and both are up
  *   alive        after the faults end, whoever wants to talk talks within 30 s
+ *   idle         whoever has nothing to say falls silent (recovery.h)
  *   storm        a deadline is in the future after a tick; nobody is busier than its traffic
  *   pure         nobody asked the operating system for the time or for randomness */
 #include "core/dgram.h"

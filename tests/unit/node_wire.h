@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WIRE_NODES   3
+#define WIRE_NODES 3
+#define WIRE_DELAY (10 * OV_MS)
+#ifndef WIRE_FLIGHTS /* a fuzz target takes less */
 #define WIRE_FLIGHTS 4096
 #define WIRE_PACKETS 4096
-#define WIRE_DELAY   (10 * OV_MS)
+#endif
 
 struct wire;
 
@@ -46,6 +48,7 @@ struct wire {
 	size_t count;
 	struct aead_table aead;
 	struct flight *flights;
+	size_t high; /* flights in use are below */
 	uint64_t order;
 	/* May change the flight; false: it is lost. */
 	bool (*hook)(struct wire *w, struct flight *f);
@@ -144,6 +147,8 @@ static inline struct flight *wire_put(struct wire *w, ov_time after, struct ov_a
 		f++;
 	if (f == w->flights + WIRE_FLIGHTS || len > sizeof(f->data))
 		wire_broken("a storm of datagrams");
+	if ((size_t)(f - w->flights) == w->high)
+		w->high++;
 	*f = (struct flight){ .at = w->now + after, .order = w->order++, .from = from, .to = to };
 	f->used = true;
 	f->len = len;
@@ -221,7 +226,7 @@ static inline void wire_deliver(struct wire *w, struct flight *f)
 static inline struct flight *wire_next(const struct wire *w)
 {
 	struct flight *next = NULL;
-	for (struct flight *f = w->flights; f < w->flights + WIRE_FLIGHTS; f++)
+	for (struct flight *f = w->flights; f < w->flights + w->high; f++)
 		if (f->used && (!next || f->at < next->at ||
 				       (f->at == next->at && f->order < next->order)))
 			next = f;
@@ -295,7 +300,7 @@ static inline size_t wire_packet(
 	for (size_t i = 0; i < payload; i++)
 		out[48 + i] = i < 4 ? (uint8_t)(tag >> 8 * i) : (uint8_t)(tag * 31 + i * 7);
 	uint32_t sum = checksum_add(checksum_pseudo(out, 17, len - 40), out + 40, len - 40);
-	uint16_t value = (uint16_t)~checksum_fold(sum);
+	uint16_t value = checksum_fold(sum);
 	store_be16(out + 46, value ? value : 0xffff);
 	return len;
 }

@@ -30,6 +30,12 @@ def network():
     hub.address("eth0", f"{HUB}/16")
     net.address("eth0", f"{NET}/16")
     net.ip("route add local 10.77.1.0/24 dev lo")
+    # A veth delivers in the sender's time. Each end shall pay for its own receiving, as with a real
+    # card: what net receives is delivered on the peers' core, what hub receives on theirs as well,
+    # since they are the generator.
+    for ns in (hub, net):
+        lab.run("ip", "netns", "exec", ns.name, "sh", "-c",
+            f"echo {1 << (1 % (os.cpu_count() or 1))} >/sys/class/net/eth0/queues/rx-0/rps_cpus")
     return hub, net
 
 
@@ -38,6 +44,14 @@ def daemon(hub, name, first, count, args=(), endpoint=()):
     target = node.Node(hub, name, PORT, args, user=pin(0))
     lab.run(BENCH / "scale", "populate", target.state, first, count, *endpoint)
     return target.start(30.0)
+
+
+def schedstat(target):
+    """Seconds that the daemon's threads ran, and that they were ready but had no core, exactly:
+    the 10 ms ticks of /proc/PID/stat are too coarse for work of some 20 us at a time."""
+    threads = pathlib.Path(f"/proc/{target.process.pid}/task").glob("*/schedstat")
+    ran, waited = zip(*(map(int, t.read_text().split()[:2]) for t in threads))
+    return sum(ran) / 1e9, sum(waited) / 1e9
 
 
 class Peers:

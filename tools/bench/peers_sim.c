@@ -112,10 +112,9 @@ static size_t inner_finish(
 	return 40 + len;
 }
 
-static void submit(struct one *o, ov_time now, uint8_t *packet, size_t len)
+static void submit(struct one *o, ov_time now, struct ip_packet packet)
 {
-	struct ip_packet p = { .data = packet, .len = len };
-	node_submit(o->node, now, &p, 1);
+	node_submit(o->node, now, &packet, 1);
 }
 
 static void send_echo(struct one *o, ov_time now)
@@ -127,7 +126,8 @@ static void send_echo(struct one *o, ov_time now)
 	icmp[7] = (uint8_t)o->echo_seq;
 	o->echo_sent_at[o->echo_seq % 4] = now;
 	seen.echo_sent++;
-	submit(o, now, packet, inner_finish(o, packet, 58, 64, 2));
+	size_t len = inner_finish(o, packet, 58, 64, 2);
+	submit(o, now, (struct ip_packet){ .data = packet, .len = len });
 }
 
 static void send_stream(struct one *o, ov_time now)
@@ -139,7 +139,8 @@ static void send_stream(struct one *o, ov_time now)
 	udp[4] = (8 + STREAM_LEN) >> 8;
 	udp[5] = (8 + STREAM_LEN) & 0xff;
 	seen.stream_sent++;
-	submit(o, now, packet, inner_finish(o, packet, 17, 8 + STREAM_LEN, 6));
+	size_t len = inner_finish(o, packet, 17, 8 + STREAM_LEN, 6);
+	submit(o, now, (struct ip_packet){ .data = packet, .len = len });
 }
 
 static void on_inner(struct one *o, ov_time now, const uint8_t *packet, size_t len)
@@ -157,6 +158,13 @@ static void on_inner(struct one *o, ov_time now, const uint8_t *packet, size_t l
 }
 
 /* ---- nodes ---- */
+
+static struct ov_addr address_of(const struct sockaddr_in *in)
+{
+	uint32_t ip = ntohl(in->sin_addr.s_addr);
+	return addr_v4((uint8_t)(ip >> 24), (uint8_t)(ip >> 16), (uint8_t)(ip >> 8), (uint8_t)ip,
+		ntohs(in->sin_port));
+}
 
 static void transmit(struct one *o, const struct dgram *d)
 {
@@ -206,14 +214,13 @@ static void drain(struct one *o, ov_time now)
 static void receive(struct one *o, ov_time now)
 {
 	static uint8_t buffer[65536];
-	struct sockaddr_in from;
+	struct sockaddr_in from = { 0 };
 	socklen_t size = sizeof(from);
 	ssize_t len;
 	while ((len = recvfrom(o->fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&from, &size)) >
 		0) {
-		const uint8_t *ip = (const uint8_t *)&from.sin_addr;
 		struct dgram d = { .data = buffer, .len = (size_t)len, .segment = (uint16_t)len };
-		d.remote = addr_v4(ip[0], ip[1], ip[2], ip[3], ntohs(from.sin_port));
+		d.remote = address_of(&from);
 		d.interface = 1;
 		d.local = o->local;
 		seen.datagrams_in++;
@@ -275,11 +282,9 @@ static void open_one(struct one *o, uint32_t i, ov_time now)
 	if (!o->node || o->fd < 0 || bind(o->fd, (struct sockaddr *)&at, sizeof(at)) ||
 		epoll_ctl(poll_fd, EPOLL_CTL_ADD, o->fd, &watch))
 		die("peer");
-	const uint8_t *own = (const uint8_t *)&at.sin_addr;
 	socklen_t size = sizeof(at);
 	getsockname(o->fd, (struct sockaddr *)&at, &size);
-	o->local = option.natted ? addr_v4(192, 168, 0, 2, 27182)
-				 : addr_v4(own[0], own[1], own[2], own[3], ntohs(at.sin_port));
+	o->local = option.natted ? addr_v4(192, 168, 0, 2, 27182) : address_of(&at);
 	o->echo_at = o->stream_at = OV_NEVER;
 	o->call_at = now + option.spread * i / option.count;
 	heap_set(&timers, &o->timer, o->call_at);

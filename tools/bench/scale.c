@@ -4,11 +4,12 @@
  *   scale populate STATE FIRST COUNT [ENDPOINT]
  *                                          contacts FIRST.. (peer_seed.h) into STATE/overlay.db
  *
- * Memory is what malloc has handed out (mallinfo2), tables and the AEAD library's own included,
- * divided by the count; the resident set beside it. Warm associations are real: each peer is a node
- * that calls, completes its handshake, validates its path and searches its PMTU over a wire without
- * delay; then it is gone and its association stays. */
+ * Memory is what malloc (mallinfo2) and the arena of keys have handed out, tables and the AEAD
+ * library's own included, divided by the count; the resident set beside it. Warm associations are
+ * real: each peer is a node that calls, completes its handshake, validates its path and searches
+ * its PMTU over a wire without delay; then it is gone and its association stays. */
 #include "core/aead_os.h"
+#include "overlay/arena_os.h"
 #include "overlay/entropy_os.h"
 #include "overlay/node.h"
 #include "overlay/store_sql.h"
@@ -73,10 +74,12 @@ static int populate(const char *dir, uint32_t first, uint32_t count, const char 
 
 /* ---- memory ---- */
 
+static struct arena *keys; /* session keys come from an arena, as in the daemon */
+
 static size_t allocated(void)
 {
 	struct mallinfo2 m = mallinfo2();
-	return m.uordblks + m.hblkhd;
+	return m.uordblks + m.hblkhd + arena_info(keys).taken * node_key_size();
 }
 
 static size_t resident(void)
@@ -95,6 +98,8 @@ static struct node *make_node(const struct identity *self, uint32_t contacts, ov
 	c.max_contacts = contacts;
 	if (contacts == 1)
 		c.max_pending_handshakes = c.max_flows = 8;
+	else
+		c.key_memory = arena_blocks(keys);
 	c.boot_epoch = 1;
 	struct node *n = node_new(&c, self, &aead, entropy_rng(), now);
 	if (!n)
@@ -157,7 +162,12 @@ static void warm_up(struct node *hub, const struct identity *hub_self, uint32_t 
 static int memory(uint32_t count)
 {
 	ov_time now = OV_SEC;
+	if (count == 0)
+		die("no peers, no figure");
 	struct identity self = bench_identity(HUB);
+	keys = arena_new(node_key_size(), 3 * (size_t)count + 1024);
+	if (!keys)
+		die("out of memory");
 	struct node *hub = make_node(&self, count, now);
 	size_t heap = allocated(), rss = resident();
 	for (uint32_t k = 0; k < count; k++) {
@@ -176,6 +186,7 @@ static int memory(uint32_t count)
 	printf("warm_bytes=%zu contact_and_association_resident_bytes=%zu\n", more / count,
 		rss / count);
 	node_free(hub);
+	arena_free(keys);
 	return 0;
 }
 
