@@ -154,6 +154,7 @@ DAEMON_SRC := $(call srcs,tools/overlayd.c tools/overlayd_*.c)
 CLI_SRC   := $(call srcs,tools/overlay.c tools/cmd_*.c)
 SIM_SRC   := $(call srcs,tests/sim/*.c tests/sim/scenes/*.c)
 UNIT      := $(call names,tests/unit/test_*.c)
+E2E       := $(call names,tests/e2e/test_*.c)
 UNIT_HELP := $(filter-out $(UNIT:%=tests/unit/%.c),$(call srcs,tests/unit/*.c))
 FUZZ      := $(call names,tests/fuzz/fuzz_*.c)
 FUZZ_HELP := $(filter-out $(FUZZ:%=tests/fuzz/%.c),$(call srcs,tests/fuzz/*.c))
@@ -166,6 +167,7 @@ SHARED     := $(if $(LIBOVERLAY_SRC),$(B)/$(SONAME) $(B)/liboverlay.so)
 PROGRAMS   := $(if $(DAEMON_SRC),$(B)/overlayd) $(if $(CLI_SRC),$(B)/overlay)
 SIM_PROG   := $(if $(SIM_SRC),$(B)/sim)
 UNIT_PROGS := $(UNIT:%=$(B)/tests/unit/%)
+E2E_PROGS  := $(E2E:%=$(B)/tests/e2e/%)
 FUZZ_PROGS := $(FUZZ:%=$(B)/%)
 
 ifeq ($F,fuzz)
@@ -174,7 +176,7 @@ everything: $(FUZZ_PROGS)
 else
 all: $(LIBOV) $(LIBOVERLAY) $(if $(filter release,$F),$(SHARED)) $(PROGRAMS)
 	@:
-everything: all $(SIM_PROG) $(UNIT_PROGS) $(BENCH:%=$(B)/bench/%)
+everything: all $(SIM_PROG) $(UNIT_PROGS) $(E2E_PROGS) $(BENCH:%=$(B)/bench/%)
 endif
 
 $(O)/%.o: %.c $(CONFIG)
@@ -208,18 +210,19 @@ $(B)/sim: $(call objs,$(SIM_SRC)) $(LIBOV)
 $(BENCH:%=$(B)/bench/%): $(B)/bench/%: $(O)/tools/bench/%.o $(LIBOV)
 $(UNIT_PROGS): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(LIBOVERLAY) $(LIBOV)
 $(FUZZ_PROGS): $(B)/%: $(O)/tests/fuzz/%.o $(call objs,$(FUZZ_HELP)) $(LIBOV)
-$(UNIT_PROGS): LINK_WITH = -lcmocka
+$(E2E_PROGS): $(B)/tests/e2e/%: $(O)/tests/e2e/%.o $(LIBOV)
+$(UNIT_PROGS) $(E2E_PROGS): LINK_WITH = -lcmocka
 $(FUZZ_PROGS): LINK_WITH := -fsanitize=fuzzer
 # A test that defines __wrap_X stands in for X everywhere: the linker is told from the object itself.
 wraps = $$(nm --defined-only $(filter $(O)/tests/%.o,$^) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 $(B)/sim $(UNIT_PROGS): LINK_WITH += $(wraps)
 
-$(B)/overlayd $(B)/overlay $(B)/sim $(BENCH:%=$(B)/bench/%) $(UNIT_PROGS) $(FUZZ_PROGS):
+$(B)/overlayd $(B)/overlay $(B)/sim $(BENCH:%=$(B)/bench/%) $(UNIT_PROGS) $(E2E_PROGS) $(FUZZ_PROGS):
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LINK_WITH) $(LIBS)
 
 DEPS := $(call objs,$(LIB_SRC) $(LIBOVERLAY_SRC) $(DAEMON_SRC) $(CLI_SRC) $(SIM_SRC) \
-  $(call srcs,tests/unit/*.c tests/fuzz/*.c tools/bench/*.c)) $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o)
+  $(call srcs,tests/unit/*.c tests/e2e/*.c tests/fuzz/*.c tools/bench/*.c)) $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o)
 -include $(wildcard $(DEPS:.o=.d))
 
 # ---- tests and checks on what is built ----

@@ -136,6 +136,12 @@ void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, b
 	p->received_count += count;
 	p->heard_at = now;
 	p->unheard_since = OV_NEVER;
+	if (p->state == PATH_SUSPECT) { /* it speaks again: ask now, not at the next retry */
+		p->state = PATH_PROBING;
+		p->probing_since = now;
+		p->suspect_at = OV_NEVER;
+		path_challenge(p, now);
+	}
 	if (data && p->ack_by == OV_NEVER)
 		p->ack_by = now + ov_max(p->rtt.smoothed, PATH_ACK_FLOOR);
 }
@@ -165,6 +171,16 @@ bool path_has_asked(const struct path *p, const uint8_t token[PATH_TOKEN_LEN])
 	return probe_find(p, token) < PATH_CHALLENGES;
 }
 
+/* Local addresses come from the interface list, without a port, or from a datagram, with one. The
+ * observed one has no scope: the wire carries none. */
+static bool is_natted(const struct path *p)
+{
+	if (addr_is_any(&p->local))
+		return false;
+	bool same_ip = memcmp(p->local.ip, p->observed.ip, sizeof(p->local.ip)) == 0;
+	return !same_ip || (p->local.port != 0 && p->local.port != p->observed.port);
+}
+
 enum path_answer path_on_response(
 	struct path *p, ov_time now, const struct path_response *r, ov_time *rtt_sample)
 {
@@ -182,6 +198,9 @@ enum path_answer path_on_response(
 	probe->used = false;
 	if (p->status_due && probe->status_sequence == p->status_sequence)
 		p->status_due = false;
+	if (p->unheard_since != OV_NEVER && probe->sent_at >= p->unheard_since)
+		p->unheard_since =
+			OV_NEVER; /* it may come by another way (8.2.3); this one works */
 
 	bool was_valid = p->state == PATH_VALID;
 	p->state = PATH_VALID;
@@ -192,9 +211,7 @@ enum path_answer path_on_response(
 		p->challenge_due = false;
 	}
 	p->observed = r->observed;
-	p->natted = !addr_is_any(&p->local) &&
-		    !(memcmp(p->local.ip, r->observed.ip, sizeof(r->observed.ip)) == 0 &&
-			    p->local.port == r->observed.port); /* the wire has no scope */
+	p->natted = is_natted(p);
 	p->validated = true;
 	return was_valid ? PATH_ANSWER_OK : PATH_ANSWER_VALIDATED;
 }

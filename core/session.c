@@ -72,8 +72,8 @@ enum drop session_open(
 		return DROP_EXPIRED;
 	if (!replay_is_fresh(&s->replay, h->counter))
 		return DROP_REPLAY;
-	if (!s->aead->open(&s->open_state, h->counter, data, data + HEADER_LEN, len - PACKET_OVERHEAD,
-		    data + HEADER_LEN)) {
+	if (!s->aead->open(&s->open_state, h->counter, data, data + HEADER_LEN,
+		    len - PACKET_OVERHEAD, data + HEADER_LEN)) {
 		s->failures++;
 		return DROP_AUTH;
 	}

@@ -151,19 +151,21 @@ static enum drop check_fresh(struct node *n, ov_time now, struct peer *p, const 
 	return DROP_STALE;
 }
 
-/* A free slot, or the one to be replaced: a full table gives way only to a higher seq, so that
- * replays cannot push out the real caller. */
+/* A free slot, or the one to be replaced: a full table gives way only to a higher seq of the same
+ * peer, so that replays can push out neither the real caller nor anybody else. */
 static struct pending **pending_slot(const struct node *n, struct association *a, uint64_t seq)
 {
-	struct pending **lowest = &a->pending[0];
+	struct pending **vacant = NULL, **lowest = NULL;
 	for (size_t i = 0; i < PENDING_MAX; i++) {
-		if (!a->pending[i])
-			return n->pending_count < n->config.max_pending_handshakes ? &a->pending[i]
-										   : NULL;
-		if (a->pending[i]->seq < (*lowest)->seq)
-			lowest = &a->pending[i];
+		struct pending **slot = &a->pending[i];
+		if (!*slot)
+			vacant = slot;
+		else if (!lowest || (*slot)->seq < (*lowest)->seq)
+			lowest = slot;
 	}
-	return (*lowest)->seq < seq ? lowest : NULL;
+	if (vacant && n->pending_count < n->config.max_pending_handshakes)
+		return vacant;
+	return lowest && (*lowest)->seq < seq ? lowest : NULL;
 }
 
 /* Confirm the association the caller knows, or (it or we restarted) name a new one. */

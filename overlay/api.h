@@ -1,7 +1,7 @@
 #pragma once
 /* api - the language of the overlay socket: a request object in, a response object out. Pure: it
  * works on the node, on facts that the daemon states, and on a hook that posts to the store; the
- * socket itself is control_uv. docs/protocol.md "overlay socket"; design 6 and 10.
+ * socket itself is control_uv. docs/socket.md.
  *
  *   {"id":1,"op":"peer.add","args":{...}}  ->  {"id":1,"ok":true,"result":{...}}
  *                                          ->  {"id":1,"ok":false,"error":{"code","text","hint"}}

@@ -1,5 +1,5 @@
 /* Node and contacts as JSON. One function per kind of object, so that a field looks the same
- * wherever it appears (docs/protocol.md "overlay socket"). Absent facts are null, not left out. */
+ * wherever it appears (docs/socket.md). Absent facts are null, not left out. */
 #include "overlay/api_impl.h"
 
 #include <string.h>

@@ -289,7 +289,7 @@ bool split_next(struct split *s, uint8_t **segment, size_t *len, bool *partial)
 
 	s->offset += payload;
 	s->seq += (uint32_t)payload;
-	s->ip_id++;
+	s->ip_id = (uint16_t)(s->ip_id + 1); /* wraps */
 	s->first = false;
 	return true;
 }

@@ -12,7 +12,7 @@
  *           fprintf(stderr, "%s: %s\n", why.code, why.text);
  *   overlay_close(o);
  *
- * Arguments and results are JSON texts; ops and fields: docs/protocol.md "overlay socket". */
+ * Arguments and results are JSON texts; ops and fields: docs/socket.md. */
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -66,25 +66,26 @@ mapfile -t unit < <(find build/san/tests/unit -type f -perm -u+x -name 'test_*' 
 	[ ! -f "tests/unit/${t##*/}.c" ] || echo "$t"
 done | sort)
 stage 'unit (san)' tests/run.sh "${unit[@]}"
-if [ -x build/san/sim ]; then
+if [ -x build/release/sim ]; then # as shipped; and fewer seeds as the sanitizers see it
+	SIM_ARGS=--self-test stage 'simulator, self-test' tests/run.sh tests/sim.sh
 	SIM_ARGS=--scenes stage 'simulator, scenes' tests/run.sh tests/sim.sh
 	SIM_ARGS='--nodes 300' stage 'simulator, 300 nodes' tests/run.sh -t 600 tests/sim.sh
 	stage "simulator, $SIM_SEEDS seeds" tests/run.sh -t 600 tests/sim.sh
+	SIM_PROGRAM=build/san/sim SIM_SEEDS=100 stage 'simulator, 100 seeds (san)' \
+		tests/run.sh -t 600 tests/sim.sh
+	stage 'mutants' tests/run.sh -t 600 tests/sim/mutants.sh
 fi
 if compgen -G 'tests/fuzz/fuzz_*.c' >/dev/null; then
 	stage 'fuzz corpus' tests/fuzz.sh 0
 fi
-mapfile -t system < <(system_tests)
+mapfile -t system < <(system_tests; find build/san/tests/e2e -type f -perm -u+x -name 'test_*' 2>/dev/null | sort)
 if [ ${#system[@]} -gt 0 ]; then
 	stage 'system' tests/run.sh -s -t 600 "${system[@]}"
 fi
 
 if [ "$scope" = all ]; then
 	stage 'tidy' make --no-print-directory -s tidy
-	for mutants in tests/sim/mutants.sh tests/sim/mutants/*.sh; do
-		[ ! -x "$mutants" ] || stage 'mutants' tests/run.sh -t 1800 "$mutants"
-	done
-	[ ! -x build/san/sim ] || stage 'simulator, 10 x seeds' \
+	[ ! -x build/release/sim ] || stage 'simulator, 10 x seeds' \
 		env SIM_SEEDS=$((SIM_SEEDS * 10)) tests/run.sh -t 3600 tests/sim.sh
 	stage "fuzz, $FUZZ_SECONDS s each" tests/fuzz.sh "$FUZZ_SECONDS"
 fi

@@ -70,8 +70,9 @@ struct host {
 	ov_time deadline;   /* cached: min of node, talks, flows */
 	ov_time busy_since; /* storm: start of the second being counted */
 	uint32_t busy_ticks, busy_packets;
-	uint64_t emitted;                  /* datagrams, all starts */
-	uint64_t drops[DROP_REASON_COUNT]; /* as last seen, to name the drops of a step */
+	uint64_t emitted;                   /* datagrams, all starts */
+	uint64_t idle_from, idle_allowance; /* emitted when silence began; how many may follow */
+	uint64_t drops[DROP_REASON_COUNT];  /* as last seen, to name the drops of a step */
 	bool dirty;
 };
 

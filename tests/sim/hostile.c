@@ -217,12 +217,12 @@ static bool make_from_record(struct hostile *x, enum attack a, uint32_t target, 
 	f->len = r->len;
 	memcpy(f->data, r->data, r->len);
 	if (a == ATTACK_TRUNCATE)
-		f->len = (uint16_t)seed_between(&x->seed, 1, r->len);
+		f->len = (uint16_t)seed_between(&x->seed, 1, r->len - 1); /* whole: a replay */
 	if (a == ATTACK_FLIP) {
 		uint64_t bit = seed_below(&x->seed, 8u * r->len);
 		f->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}
-	if (a == ATTACK_REPLAY || a == ATTACK_REPLAY_HS1 || a == ATTACK_SPOOF || f->len == r->len)
+	if (a == ATTACK_REPLAY || a == ATTACK_REPLAY_HS1 || a == ATTACK_SPOOF)
 		f->origin = r->origin;
 	f->bent = true;
 	return true;

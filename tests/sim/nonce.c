@@ -27,11 +27,6 @@ void nonce_book_fini(struct nonce_book *b)
 		open_book = NULL;
 }
 
-void nonce_book_open(struct nonce_book *b)
-{
-	open_book = b;
-}
-
 static void record(const char *cipher, uint64_t key_nonce, uint64_t content)
 {
 	struct nonce_book *b = open_book;
@@ -170,11 +165,26 @@ WRAP(xchacha20poly1305_ietf, 24)
 
 static unsigned impurities;
 static const char *impure;
+static int64_t wall_offset;
+
+void nonce_wall_jump(int64_t seconds)
+{
+	wall_offset += seconds;
+}
 
 unsigned nonce_impurities(const char **what)
 {
 	*what = impure;
 	return impurities;
+}
+
+void nonce_book_open(struct nonce_book *b)
+{
+	open_book = b;
+	if (!b)
+		return;
+	impurities = 0;
+	wall_offset = 0;
 }
 
 static void note_impurity(const char *what)
@@ -190,7 +200,10 @@ time_t __wrap_time(time_t *out);
 time_t __wrap_time(time_t *out)
 {
 	note_impurity("time");
-	return __real_time(out);
+	time_t t = __real_time(NULL) + (open_book ? wall_offset : 0);
+	if (out)
+		*out = t;
+	return t;
 }
 
 int __real_clock_gettime(clockid_t id, struct timespec *out);
@@ -198,7 +211,10 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *out);
 int __wrap_clock_gettime(clockid_t id, struct timespec *out)
 {
 	note_impurity("clock_gettime");
-	return __real_clock_gettime(id, out);
+	int err = __real_clock_gettime(id, out);
+	if (open_book && err == 0 && id == CLOCK_REALTIME)
+		out->tv_sec += wall_offset;
+	return err;
 }
 
 int __real_gettimeofday(struct timeval *out, void *zone);
@@ -206,7 +222,10 @@ int __wrap_gettimeofday(struct timeval *out, void *zone);
 int __wrap_gettimeofday(struct timeval *out, void *zone)
 {
 	note_impurity("gettimeofday");
-	return __real_gettimeofday(out, zone);
+	int err = __real_gettimeofday(out, zone);
+	if (open_book && err == 0)
+		out->tv_sec += wall_offset;
+	return err;
 }
 
 void __real_randombytes_buf(void *out, size_t len);

@@ -19,12 +19,16 @@ struct nonce_book {
 
 void nonce_book_init(struct nonce_book *b);
 void nonce_book_fini(struct nonce_book *b);
-/* Where sealings are recorded from now on; NULL: nowhere. One at a time: a linker's wrap has no
+/* Where sealings are recorded from now on; NULL: nowhere. A new book has seen no impurity, and the
+ * calendar is right. One at a time: a linker's wrap has no
  * context argument. */
 void nonce_book_open(struct nonce_book *b);
 /* Number of times pure code asked the operating system for time or randomness (0 in a sound build),
  * and the name of the last function. */
 unsigned nonce_impurities(const char **what);
+
+/* The machine's calendar jumps, for all who look at it. No node may notice: looking is impure. */
+void nonce_wall_jump(int64_t seconds);
 
 /* Recording wrappers around libsodium's backends; aes_256_gcm only if the CPU has it and `aes`. */
 struct aead_table nonce_aead_table(bool aes);

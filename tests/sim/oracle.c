@@ -282,20 +282,24 @@ void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, siz
 
 /* ---- what nodes tell of themselves ---- */
 
-static void check_friend(struct sim *s, struct host *h, const struct friend *f)
+void oracle_check_paths(struct sim *s, struct host *h, const struct friend *f, size_t count)
 {
-	const struct peer_id *id = &s->hosts[f->host].self.id;
-	struct path_info *paths = s->oracle.paths;
-	size_t count = node_peer_paths(h->node, id, paths, 32), active = 0;
+	size_t active = 0;
 	for (size_t i = 0; i < count && i < 32; i++)
-		active += paths[i].active;
+		active += s->oracle.paths[i].active;
 	if (active > 1)
 		oracle_break(s, "one_path", "%s: %zu active paths to %s", h->name, active,
 			sim_name(s, f->host));
 	if (count > 16)
 		oracle_break(
 			s, "limits", "%s: %zu paths to %s", h->name, count, sim_name(s, f->host));
-	count = node_peer_candidates(h->node, id, s->oracle.candidates, 32);
+}
+
+static void check_friend(struct sim *s, struct host *h, const struct friend *f)
+{
+	const struct peer_id *id = &s->hosts[f->host].self.id;
+	oracle_check_paths(s, h, f, node_peer_paths(h->node, id, s->oracle.paths, 32));
+	size_t count = node_peer_candidates(h->node, id, s->oracle.candidates, 32);
 	if (count > 16)
 		oracle_break(s, "limits", "%s: %zu candidates of %s", h->name, count,
 			sim_name(s, f->host));

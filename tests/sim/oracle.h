@@ -12,6 +12,7 @@
  *   inner        inner packets arrive as they were sent, at whom they were sent to, once
  *   agree        after quiet both ends share one association and both are up
  *   alive        after the faults end, whoever wants to talk talks within 30 s
+ *   idle         whoever has nothing to say falls silent (recovery.h)
  *   storm        a deadline is in the future after a tick; nobody is busier than its traffic
  *   pure         nobody asked the operating system for the time or for randomness */
 #include "core/dgram.h"
@@ -20,6 +21,7 @@
 
 struct sim;
 struct host;
+struct friend;
 struct flight;
 
 struct oracle {
@@ -54,5 +56,7 @@ void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, siz
 
 /* After every drain of h. */
 void oracle_check_host(struct sim *s, struct host *h);
+/* s->oracle.paths holds `count` paths of h to a friend. */
+void oracle_check_paths(struct sim *s, struct host *h, const struct friend *f, size_t count);
 /* After quiet: for every pair that knows each other and is told to talk. */
 void oracle_check_agreement(struct sim *s);

@@ -30,7 +30,6 @@ struct sim {
 	struct oracle oracle;
 	struct hostile *hostile; /* NULL: nobody is */
 	uint64_t steps, starts;
-	int64_t wall_offset; /* the machine's calendar: jumps, and no node may notice */
 	struct inbox inbox;
 	struct stack_replies *replies;
 	uint8_t buffer[FLOW_BUFFER];  /* for one packet on its way into a node */

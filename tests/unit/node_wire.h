@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WIRE_NODES   3
+#define WIRE_NODES 3
+#define WIRE_DELAY (10 * OV_MS)
+#ifndef WIRE_FLIGHTS /* a fuzz target takes less */
 #define WIRE_FLIGHTS 4096
 #define WIRE_PACKETS 4096
-#define WIRE_DELAY   (10 * OV_MS)
+#endif
 
 struct wire;
 
@@ -32,6 +34,7 @@ struct wire_node {
 	struct node_config config;
 	struct node *node;
 	struct ov_addr addr, old; /* old: datagrams to it arrive too, when set */
+	bool answers_from_old;    /* a second address of its own: answers leave as they came */
 	uint64_t random;
 	uint64_t sent, received; /* datagrams */
 	struct node_event events[512];
@@ -46,6 +49,7 @@ struct wire {
 	size_t count;
 	struct aead_table aead;
 	struct flight *flights;
+	size_t high; /* flights in use are below */
 	uint64_t order;
 	/* May change the flight; false: it is lost. */
 	bool (*hook)(struct wire *w, struct flight *f);
@@ -144,6 +148,8 @@ static inline struct flight *wire_put(struct wire *w, ov_time after, struct ov_a
 		f++;
 	if (f == w->flights + WIRE_FLIGHTS || len > sizeof(f->data))
 		wire_broken("a storm of datagrams");
+	if ((size_t)(f - w->flights) == w->high)
+		w->high++;
 	*f = (struct flight){ .at = w->now + after, .order = w->order++, .from = from, .to = to };
 	f->used = true;
 	f->len = len;
@@ -155,10 +161,12 @@ static inline void wire_emit(struct wire *w, struct wire_node *h, const struct d
 {
 	if (d->len == 0 || d->segment == 0 || !d->data)
 		wire_broken("an empty run");
+	bool from_old = h->answers_from_old && addr_equal(&d->local, &h->old);
+	struct ov_addr from = from_old ? h->old : h->addr;
 	for (size_t at = 0; at < d->len; at += d->segment) {
 		size_t len = d->len - at < d->segment ? d->len - at : d->segment;
 		h->sent++;
-		struct flight *f = wire_put(w, w->delay, h->addr, d->remote, d->data + at, len);
+		struct flight *f = wire_put(w, w->delay, from, d->remote, d->data + at, len);
 		if (w->hook && !w->hook(w, f))
 			f->used = false;
 	}
@@ -221,7 +229,7 @@ static inline void wire_deliver(struct wire *w, struct flight *f)
 static inline struct flight *wire_next(const struct wire *w)
 {
 	struct flight *next = NULL;
-	for (struct flight *f = w->flights; f < w->flights + WIRE_FLIGHTS; f++)
+	for (struct flight *f = w->flights; f < w->flights + w->high; f++)
 		if (f->used && (!next || f->at < next->at ||
 				       (f->at == next->at && f->order < next->order)))
 			next = f;
