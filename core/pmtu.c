@@ -10,7 +10,8 @@
  * there to the floor, immediately, and a new search starts with the size that was lost - after a
  * false alarm the old size is back one round trip later.
  * - raise: RFC 8899 5.1.1 PMTU_RAISE_TIMER, a new search every 600 s; every 10 s in ERROR. After a
- *   fall, while data flows, sooner: 10, 20, 40 s, for it may have been loss and no black hole.
+ *   fall sooner: 10, 20, 40 s, for it may have been loss and no black hole. Only while data is
+ *   sent: an idle path stays silent.
  *
  * Invariant: floor <= size < ceiling <= max + 1. A single loss changes nothing but probe_count. */
 #include "core/pmtu.h"
@@ -99,20 +100,20 @@ static void proceed(struct pmtu *p, ov_time now)
 	p->next_at = now;
 	if (choose(p))
 		return;
-	p->again_at = OV_NEVER;
-	if (p->size == p->max) {
-		p->again_wait = 0;
-	} else if (p->again_wait) {
-		p->again_at = now + p->again_wait;
-		p->again_wait = ov_min(2 * p->again_wait, AGAIN_LAST);
-	}
+	p->next_at = OV_NEVER; /* it is data that begins a search anew */
 	if (p->size == PMTU_FLOOR && p->max > PMTU_FLOOR) {
 		p->state = PMTU_ERROR;
-		p->next_at = now + ERROR_RETRY;
-	} else {
-		p->state = PMTU_COMPLETE;
-		p->next_at = p->size < p->max ? now + RAISE_EVERY : OV_NEVER;
+		p->again_at = now + ERROR_RETRY;
+		return;
 	}
+	p->state = PMTU_COMPLETE;
+	p->again_at = p->size == p->max ? OV_NEVER : now + RAISE_EVERY;
+	if (p->size == p->max)
+		p->again_wait = 0;
+	if (p->again_wait == 0)
+		return;
+	p->again_at = now + p->again_wait;
+	p->again_wait = ov_min(2 * p->again_wait, AGAIN_LAST);
 }
 
 static void clear_probe(struct pmtu *p)
@@ -223,7 +224,7 @@ void pmtu_on_large_sent(struct pmtu *p, ov_time now, uint16_t size)
 	uint16_t base = base_of(p);
 	uint16_t fallback = p->size > base ? base : PMTU_FLOOR;
 	if (now >= p->again_at && is_resting(p))
-		p->next_at = ov_min(p->next_at, now);
+		p->next_at = now;
 	if (size <= fallback || p->state == PMTU_BASE_PROBING)
 		return;
 	p->verify_at = ov_min(p->verify_at, ov_max(now, p->verified_at + VERIFY_EVERY));
