@@ -296,7 +296,7 @@ static void random_streams_survive(void **state)
 					flow[f].flags = (uint8_t)test_random(&seed);
 				emit(&flow[f]);
 				flow[f].seq += (uint32_t)flow[f].payload;
-				flow[f].ip_id++;
+				flow[f].ip_id = (uint16_t)(flow[f].ip_id + 1);
 				if (test_random(&seed) % 200 == 0)
 					flow[f].seq += 5;
 			}
