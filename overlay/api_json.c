@@ -80,11 +80,14 @@ json_t *api_json_contact(const struct api *a, const struct contact *c)
 	struct peer_info info = { .last_heard = 0 };
 	if (!node_peer_info(a->cfg.node, a->wall_at, &c->id, &info))
 		info.last_heard = 0;
+	/* The contact holds what the store knew at the start. */
+	bool direct = info.has_active && info.active.carrier == CARRIER_UDP;
+	const struct ov_addr *last = direct ? &info.active.remote : &c->last_endpoint;
 	return json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "peer",
 		api_json_peer_id(&c->id), "name", c->name, "address", json_address(&c->id),
 		"source", c->source == CONTACT_CONFIG ? "config" : "added", "allow",
 		json_grants(&c->grants), "endpoints", endpoints, "last_endpoint",
-		api_json_addr(&c->last_endpoint), "last_seen_at", json_seen(a, info.last_heard, c));
+		api_json_addr(last), "last_seen_at", json_seen(a, info.last_heard, c));
 }
 
 static const char *carrier_name(uint8_t carrier)

@@ -101,7 +101,8 @@ static json_t *fail_word(struct api_call *c, int rc, const char *word, const cha
 	char quoted[72];
 	api_quote(quoted, word);
 	if (rc == OV_EFULL)
-		return api_fail(c, "quota", "use `all`, or remove one: overlay peer deny PEER WORD",
+		return api_fail(c, "quota",
+			"use `all`, or remove one: overlay peer allow PEER --remove WORD",
 			"%s has no room for another grant (%s)", name, quoted);
 	return api_fail(c, "bad-argument",
 		"icmp tcp/PORT udp/PORT all service:NAME message relay introduce store exit",

@@ -399,6 +399,8 @@ static void on_closed(uv_handle_t *handle)
 void control_close(struct control *c)
 {
 	struct stat st;
+	if (!c) /* a start that failed before the socket */
+		return;
 	c->closing = true;
 	if (lstat(c->path, &st) == 0 && st.st_dev == c->path_dev && st.st_ino == c->path_ino)
 		unlink(c->path); /* not the socket of a successor */

@@ -29,6 +29,6 @@ struct control *control_open(struct uv_loop_s *loop, const struct control_config
  * loop turn is enough. */
 void control_flush(struct control *c, ov_time now);
 /* Unlinks the socket, says nothing more to clients, closes all handles; memory is freed while the
- * loop runs on until they are closed. */
+ * loop runs on until they are closed. NULL is allowed. */
 void control_close(struct control *c);
 size_t control_client_count(const struct control *c);

@@ -291,8 +291,8 @@ void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path
 		route_use(n, now, p, path);
 	else if (path->state == PATH_VALID)
 		follow_peer(n, now, p, path);
-	else if (path->state == PATH_UNTRIED)
-		path_challenge(path, now); /* followed once it answered */
+	else if (path->state != PATH_PROBING)
+		path_ask(path, now); /* followed once it answered; a suspect one just spoke */
 	peer_touch(n, p);
 }
 
@@ -306,8 +306,8 @@ void route_on_status(
 	a->peer_path = path;
 	if (path->state == PATH_VALID)
 		route_use(n, now, p, path);
-	else if (path->state == PATH_UNTRIED)
-		path_challenge(path, now); /* used once it is valid: route_on_answer */
+	else if (path->state != PATH_PROBING)
+		path_ask(path, now); /* used once it is valid: route_on_answer */
 }
 
 struct path *route_second(const struct association *a, ov_time now)

@@ -202,11 +202,14 @@ static int link_configure(struct tun *t, const struct tun_options *o, char *why,
 		explain_attach(t->status.name, EPERM, why, size);
 		return OV_EPERM;
 	}
-	const char *hint = error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT
-				   ? " (is IPv6 disabled on this system?)"
-				   : "";
-	snprintf(why, size, "cannot configure the interface %s (mtu %u): %s%s", t->status.name,
-		o->mtu, strerror(-error), hint);
+	if (error == -EACCES || error == -EOPNOTSUPP || error == -EAFNOSUPPORT)
+		snprintf(why, size,
+			"the interface %s cannot have its IPv6 address: IPv6 is disabled here: allow "
+			"it (sysctl net.ipv6.conf.all.disable_ipv6=0) and restart, or use --no-tun",
+			t->status.name);
+	else
+		snprintf(why, size, "cannot configure the interface %s (mtu %u): %s",
+			t->status.name, o->mtu, strerror(-error));
 	return OV_EIO;
 }
 

@@ -34,6 +34,7 @@ struct wire_node {
 	struct node_config config;
 	struct node *node;
 	struct ov_addr addr, old; /* old: datagrams to it arrive too, when set */
+	bool answers_from_old;    /* a second address of its own: answers leave as they came */
 	uint64_t random;
 	uint64_t sent, received; /* datagrams */
 	struct node_event events[512];
@@ -160,10 +161,12 @@ static inline void wire_emit(struct wire *w, struct wire_node *h, const struct d
 {
 	if (d->len == 0 || d->segment == 0 || !d->data)
 		wire_broken("an empty run");
+	bool from_old = h->answers_from_old && addr_equal(&d->local, &h->old);
+	struct ov_addr from = from_old ? h->old : h->addr;
 	for (size_t at = 0; at < d->len; at += d->segment) {
 		size_t len = d->len - at < d->segment ? d->len - at : d->segment;
 		h->sent++;
-		struct flight *f = wire_put(w, w->delay, h->addr, d->remote, d->data + at, len);
+		struct flight *f = wire_put(w, w->delay, from, d->remote, d->data + at, len);
 		if (w->hook && !w->hook(w, f))
 			f->used = false;
 	}

@@ -44,8 +44,8 @@ static struct flight *nth(const struct wire *w, size_t k)
 	for (size_t i = 0; i < w->high; i++)
 		if (w->flights[i].used && k-- == 0)
 			return &w->flights[i];
-	fail();
-	return NULL;
+	wire_broken("fewer datagrams than that");
+	return &w->flights[0];
 }
 
 enum { DELIVER, LOSE, COPY, FATES };

@@ -908,6 +908,177 @@ static void a_flow_begins_when_its_packet_leaves(void **state)
 	wire_free(w);
 }
 
+/* Two ways to the peer: every datagram to or from `slow` takes 60 ms more. */
+static struct ov_addr slow;
+static bool blocked_fast;
+
+static bool two_ways(struct wire *w, struct flight *f)
+{
+	(void)w;
+	bool is_slow = addr_equal(&f->to, &slow) || addr_equal(&f->from, &slow);
+	if (is_slow)
+		f->at += 60 * OV_MS;
+	return is_slow || !blocked_fast;
+}
+
+/* Node 1 is reached at `slow` first, then also at its own address; it answers as it was asked. */
+static struct wire *slow_only(void)
+{
+	struct wire *w = wire_new(2);
+	slow = addr_v4(203, 0, 113, 200, 27182);
+	blocked_fast = false;
+	w->nodes[1].old = slow;
+	w->nodes[1].answers_from_old = true;
+	w->hook = two_ways;
+	wire_know(w, 0, 1, &slow, "all");
+	wire_know(w, 1, 0, NULL, "all");
+	wire_send(w, 0, 1, 1, 64);
+	wire_run(w, 2 * OV_SEC);
+	assert_int_equal(wire_got(w, 0, 1, 1, 64), 1);
+	assert_true(wire_uses(w, 0, 1, slow));
+	return w;
+}
+
+static void add_fast(struct wire *w)
+{
+	struct dgram where = { .remote = w->nodes[1].addr, .local = w->nodes[0].addr };
+	struct path *p = route_add(w->nodes[0].node, w->now, wire_peer(w, 0, 1), &where);
+	path_challenge(p, w->now);
+	peer_touch(w->nodes[0].node, wire_peer(w, 0, 1));
+	node_settle(w->nodes[0].node, w->now);
+	wire_drain(w, 0);
+}
+
+static struct wire *two_paths(void)
+{
+	struct wire *w = slow_only();
+	add_fast(w);
+	return w;
+}
+
+static void the_lower_nominates_and_the_other_follows(void **state)
+{
+	(void)state;
+	struct wire *w = slow_only();
+	struct ov_addr fast = w->nodes[1].addr;
+	for (uint32_t tag = 10; tag < 110; tag++) { /* data arrives on the old way all the while */
+		if (tag == 40)
+			add_fast(w);
+		wire_send(w, 0, 1, tag, 64);
+		wire_send(w, 1, 0, tag, 64);
+		wire_run(w, 5 * OV_MS);
+	}
+	wire_run(w, OV_SEC);
+	for (uint32_t tag = 10; tag < 110; tag++) {
+		assert_true(wire_got(w, 0, 1, tag, 64) >= 1);
+		assert_true(wire_got(w, 1, 0, tag, 64) >= 1);
+	}
+	assert_true(wire_uses(w, 0, 1, fast));
+	struct peer_info info = wire_info(w, 1, 0);
+	assert_true(addr_equal(&info.active.local, &fast));
+	assert_int_equal(wire_peer(w, 0, 1)->association->nomination, 1);
+	assert_int_equal(wire_events(w, 0, NODE_PATH_CHANGED), 2); /* no way back in between */
+	wire_free(w);
+}
+
+/* The better way dies: what is sent in doubt goes both ways, then the other one is used. */
+static void data_goes_twice_while_in_doubt(void **state)
+{
+	(void)state;
+	struct wire *w = two_paths();
+	wire_run(w, 3 * OV_SEC);
+	wire_send(w, 0, 1, 2, 64);
+	wire_run(w, OV_SEC);
+	assert_true(wire_uses(w, 0, 1, w->nodes[1].addr));
+	blocked_fast = true;
+	size_t lost = 0;
+	for (uint32_t tag = 10; tag < 210; tag++) {
+		wire_send(w, 0, 1, tag, 64);
+		wire_run(w, 20 * OV_MS);
+	}
+	wire_run(w, OV_SEC);
+	for (uint32_t tag = 10; tag < 210; tag++)
+		lost += wire_got(w, 0, 1, tag, 64) == 0;
+	assert_in_range(lost, 15, 25); /* 400 ms of silence, and no more */
+	assert_true(wire_uses(w, 0, 1, slow));
+	assert_int_equal(wire_events(w, 0, NODE_PEER_DOWN), 0);
+	wire_free(w);
+}
+
+/* Who sees HS1 can forge COOKIEs: each asks for HS1 to all candidates, so few are acted upon. */
+static void forged_cookies_cost_little(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(2);
+	wire_know(w, 0, 1, &w->nodes[1].addr, "all");
+	captured_count = 0;
+	w->hook = capture_hs1;
+	wire_send(w, 0, 1, 1, 64);
+	w->hook = nothing_passes;
+	uint64_t before = w->nodes[0].sent;
+	struct rng rng = { .fill = wire_random, .context = &w->nodes[1].random };
+	for (uint8_t i = 0; i < 100; i++) {
+		uint8_t cookie[COOKIE_LEN] = { i }, packet[COOKIE_PACKET_LEN];
+		cookie_packet_encode(packet, 0, w->nodes[1].id.dh_public, captured[0].data,
+			captured[0].len, cookie, &rng);
+		wire_put(w, 0, w->nodes[1].addr, w->nodes[0].addr, packet, sizeof(packet));
+	}
+	wire_run(w, OV_MS);
+	assert_in_range(w->nodes[0].sent - before, 1, 4);
+	assert_true(wire_drops(w, 0, DROP_RATE) >= 96);
+	wire_free(w);
+}
+
+/* No route: the path is asked at once, again and again it is not. */
+static void a_refusal_of_the_kernel_makes_us_ask(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(2);
+	meet(w, 0, 1);
+	wire_run(w, 5 * OV_SEC);
+	struct dgram d = { .local = w->nodes[0].addr, .remote = w->nodes[1].addr, .segment = 1452 };
+	w->hook = nothing_passes;
+	uint64_t sent = w->nodes[0].sent;
+	ov_time start = w->now;
+	while (strcmp(wire_info(w, 0, 1).active.state, "suspect") != 0) {
+		for (int i = 0; i < 50; i++)
+			node_send_failed(w->nodes[0].node, w->now, &d, false);
+		wire_drain(w, 0);
+		wire_run(w, 10 * OV_MS);
+		assert_true(w->now - start < 2 * OV_SEC);
+	}
+	assert_in_range(w->nodes[0].sent - sent, 3, 8); /* questions, then HS1 */
+	wire_free(w);
+	w = wire_new(2);
+	meet(w, 0, 1);
+	assert_int_equal(wire_info(w, 0, 1).active.pmtu, 1452);
+	node_send_failed(w->nodes[0].node, w->now, &d, true);
+	assert_true(wire_info(w, 0, 1).active.pmtu < 1452);
+	wire_free(w);
+}
+
+/* The path that may carry data goes while packets wait, and another one is there already. */
+static void what_waits_is_sent_on_whatever_becomes_usable(void **state)
+{
+	(void)state;
+	struct wire *w = two_paths();
+	wire_run(w, 3 * OV_SEC);
+	struct peer *peer = wire_peer(w, 0, 1);
+	struct dgram where = { .remote = addr_v4(192, 0, 2, 9, 9), .local = w->nodes[0].addr };
+	struct path *p = route_add(w->nodes[0].node, w->now, peer, &where);
+	path_on_received(p, w->now, 40, 1, false); /* 120 B of budget, never validated */
+	route_use(w->nodes[0].node, w->now, peer, p);
+	p->probing_since = w->now - 60 * OV_SEC; /* no last hope */
+	node_settle(w->nodes[0].node, w->now);
+	wire_send(w, 0, 1, 5, 1000);
+	assert_int_equal(wire_info(w, 0, 1).waiting_packets, 1);
+	wire_run(w, 5 * OV_SEC);
+	assert_ptr_not_equal(peer->association->active, p);
+	assert_int_equal(wire_info(w, 0, 1).waiting_packets, 0);
+	assert_int_equal(wire_got(w, 0, 1, 5, 1000), 1);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -943,6 +1114,11 @@ int main(void)
 		cmocka_unit_test(long_packets_travel_in_fragments_then_the_stack_is_told),
 		cmocka_unit_test(the_peers_mtu_bounds_ours),
 		cmocka_unit_test(a_flow_begins_when_its_packet_leaves),
+		cmocka_unit_test(the_lower_nominates_and_the_other_follows),
+		cmocka_unit_test(data_goes_twice_while_in_doubt),
+		cmocka_unit_test(forged_cookies_cost_little),
+		cmocka_unit_test(a_refusal_of_the_kernel_makes_us_ask),
+		cmocka_unit_test(what_waits_is_sent_on_whatever_becomes_usable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
