@@ -121,6 +121,9 @@ static void on_network(
 	}
 	node_network_changed(d->node, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
+	/* The monitor's timer brought us here, and libuv runs timers before it polls: it must not
+	 * sleep on what the node now has to say. */
+	uv_idle_start(&d->idle, on_idle);
 }
 
 static void on_store(void *context, const struct store_result *r)
