@@ -260,7 +260,7 @@ def watch():
     lab.check(load.ping_once(b.ns, a.address), "b is cut off by its move")
     lab.wait_for("path.changed", 4, lambda: len(events("path.changed")) > before)
     lab.check(events("path.changed")[-1]["remote"] == "10.9.1.9:27182", f"{events('path.changed')}")
-    says(human.read_text(), r"peer\.up +b at 10\.9\.1\.2:27182", r"path\.changed +b at 10\.9\.1\.9:27182")
+    says(human.read_text(), r"peer\.up +b\n", r"path\.changed +b at 10\.9\.1\.2:27182", r"path\.changed +b at 10\.9\.1\.9:27182")
     for watcher in watchers:
         watcher.send_signal(signal.SIGINT)
         lab.check(watcher.wait(2) == 0, "watch: Ctrl-C is no error")
