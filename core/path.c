@@ -10,9 +10,10 @@
 
 #include "core/packet.h"
 
-#define RESPONSES_PER_SECOND 20
-#define RESPONSE_BURST       20
-#define SUSPECT_RETRY        OV_SEC
+#define RESPONSES_PER_SECOND    20
+#define RESPONSE_BURST          20
+#define KEEPALIVES_PER_QUESTION 3
+#define SUSPECT_RETRY           OV_SEC
 
 const char *path_state_name(enum path_state s)
 {
@@ -259,6 +260,16 @@ static enum path_verdict on_unanswered(struct path *p, ov_time now)
 	return PATH_BECAME_SUSPECT;
 }
 
+/* One way is enough for a NAT binding; each third asks, so that a dead peer is noticed. */
+static void keep_alive(struct path *p, ov_time now)
+{
+	p->keepalive_at = now + PATH_KEEPALIVE;
+	if (++p->keepalives % KEEPALIVES_PER_QUESTION == 0)
+		path_challenge(p, now);
+	else
+		p->ack_by = now; /* an empty CONTROL */
+}
+
 enum path_verdict path_tick(struct path *p, ov_time now)
 {
 	expire_pmtu_probes(p, now);
@@ -270,7 +281,7 @@ enum path_verdict path_tick(struct path *p, ov_time now)
 	if (!asking && p->unheard_since != OV_NEVER && now - p->unheard_since >= hear_timeout(p))
 		path_challenge(p, now);
 	if (!asking && now >= p->keepalive_at)
-		path_challenge(p, now);
+		keep_alive(p, now);
 	return PATH_OK;
 }
 

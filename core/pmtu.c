@@ -9,14 +9,18 @@
  *   in a row (three for 1200) are a black hole (RFC 8899 4.3): the size falls to 1200, or from
  * there to the floor, immediately, and a new search starts with the size that was lost - after a
  * false alarm the old size is back one round trip later.
- * - raise: RFC 8899 5.1.1 PMTU_RAISE_TIMER, a new search every 600 s; every 10 s in ERROR.
+ * - raise: RFC 8899 5.1.1 PMTU_RAISE_TIMER, a new search every 600 s; every 10 s in ERROR. After a
+ *   fall sooner: 10, 20, 40 s, for it may have been loss and no black hole. Only while data is
+ *   sent: an idle path stays silent.
  *
  * Invariant: floor <= size < ceiling <= max + 1. A single loss changes nothing but probe_count. */
 #include "core/pmtu.h"
 
 #define VERIFY_EVERY OV_SEC         /* black hole seen within about 1.2 s at 20 ms RTT */
 #define RAISE_EVERY  (600 * OV_SEC) /* RFC 8899 5.1.1 */
-#define ERROR_RETRY  (10 * OV_SEC)  /* the path is nearly unusable: ask often */
+#define AGAIN_FIRST  (10 * OV_SEC)
+#define AGAIN_LAST   (40 * OV_SEC)
+#define ERROR_RETRY  (10 * OV_SEC) /* the path is nearly unusable: ask often */
 #define GRANULARITY  16
 #define LOSSES       2 /* in a row: random loss alone rarely does that */
 #define BASE_LOSSES  3 /* RFC 8899 5.1.2 MAX_PROBES; ERROR is expensive */
@@ -52,6 +56,7 @@ void pmtu_init(struct pmtu *p, ov_time now, uint16_t max, bool v6)
 		.next_at = OV_NEVER,
 		.verify_at = OV_NEVER,
 		.small_since = OV_NEVER,
+		.again_at = OV_NEVER,
 		.verified_at = now };
 	set_size(p, now, base_of(p));
 }
@@ -95,13 +100,20 @@ static void proceed(struct pmtu *p, ov_time now)
 	p->next_at = now;
 	if (choose(p))
 		return;
+	p->next_at = OV_NEVER; /* it is data that begins a search anew */
 	if (p->size == PMTU_FLOOR && p->max > PMTU_FLOOR) {
 		p->state = PMTU_ERROR;
-		p->next_at = now + ERROR_RETRY;
-	} else {
-		p->state = PMTU_COMPLETE;
-		p->next_at = p->size < p->max ? now + RAISE_EVERY : OV_NEVER;
+		p->again_at = now + ERROR_RETRY;
+		return;
 	}
+	p->state = PMTU_COMPLETE;
+	p->again_at = p->size == p->max ? OV_NEVER : now + RAISE_EVERY;
+	if (p->size == p->max)
+		p->again_wait = 0;
+	if (p->again_wait == 0)
+		return;
+	p->again_at = now + p->again_wait;
+	p->again_wait = ov_min(2 * p->again_wait, AGAIN_LAST);
 }
 
 static void clear_probe(struct pmtu *p)
@@ -118,6 +130,8 @@ static void fall(struct pmtu *p, ov_time now, uint16_t first)
 	uint16_t base = base_of(p);
 	bool to_base = p->size > base;
 	clear_probe(p);
+	if (p->again_wait == 0)
+		p->again_wait = AGAIN_FIRST;
 	p->state = to_base ? PMTU_BASE_PROBING : PMTU_SEARCHING;
 	p->base_first = to_base;
 	p->first = first;
@@ -146,6 +160,7 @@ uint16_t pmtu_poll(struct pmtu *p, ov_time now)
 	}
 	if (now < p->next_at)
 		return 0;
+	p->again_at = OV_NEVER;
 	if (is_resting(p)) { /* everything may have changed since */
 		p->base_first = p->state == PMTU_ERROR;
 		p->state = p->base_first ? PMTU_BASE_PROBING : PMTU_SEARCHING;
@@ -208,6 +223,8 @@ void pmtu_on_large_sent(struct pmtu *p, ov_time now, uint16_t size)
 {
 	uint16_t base = base_of(p);
 	uint16_t fallback = p->size > base ? base : PMTU_FLOOR;
+	if (now >= p->again_at && is_resting(p))
+		p->next_at = now;
 	if (size <= fallback || p->state == PMTU_BASE_PROBING)
 		return;
 	p->verify_at = ov_min(p->verify_at, ov_max(now, p->verified_at + VERIFY_EVERY));

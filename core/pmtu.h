@@ -29,6 +29,8 @@ struct pmtu {
 	ov_time verify_at;   /* when `size` is to be verified */
 	ov_time small_since; /* since when size < PMTU_MAX, OV_NEVER otherwise (ICMPv6 Packet Too
 				Big after 10 s) */
+	ov_time again_at;    /* after a fall: data sent from then on makes the search begin anew */
+	ov_time again_wait;  /* from the end of that search until again_at; 0: there was no fall */
 	ov_time verified_at; /* when a datagram of `size` was last confirmed */
 };
 

@@ -12,7 +12,7 @@
 #include "overlay/netmon_uv.h"
 #include "overlay/priority_os.h"
 #include "overlay/pump_uv.h"
-#include "overlay/resolve_uv.h"
+#include "overlay/roster_uv.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -45,8 +45,9 @@ struct daemon {
 	struct api *api;
 	struct control *control;
 	struct resolver *resolver;
+	struct roster roster;
 	struct pump pump;
-	struct contact *stored; /* until load_contacts */
+	struct contact *stored; /* until the roster takes them */
 	size_t stored_count;
 	struct api_facts facts;
 	json_t *features;
@@ -138,25 +139,12 @@ static void on_resolved(void *context, const struct peer_id *peer, const struct 
 	node_candidate(d->node, clock_now(), peer, a, SOURCE_CONFIG);
 }
 
-/* ---- contacts ---- */
-
-static void set_route(struct daemon *d, const struct contact *c, bool add)
-{
-	uint8_t prefix[8];
-	char why[200];
-	if (!d->tun)
-		return;
-	peer_id_prefix(&c->id, prefix);
-	if (tun_routes(d->tun, prefix, 1, add, why, sizeof(why)) != OV_OK)
-		log_warn(d->log, clock_now(), "tun", "route_failed name=%s why=%s", c->name, why);
-}
+/* ---- what the api asks of the daemon ---- */
 
 static void on_contact_changed(void *context, const struct contact *c, bool removed)
 {
 	struct daemon *d = context;
-	set_route(d, c, !removed);
-	if (!removed)
-		resolver_contact(d->resolver, c, d->cfg->node.listen_port);
+	roster_changed(&d->roster, clock_now(), c, removed);
 }
 
 static int post_to_store(void *context, struct store_request *r)
@@ -168,80 +156,6 @@ static unsigned config_line(void *context, const struct peer_id *id)
 {
 	const struct daemon *d = context;
 	return d->cfg->config_line(d->cfg->context, id);
-}
-
-/* Contacts of the configuration win over stored ones with the same PeerId. */
-static bool is_configured(const struct daemon *d, const struct peer_id *id)
-{
-	for (size_t i = 0; i < d->cfg->contact_count; i++)
-		if (peer_id_equal(&d->cfg->contacts[i].id, id))
-			return true;
-	return false;
-}
-
-static void put_contact(struct daemon *d, const struct contact *c, bool call)
-{
-	ov_time now = clock_now();
-	int err = node_contact_put(d->node, now, c, call);
-	if (err != OV_OK)
-		log_warn(d->log, now, "contact", "refused name=%s why=%s", c->name,
-			ov_err_text(err));
-}
-
-static void store_contact(struct daemon *d, const struct contact *c)
-{
-	struct store_request r = { .op = STORE_CONTACT_PUT };
-	if (contact_copy(&r.contact, c) != OV_OK || store_post_take(d->store, &r) != OV_OK)
-		log_warn(d->log, clock_now(), "store", "configured_contact_not_stored name=%s",
-			c->name);
-}
-
-static void load_contacts(struct daemon *d)
-{
-	for (size_t i = 0; i < d->stored_count; i++) {
-		struct contact *c = &d->stored[i];
-		bool configured = is_configured(d, &c->id);
-		if (configured) /* endpoints and grants come from the file, the last endpoint from
-				   here */
-			for (size_t k = 0; k < d->cfg->contact_count; k++)
-				if (peer_id_equal(&d->cfg->contacts[k].id, &c->id)) {
-					struct contact merged = d->cfg->contacts[k];
-					merged.last_endpoint = c->last_endpoint;
-					merged.last_seen_at_s = c->last_seen_at_s;
-					put_contact(d, &merged, !addr_is_any(&c->last_endpoint));
-				}
-		if (!configured) {
-			c->source = CONTACT_ADDED;
-			put_contact(d, c, !addr_is_any(&c->last_endpoint));
-		}
-		contact_fini(c);
-	}
-	free(d->stored);
-	d->stored = NULL;
-	for (size_t i = 0; i < d->cfg->contact_count; i++) {
-		if (!node_contact(d->node, &d->cfg->contacts[i].id))
-			put_contact(d, &d->cfg->contacts[i], true);
-		store_contact(d, &d->cfg->contacts[i]);
-	}
-	for (size_t i = 0; i < node_peer_count(d->node); i++)
-		resolver_contact(
-			d->resolver, node_contact_at(d->node, i), d->cfg->node.listen_port);
-}
-
-static void add_routes(struct daemon *d)
-{
-	size_t count = node_peer_count(d->node);
-	uint8_t *prefixes = calloc(count ? count : 1, 8);
-	char why[200];
-	if (!d->tun || !prefixes) {
-		free(prefixes);
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		peer_id_prefix(&node_contact_at(d->node, i)->id, prefixes + 8 * i);
-	if (count && tun_routes(d->tun, prefixes, count, true, why, sizeof(why)) != OV_OK)
-		log_warn(d->log, clock_now(), "tun", "routes_failed why=%s", why);
-	free(prefixes);
 }
 
 /* ---- events of the node ---- */
@@ -414,11 +328,7 @@ static void on_hangup(uv_signal_t *h, int signum)
 		return;
 	node_set_pairing(d->node, pairing);
 	d->facts.pairing = pairing;
-	for (size_t i = 0; i < count; i++) {
-		put_contact(d, &contacts[i], true);
-		store_contact(d, &contacts[i]);
-		on_contact_changed(d, &contacts[i], false);
-	}
+	roster_reload(&d->roster, clock_now(), contacts, count);
 	log_info(d->log, clock_now(), "daemon", "reloaded contacts=%zu", count);
 }
 
@@ -546,6 +456,16 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		.on_change = on_network,
 		.context = d };
 	d->netmon = netmon_open(&d->loop, &m, why, size);
+	d->roster = (struct roster){
+		.node = d->node,
+		.store = d->store,
+		.tun = d->tun,
+		.resolver = d->resolver,
+		.log = d->log,
+		.configured = d->cfg->contacts,
+		.configured_count = d->cfg->contact_count,
+		.default_port = udp_status(d->udp)->port,
+	};
 	return d->netmon != NULL;
 }
 
@@ -563,8 +483,8 @@ static void say_ready(const struct daemon *d)
 static void run_until_stopped(struct daemon *d)
 {
 	(void)priority_raise(); /* the store's thread runs already and stays as it is */
-	load_contacts(d);
-	add_routes(d);
+	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
+	d->stored = NULL;
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());
 	d->housekeeping_at = clock_now() + HOUSEKEEPING;

@@ -70,10 +70,12 @@ static void arrived(
 
 static void confirmed(struct node *n, ov_time now, struct cursor *c)
 {
+	bool rekey = c->peer->association->peer_instance == c->keys->instance;
 	keys_confirm(n, now, c->peer, c->keys);
 	struct path *path = route_add(n, now, c->peer, c->run);
-	if (path && path->state != PATH_PROBING)
-		path_challenge(path, now); /* our first packet under these keys asks too */
+	bool known = path && (path->state == PATH_PROBING || (rekey && path->state == PATH_VALID));
+	if (path && !known)
+		path_challenge(path, now); /* both ends ask on each path */
 	if (path)
 		route_keys_came(n, now, c->peer, path);
 	c->path = path;

@@ -302,6 +302,8 @@ void route_on_status(
 	struct association *a = p->association;
 	if (p->lower || sequence <= a->nomination)
 		return; /* we nominate, or it is an old word */
+	if (now < path->demoted_until)
+		return; /* an on-path forwarder may carry the word here too */
 	a->nomination = sequence;
 	a->peer_path = path;
 	if (path->state == PATH_VALID)

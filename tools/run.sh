@@ -5,6 +5,11 @@
 set -eu
 cd "$(dirname "$0")/.."
 daemon=(build/release/overlayd --state build/run-state)
+# Without a login session the socket goes where `overlay` looks next.
+if [ "$(id -u)" -ne 0 ] && [ -z "${XDG_RUNTIME_DIR:-}" ] && [ -z "${OVERLAY_SOCKET:-}" ]; then
+	mkdir -p -m 700 "${XDG_STATE_HOME:-$HOME/.local/state}/overlay"
+	daemon+=(--socket "${XDG_STATE_HOME:-$HOME/.local/state}/overlay/overlay.sock")
+fi
 
 if [ "$(id -u)" -eq 0 ] || ! command -v sudo setpriv >/dev/null || ! sudo -v 2>/dev/null; then
 	exec "${daemon[@]}"

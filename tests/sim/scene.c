@@ -2,6 +2,7 @@
  * when its point is lost. */
 #include "tests/sim/scene.h"
 
+#include "core/pmtu.h"
 #include "tests/sim/hostile.h"
 
 #include <stdarg.h>
@@ -331,6 +332,55 @@ static void on_path_forwarder_reverts(struct sim *s)
 	forwarder(s, true);
 }
 
+static void set_weather(struct sim *s, uint32_t loss_ppm)
+{
+	for (uint32_t i = 0; i < s->net.iface_count; i++) {
+		struct link_config c = world_link(10 * OV_MS);
+		c.jitter = 20 * OV_MS;
+		c.reorder_ppm = PPM / 5;
+		c.reorder_delay = 30 * OV_MS;
+		c.duplicate_ppm = PPM / 4;
+		c.loss_ppm = loss_ppm;
+		net_link_change(&s->net, i, &c);
+	}
+}
+
+static void rough_weather(struct sim *s)
+{
+	struct friend *f = two_talking(s);
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	host_talk(s, b, a->id, TALK_UDP, 10 * OV_MS, OV_NEVER);
+	set_weather(s, 0);
+	struct flow *flow = host_transfer(s, a, b->id, 2000000);
+	scene_say(s, "every link reorders 20 %%, duplicates 25 %%, and loses 60 %% for 4 s of 6");
+	s->trace.telling = false;
+	ov_time worst = 0;
+	for (int i = 0; i < 20; i++) {
+		set_weather(s, PPM * 6 / 10);
+		sim_run_for(s, 4 * OV_SEC);
+		set_weather(s, 0);
+		sim_run_for(s, OV_SEC);
+		f->longest_gap = 0;
+		sim_run_for(s, OV_SEC);
+		worst = ov_max(worst, ov_max(f->longest_gap, s->now - f->last_received));
+	}
+	for (uint32_t i = 0; i < s->net.iface_count; i++)
+		net_link_change(&s->net, i, &(struct link_config){ .delay = 10 * OV_MS });
+	sim_run_for(s, 60 * OV_SEC);
+	s->trace.telling = true;
+	scene_say(
+		s, "longest gap later than 1 s after a burst: %lld ms", (long long)(worst / OV_MS));
+	require(s, worst < 200 * OV_MS, "1 s after each burst the datagrams flow");
+	scene_say(s, "a minute of calm; transfer: %llu of %llu bytes",
+		(unsigned long long)flow->acked, (unsigned long long)flow->total);
+	require(s, flow->state == FLOW_DONE, "the transfer ends");
+	struct peer_info info;
+	require(s,
+		node_peer_info(a->node, s->now, &b->self.id, &info) && info.active.pmtu == PMTU_MAX,
+		"loss was not taken for a small MTU for long");
+	oracle_check_agreement(s);
+}
+
 static void cold_is_silent(struct sim *s)
 {
 	for (size_t i = 0; i < 4; i++)
@@ -362,6 +412,7 @@ const struct scene scenes[] = {
 	{ "mtu_1300", 2, mtu_1300 },
 	{ "on_path_forwarder_is_not_followed", 2, on_path_forwarder_is_not_followed },
 	{ "on_path_forwarder_reverts", 2, on_path_forwarder_reverts },
+	{ "rough_weather", 2, rough_weather },
 	{ "cold_is_silent", 4, cold_is_silent },
 };
 const size_t scene_count = sizeof(scenes) / sizeof(scenes[0]);

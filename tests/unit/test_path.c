@@ -224,10 +224,17 @@ static void warm_paths_are_kept_and_others_are_silent(void **state)
 	assert_int_equal(path_deadline(&p), at);
 	path_on_sent(&p, now + OV_SEC, 100, 0); /* anything sent puts it off */
 	assert_int_equal(path_deadline(&p), now + OV_SEC + PATH_KEEPALIVE);
-	now += OV_SEC + PATH_KEEPALIVE;
-	path_tick(&p, now);
-	struct said s = poll_path(&p, now);
-	assert_true(s.challenge);
+	now += OV_SEC;
+	struct said s = { 0 };
+	for (unsigned i = 1; i <= 3; i++) { /* one way twice, the third asks */
+		now += PATH_KEEPALIVE;
+		path_tick(&p, now);
+		s = poll_path(&p, now);
+		assert_true(s.spoke);
+		assert_int_equal(s.challenge, i == 3);
+		path_on_sent(&p, now, 32, 0);
+		assert_true(path_deadline(&p) > now);
+	}
 	assert_true(path_deadline(&p) > now);
 	answer(&p, now + 20 * OV_MS, &s, 0);
 	path_keep_warm(&p, now, false);

@@ -173,6 +173,8 @@ def report(results):
     out = bench.Report("flood")
     for p, r in results.items():
         out.add(f"{p}_loss", round(max(0.0, r["loss"] - r["full"]), 2), 1, "%")
+        short = 100 * max(0, 1 - r["flood_pps"] / RATES[p])  # a weaker flood proves nothing
+        out.add(f"{p}_unsent", round(short, 1), 20, "% of the flood")
         out.add(f"{p}_memory", round(r["memory_mib"], 1), 32, "MiB")
         out.add(f"{p}_answers", round(r["answers"], 3), 0.5, "of its bytes")
         out.add(f"{p}_idle", round(r["idle_s"], 2), 2, "s")
