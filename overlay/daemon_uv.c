@@ -393,7 +393,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		t && t->vnet, "tun_tso", t && t->tso6, "tun_uso", t && t->uso, "aes",
 		aead->aes_256_gcm != NULL, "aes_256_gcm",
 		aead->aes_256_gcm ? aead->aes_256_gcm->backend : "none", "chacha20_poly1305",
-		aead->chacha20_poly1305->backend);
+		aead->chacha20_poly1305 ? aead->chacha20_poly1305->backend : "none");
 	d->facts = (struct api_facts){
 		.version = d->cfg->version,
 		.state_dir = d->cfg->state_dir,
