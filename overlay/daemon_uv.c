@@ -122,6 +122,9 @@ static void on_network(
 	}
 	node_network_changed(d->node, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
+	/* The monitor's timer brought us here, and libuv runs timers before it polls: it must not
+	 * sleep on what the node now has to say. */
+	uv_idle_start(&d->idle, on_idle);
 }
 
 static void on_store(void *context, const struct store_result *r)
@@ -390,7 +393,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		t && t->vnet, "tun_tso", t && t->tso6, "tun_uso", t && t->uso, "aes",
 		aead->aes_256_gcm != NULL, "aes_256_gcm",
 		aead->aes_256_gcm ? aead->aes_256_gcm->backend : "none", "chacha20_poly1305",
-		aead->chacha20_poly1305->backend);
+		aead->chacha20_poly1305 ? aead->chacha20_poly1305->backend : "none");
 	d->facts = (struct api_facts){
 		.version = d->cfg->version,
 		.state_dir = d->cfg->state_dir,

@@ -152,7 +152,7 @@ static void print_event(const char *text)
 	printf("%.8s %-15s", strlen(at) > 19 ? at + 11 : "-", field_text(e, "event"));
 	if (json_object_get(e, "peer"))
 		printf(" %s", name ? name : field_text(e, "peer"));
-	if (json_object_get(e, "remote"))
+	if (json_is_string(json_object_get(e, "remote"))) /* null: not known yet */
 		printf(" at %s", field_text(e, "remote"));
 	if (field_number(e, "rtt_us") > 0)
 		printf(" rtt %s", text_rtt(field_number(e, "rtt_us"), rtt));

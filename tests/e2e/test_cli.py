@@ -241,7 +241,7 @@ def pairing():
 
 def watch():
     """peer.up when a peer comes, path.changed when it moves, peer.down when it is removed or gone."""
-    a, b = two(args=["--no-tun"])
+    a, b = two()
     out, human = a.dir / "events", a.dir / "human"
     with open(out, "wb") as json_out, open(human, "wb") as text_out:
         watchers = [a.ns.popen(node.program("overlay"), "--socket", a.socket, "watch", *words, stdout=to)
@@ -257,9 +257,10 @@ def watch():
     lab.check(up["name"] == "b" and up["peer"] == b.peer and up["at"].endswith("Z"), f"{up}")
     before = len(events("path.changed"))
     b.ns.ip(f"addr del {B}/24 dev eth0", "addr add 10.9.1.9/24 dev eth0")
+    lab.check(load.ping_once(b.ns, a.address), "b is cut off by its move")
     lab.wait_for("path.changed", 4, lambda: len(events("path.changed")) > before)
     lab.check(events("path.changed")[-1]["remote"] == "10.9.1.9:27182", f"{events('path.changed')}")
-    says(human.read_text(), r"peer\.up +b at 10\.9\.1\.2:27182", r"path\.changed +b at 10\.9\.1\.9:27182")
+    says(human.read_text(), r"peer\.up +b\n", r"path\.changed +b at 10\.9\.1\.2:27182", r"path\.changed +b at 10\.9\.1\.9:27182")
     for watcher in watchers:
         watcher.send_signal(signal.SIGINT)
         lab.check(watcher.wait(2) == 0, "watch: Ctrl-C is no error")
