@@ -469,14 +469,18 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	return d->netmon != NULL;
 }
 
-/* The last line of the start-up: scripts wait for it, people copy from it. */
+/* The line that scripts wait for, and what a person types next. */
 static void say_ready(const struct daemon *d)
 {
 	char id[PEER_ID_TEXT_LEN + 1], address[ADDR_TEXT_MAX];
 	struct ov_addr a = { 0 };
 	peer_id_address(&d->self->id, a.ip);
-	printf("ready peer=%s udp=%u address=%s\n", peer_id_format(&d->self->id, id),
-		(unsigned)udp_status(d->udp)->port, addr_format(&a, address));
+	peer_id_format(&d->self->id, id);
+	printf("ready peer=%s udp=%u address=%s\n", id, (unsigned)udp_status(d->udp)->port,
+		addr_format(&a, address));
+	printf("on the other machine:  overlay peer add NAME %s IP:%u\n"
+	       "on this one:           overlay peer add NAME PEERID   (then: overlay ping NAME)\n",
+		id, (unsigned)udp_status(d->udp)->port);
 	fflush(stdout);
 }
 
