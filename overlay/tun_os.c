@@ -107,7 +107,7 @@ static int device_attach(struct tun *t, const struct tun_options *o, char *why, 
 	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI };
 	if (strlen(o->name) == 0 || strlen(o->name) >= sizeof(r.ifr_name))
 		return explain_attach(o->name, EINVAL, why, size);
-	strcpy(r.ifr_name, o->name);
+	memcpy(r.ifr_name, o->name, strlen(o->name) + 1);
 	if (!o->plain)
 		r.ifr_flags |= IFF_VNET_HDR;
 	if (ioctl(t->fd, TUNSETIFF, &r) == 0)
