@@ -113,6 +113,12 @@ def right_input():
     return {"commands": len(table)}
 
 
+def contacts(node):
+    """What the owner set; where and when a peer was seen changes by itself."""
+    listed = json.loads(overlay(node, "peer", "list", "--json").stdout)
+    return [{key: c[key] for key in ("peer", "name", "allow", "endpoints", "source")} for c in listed["peers"]]
+
+
 def wrong_input():
     """Exit code, and words that say what was wrong and what to do; never a change."""
     a, b = friends(args=["--no-tun"])
