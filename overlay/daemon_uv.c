@@ -388,10 +388,10 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 {
 	const struct udp_status *u = udp_status(d->udp);
 	const struct tun_status *t = d->tun ? tun_status(d->tun) : NULL;
-	d->features = json_pack("{s:s,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:s,s:s}", "udp", u->backend,
-		"udp_gso", u->gso, "udp_gro", u->gro, "ipv4", u->ipv4, "ipv6", u->ipv6, "tun_vnet",
-		t && t->vnet, "tun_tso", t && t->tso6, "tun_uso", t && t->uso, "aes",
-		aead->aes_256_gcm != NULL, "aes_256_gcm",
+	d->features = json_pack("{s:s,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:s,s:s}", "udp",
+		u->backend, "udp_gso", u->gso, "udp_gro", u->gro, "ipv4", u->ipv4, "ipv6", u->ipv6,
+		"tun_vnet", t && t->vnet, "tun_tso", t && t->tso6, "tun_uso", t && t->uso,
+		"tun_queues", t && t->queues > 1, "aes", aead->aes_256_gcm != NULL, "aes_256_gcm",
 		aead->aes_256_gcm ? aead->aes_256_gcm->backend : "none", "chacha20_poly1305",
 		aead->chacha20_poly1305 ? aead->chacha20_poly1305->backend : "none");
 	d->facts = (struct api_facts){

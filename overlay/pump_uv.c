@@ -6,10 +6,6 @@
  * waits behind one batch and not behind a queue of them. */
 #include "overlay/pump_uv.h"
 
-#define TUN_PACKETS                                                                              \
-	4 /* per round: 256 KiB of super packets at most; more only lengthens the queue in front \
-	     of a ping */
-
 int pump_init(struct pump *p, struct node *node, struct udp *udp, struct tun *tun)
 {
 	*p = (struct pump){ .node = node, .udp = udp, .tun = tun };
@@ -76,9 +72,9 @@ static bool from_udp(struct pump *p, ov_time now)
 
 static bool from_tun(struct pump *p, ov_time now)
 {
-	struct ip_packet packets[TUN_PACKETS];
+	struct ip_packet *packets = p->read;
 	bool more = false;
-	size_t count = tun_read(p->tun, packets, TUN_PACKETS, &more);
+	size_t count = tun_read(p->tun, packets, PUMP_TUN_PACKETS, &more);
 	for (size_t done = 0; done < count;) {
 		size_t taken = node_submit(p->node, now, packets + done, count - done);
 		deliver(p); /* ICMPv6 errors to the local stack */
@@ -87,7 +83,7 @@ static bool from_tun(struct pump *p, ov_time now)
 		if (taken == 0)
 			break; /* cannot be: an empty output takes any packet */
 	}
-	return count == TUN_PACKETS || more;
+	return more;
 }
 
 bool pump_run(struct pump *p, ov_time now)

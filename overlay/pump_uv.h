@@ -6,7 +6,8 @@
 #include "overlay/tun_os.h"
 #include "overlay/udp_uv.h"
 
-#define PUMP_SEND_RUNS 64
+#define PUMP_SEND_RUNS   64
+#define PUMP_TUN_PACKETS 128 /* per round, small ones; of large ones TUN_QUANTUM of each queue */
 
 struct pump {
 	struct node *node;
@@ -15,6 +16,7 @@ struct pump {
 	struct coalesce *coalesce;
 	bool udp_readable, tun_readable;
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
+	struct ip_packet read[PUMP_TUN_PACKETS];
 	uint64_t tun_lost; /* packets the kernel did not take */
 };
 

@@ -8,10 +8,11 @@
  * touches little cache while a super packet always has room.
  *
  * Latency. The kernel drops at the TUN when `queue` packets wait, without pushing back to the qdisc
- * (tun_net_xmit), so no queue discipline can work in front of it; qdisc settings of the interface
- * have no effect under load. What bounds the wait is how fast the pump drains it: every turn reads
- * up to 512 KiB. TUN_QUEUE is the kernel's own default, long enough for a burst of 64-byte
- * datagrams between two turns. */
+ * (tun_net_xmit), so no queue discipline can work in front of it. Hence several queues
+ * (IFF_MULTI_QUEUE), served in turn, a quantum of bytes each: what is no TCP has one of its own,
+ * TCP flows share the others. The kernel chooses by the queue that we wrote the flow's other
+ * direction to (tun_flow_update), so we steer it. TUN_QUEUE is the kernel's own default, long
+ * enough for a burst of 64-byte datagrams between two turns. */
 #include "overlay/tun_os.h"
 
 #include "overlay/rtnl_os.h"
@@ -20,12 +21,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -42,12 +47,13 @@
 #define PACK_ALIGN 64
 
 struct tun {
-	int fd;
+	int fd[TUN_QUEUES]; /* -1: not open */
+	int watch;          /* epoll: readable when a queue is */
 	int rtnl;
 	struct tun_status status;
 	struct rtnl_batch batch;
 	uint8_t address[16];
-	uint8_t *packets; /* TUN_READ_BYTES + one packet */
+	uint8_t *packets; /* of one tun_read */
 	uint8_t *scratch; /* a super packet that must be split here; NULL with vnet */
 };
 
@@ -61,8 +67,8 @@ struct tun_options tun_options_default(void)
 static int device_open(struct tun *t, const struct tun_options *o, char *why, size_t size)
 {
 	const char *node = o->node ? o->node : "/dev/net/tun";
-	t->fd = open(node, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (t->fd >= 0)
+	t->fd[0] = open(node, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (t->fd[0] >= 0)
 		return OV_OK;
 	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
 		snprintf(why, size,
@@ -102,29 +108,71 @@ static int explain_attach(const char *name, int error, char *why, size_t size)
 	return OV_EIO;
 }
 
+static bool is_tun(const char *name)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq r = { .ifr_data = (void *)&info };
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+	int s = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool known = s >= 0 && ioctl(s, SIOCETHTOOL, &r) == 0;
+	if (s >= 0)
+		close(s);
+	return known && strcmp(info.driver, "tun") == 0;
+}
+
+/* A new interface with all queues. IFF_TUN_EXCL: a second daemon must not join the queues of the
+ * first. False: it exists already, or the kernel has no multi-queue. */
+static bool queues_attach(struct tun *t, const struct tun_options *o, struct ifreq r)
+{
+	r.ifr_flags =
+		(short)(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE | (int)IFF_TUN_EXCL);
+	if (ioctl(t->fd[0], TUNSETIFF, &r) != 0)
+		return false;
+	r.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+	for (size_t i = 1; i < TUN_QUEUES; i++) {
+		t->fd[i] =
+			open(o->node ? o->node : "/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		if (t->fd[i] >= 0 && ioctl(t->fd[i], TUNSETIFF, &r) == 0)
+			continue;
+		if (t->fd[i] >= 0)
+			close(t->fd[i]);
+		t->fd[i] = -1; /* fewer queues serve as well */
+		break;
+	}
+	return true;
+}
+
 static int device_attach(struct tun *t, const struct tun_options *o, char *why, size_t size)
 {
 	struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI };
 	if (strlen(o->name) == 0 || strlen(o->name) >= sizeof(r.ifr_name))
 		return explain_attach(o->name, EINVAL, why, size);
 	memcpy(r.ifr_name, o->name, strlen(o->name) + 1);
+	if (!o->plain && queues_attach(t, o, r))
+		return OV_OK;
+	bool exists = !o->plain && errno == EBUSY;
 	if (!o->plain)
-		r.ifr_flags |= IFF_VNET_HDR;
-	if (ioctl(t->fd, TUNSETIFF, &r) == 0)
+		r.ifr_flags |= IFF_VNET_HDR; /* made by somebody else, with one queue */
+	if (ioctl(t->fd[0], TUNSETIFF, &r) == 0)
 		return OV_OK;
 	if (errno == EINVAL && !o->plain) { /* a kernel without IFF_VNET_HDR */
 		r.ifr_flags = IFF_TUN | IFF_NO_PI;
-		if (ioctl(t->fd, TUNSETIFF, &r) == 0)
+		if (ioctl(t->fd[0], TUNSETIFF, &r) == 0)
 			return OV_OK;
 	}
-	return explain_attach(o->name, errno, why, size);
+	/* EINVAL: it has several queues, so it is a daemon's like us, or it is no TUN at all */
+	int error = errno;
+	if (exists && error == EINVAL && is_tun(o->name))
+		error = EBUSY;
+	return explain_attach(o->name, error, why, size);
 }
 
 /* What the fd really is, ours or given. */
 static int device_inspect(struct tun *t, char *why, size_t size)
 {
 	struct ifreq r = { .ifr_flags = 0 };
-	if (ioctl(t->fd, TUNGETIFF, &r) || !(r.ifr_flags & IFF_TUN) || !(r.ifr_flags & IFF_NO_PI)) {
+	if (ioctl(t->fd[0], TUNGETIFF, &r) || !(r.ifr_flags & IFF_TUN) ||
+		!(r.ifr_flags & IFF_NO_PI)) {
 		snprintf(why, size,
 			"the given descriptor is not a TUN interface without packet information "
 			"(IFF_TUN | IFF_NO_PI)");
@@ -134,8 +182,8 @@ static int device_inspect(struct tun *t, char *why, size_t size)
 	t->status.name[sizeof(t->status.name) - 1] = 0;
 	t->status.interface = if_nametoindex(t->status.name); /* 0: in another namespace */
 	t->status.vnet = r.ifr_flags & IFF_VNET_HDR;
-	int flags = fcntl(t->fd, F_GETFL);
-	if (flags >= 0 && fcntl(t->fd, F_SETFL, flags | O_NONBLOCK) == 0)
+	int flags = fcntl(t->fd[0], F_GETFL);
+	if (flags >= 0 && fcntl(t->fd[0], F_SETFL, flags | O_NONBLOCK) == 0)
 		return OV_OK;
 	snprintf(why, size, "cannot make the TUN descriptor nonblocking: %s", strerror(errno));
 	return OV_EIO;
@@ -152,10 +200,10 @@ static void device_offload(struct tun *t)
 	if (!t->status.vnet)
 		return;
 	int header = VNET_LEN, little = 1;
-	ioctl(t->fd, TUNSETVNETHDRSZ, &header);
-	ioctl(t->fd, TUNSETVNETLE, &little);
+	ioctl(t->fd[0], TUNSETVNETHDRSZ, &header);
+	ioctl(t->fd[0], TUNSETVNETLE, &little);
 	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
-		if (ioctl(t->fd, TUNSETOFFLOAD, (unsigned long)tries[i]))
+		if (ioctl(t->fd[0], TUNSETOFFLOAD, (unsigned long)tries[i]))
 			continue;
 		t->status.tso4 = tries[i] & TUN_F_TSO4;
 		t->status.tso6 = tries[i] & TUN_F_TSO6;
@@ -251,6 +299,18 @@ int tun_routes(
 
 /* ---- open, close ---- */
 
+static bool queues_watch(struct tun *t)
+{
+	t->watch = epoll_create1(EPOLL_CLOEXEC);
+	for (size_t i = 0; i < TUN_QUEUES && t->watch >= 0 && t->fd[i] >= 0; i++) {
+		struct epoll_event e = { .events = EPOLLIN };
+		if (epoll_ctl(t->watch, EPOLL_CTL_ADD, t->fd[i], &e))
+			return false;
+		t->status.queues++;
+	}
+	return t->watch >= 0;
+}
+
 static int tun_set_up(struct tun *t, const struct tun_options *o, char *why, size_t size)
 {
 	int error = OV_OK;
@@ -264,7 +324,11 @@ static int tun_set_up(struct tun *t, const struct tun_options *o, char *why, siz
 	if (error)
 		return error;
 	device_offload(t);
-	t->packets = malloc(TUN_READ_BYTES + PACKET_MAX);
+	if (!queues_watch(t)) {
+		snprintf(why, size, "cannot watch the TUN: %s", strerror(errno));
+		return OV_EIO;
+	}
+	t->packets = malloc(TUN_QUEUES * (TUN_QUANTUM + PACKET_MAX));
 	t->scratch = malloc(PACKET_MAX);
 	if (!t->packets || !t->scratch) {
 		snprintf(why, size, "out of memory for the TUN buffers");
@@ -288,8 +352,10 @@ struct tun *tun_open(const struct tun_options *o, char *why, size_t why_size)
 			close(o->fd);
 		return NULL;
 	}
-	t->fd = o->fd;
-	t->rtnl = -1;
+	for (size_t i = 0; i < TUN_QUEUES; i++)
+		t->fd[i] = -1;
+	t->fd[0] = o->fd;
+	t->watch = t->rtnl = -1;
 	if (tun_set_up(t, o, why, why_size) == OV_OK)
 		return t;
 	tun_close(t);
@@ -300,8 +366,11 @@ void tun_close(struct tun *t)
 {
 	if (!t)
 		return;
-	if (t->fd >= 0)
-		close(t->fd);
+	for (size_t i = 0; i < TUN_QUEUES; i++)
+		if (t->fd[i] >= 0)
+			close(t->fd[i]);
+	if (t->watch >= 0)
+		close(t->watch);
 	if (t->rtnl >= 0)
 		close(t->rtnl);
 	free(t->packets);
@@ -311,7 +380,7 @@ void tun_close(struct tun *t)
 
 int tun_fd(const struct tun *t)
 {
-	return t->fd;
+	return t->watch;
 }
 
 const struct tun_status *tun_status(const struct tun *t)
@@ -361,34 +430,58 @@ static void vnet_encode(uint8_t *v, const struct ip_packet *p)
 	store_le16(v + 4, p->segment);
 }
 
+/* One packet of a queue to `at`; false: none. Nothing of use: out->len is 0. */
+static bool read_one(struct tun *t, int fd, uint8_t *at, struct ip_packet *out, size_t *used)
+{
+	size_t header = t->status.vnet ? VNET_LEN : 0;
+	ssize_t got;
+	do
+		got = read(fd, at, PACKET_MAX);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return false;
+	t->status.reads++;
+	*out = (struct ip_packet){ .data = at + header };
+	if ((size_t)got > header && (!header || vnet_decode(out, at)))
+		out->len = (size_t)got - header;
+	*used += ((size_t)got + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
+	return true;
+}
+
 size_t tun_read(struct tun *t, struct ip_packet *out, size_t max, bool *more)
 {
-	size_t header = t->status.vnet ? VNET_LEN : 0, used = 0, n = 0;
-	*more = true;
-	while (n < max && used < TUN_READ_BYTES) {
-		uint8_t *at = t->packets + used;
-		ssize_t got = read(t->fd, at, PACKET_MAX);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			*more = false;
-			break;
+	size_t used = 0, n = 0;
+	*more = false;
+	for (size_t q = 0; q < t->status.queues; q++) {
+		size_t end = n + (max - n) / (t->status.queues - q), limit = used + TUN_QUANTUM;
+		bool got = true;
+		while (n < end && used < limit && got) {
+			got = read_one(t, t->fd[q], t->packets + used, &out[n], &used);
+			n += got && out[n].len > 0;
 		}
-		t->status.reads++;
-		struct ip_packet p = { .data = at + header, .len = (size_t)got - header };
-		if ((size_t)got <= header || (header && !vnet_decode(&p, at)))
-			continue;
-		out[n++] = p;
-		used += ((size_t)got + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
+		*more |= got;
 	}
 	return n;
 }
 
-static bool write_iov(struct tun *t, const struct iovec *iov, size_t count)
+/* Where the kernel shall queue what is sent in answer: it remembers for each flow by which queue
+ * its packets came (tun_flow_update). TCP may fill a queue; the rest must not wait behind it. */
+static int queue_for(const struct tun *t, const struct ip_packet *p)
+{
+	size_t bulk = t->status.queues - 1u;
+	const uint8_t *d = p->data;
+	bool tcp = p->len >= 60 && d[0] >> 4 == 6 && d[6] == 6;
+	if (!tcp || bulk == 0)
+		return t->fd[TUN_QUEUE_SPARSE];
+	size_t ports = (size_t)d[40] + d[41] + d[42] + d[43]; /* the same in both directions */
+	return t->fd[1 + ports % bulk];
+}
+
+static bool write_iov(struct tun *t, int fd, const struct iovec *iov, size_t count)
 {
 	ssize_t n;
 	do
-		n = writev(t->fd, iov, (int)count);
+		n = writev(fd, iov, (int)count);
 	while (n < 0 && errno == EINTR);
 	t->status.writes++;
 	t->status.refused += n < 0;
@@ -418,7 +511,7 @@ static bool write_split(struct tun *t, const struct super_packet *p)
 		return false;
 	while (split_next(&s, &segment, &len, &partial)) {
 		struct iovec iov = { segment, len };
-		ok &= write_iov(t, &iov, 1);
+		ok &= write_iov(t, t->fd[0], &iov, 1);
 	}
 	return ok;
 }
@@ -432,5 +525,5 @@ bool tun_write(struct tun *t, const struct super_packet *p)
 	vnet_encode(header, &p->meta);
 	for (size_t i = 0; i < p->slice_count; i++)
 		iov[i + 1] = (struct iovec){ p->slices[i].data, p->slices[i].len };
-	return write_iov(t, iov, p->slice_count + 1);
+	return write_iov(t, queue_for(t, &p->meta), iov, p->slice_count + 1);
 }

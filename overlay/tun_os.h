@@ -18,12 +18,21 @@ struct tun_options {
 };
 struct tun_options tun_options_default(void);
 
+/* Packets for the daemon wait in queues of their own: what is no TCP in the first, which is always
+ * read first, TCP flows in the others, in turn. So a ping does not wait behind a saturating stream.
+ */
+#define TUN_QUEUES       4
+#define TUN_QUEUE_SPARSE 0
+#define TUN_QUANTUM \
+	(64u << 10) /* bytes of one queue per tun_read, and the packet that exceeds it */
+
 #define TUN_QUEUE 500 /* see tun_os.c, "latency" */
 
 struct tun_status {
 	char name[16];
 	uint32_t interface; /* index */
 	bool vnet, tso4, tso6, uso;
+	uint32_t queues; /* 1: the kernel has no multi-queue, or the interface was made by others */
 	uint32_t mtu, queue;             /* in effect; queue 0: not set by us */
 	uint64_t reads, writes, refused; /* refused: packets that the kernel did not take */
 };
@@ -32,14 +41,13 @@ struct tun; /* handle */
 
 /* NULL: `why` says what failed and what to do. */
 struct tun *tun_open(const struct tun_options *o, char *why, size_t why_size);
-void tun_close(struct tun *t); /* the interface, its address and routes go with it */
-int tun_fd(const struct tun *t);
+void tun_close(struct tun *t);   /* the interface, its address and routes go with it */
+int tun_fd(const struct tun *t); /* to be watched, not read: readable when a queue is */
 const struct tun_status *tun_status(const struct tun *t);
 
-/* Up to max packets, in buffers of the tun that stay valid until the next tun_read (at most
- * TUN_READ_BYTES together); fewer than max: nothing more now, or the buffer is full (*more). */
+/* Up to max packets (max >= TUN_QUEUES), TUN_QUANTUM of each queue, in buffers of the tun that stay
+ * valid until the next tun_read. *more: come again, there may be more. */
 size_t tun_read(struct tun *t, struct ip_packet *out, size_t max, bool *more);
-#define TUN_READ_BYTES (512u << 10)
 /* Gives a packet to the kernel. Its slices may be overwritten. False: not taken (counted). */
 bool tun_write(struct tun *t, const struct super_packet *p);
 

@@ -19,10 +19,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -593,18 +595,17 @@ static void tun_takes_a_given_descriptor(void **state)
 	need_root();
 	char why[300];
 	enter("edge-t1");
-	struct tun_options o = tun_options_default();
-	o.name = "edge-tun";
-	struct tun *t = tun_open(&o, why, sizeof(why));
-	assert_non_null(t);
+	struct ifreq r = { .ifr_name = "edge-tun",
+		.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR };
 	struct tun_options given = tun_options_default();
-	given.fd = dup(tun_fd(t));
+	given.fd = open("/dev/net/tun", O_RDWR);
 	given.leave_link = true;
-	struct tun *second = tun_open(&given, why, sizeof(why));
-	assert_non_null(second);
-	assert_string_equal(tun_status(second)->name, "edge-tun");
-	assert_true(tun_status(second)->vnet);
-	tun_close(second);
+	assert_int_equal(ioctl(given.fd, TUNSETIFF, &r), 0);
+	struct tun *t = tun_open(&given, why, sizeof(why));
+	assert_non_null(t);
+	assert_string_equal(tun_status(t)->name, "edge-tun");
+	assert_true(tun_status(t)->vnet);
+	assert_int_equal(tun_status(t)->queues, 1);
 	tun_close(t);
 	given.fd = open("/dev/null", O_RDWR);
 	assert_null(tun_open(&given, why, sizeof(why)));
