@@ -34,7 +34,7 @@ struct daemon {
 	uv_check_t check;
 	uv_idle_t idle; /* active while the pump has more to do: the loop must not sleep */
 	uv_timer_t timer;
-	uv_poll_t tun_poll;
+	uv_poll_t tun_poll[TUN_QUEUES];
 	uv_signal_t signals[3];
 	struct arena *arena;
 	struct node *node;
@@ -74,7 +74,9 @@ static void on_tun(uv_poll_t *h, int status, int events)
 {
 	(void)status;
 	(void)events;
-	((struct daemon *)h->data)->pump.tun_readable = true;
+	struct daemon *d = h->data;
+	tun_on_readable(d->tun, (size_t)(h - d->tun_poll));
+	d->pump.tun_readable = true;
 }
 
 /* Level-triggered: while the sockets are full nothing may be read from the interface, so it is not
@@ -85,10 +87,11 @@ static void watch_tun(struct daemon *d)
 	if (wanted == d->tun_watched)
 		return;
 	d->tun_watched = wanted;
-	if (wanted)
-		uv_poll_start(&d->tun_poll, UV_READABLE, on_tun);
-	else
-		uv_poll_stop(&d->tun_poll);
+	for (size_t q = 0; q < tun_status(d->tun)->queues; q++)
+		if (wanted)
+			uv_poll_start(&d->tun_poll[q], UV_READABLE, on_tun);
+		else
+			uv_poll_stop(&d->tun_poll[q]);
 }
 
 static void on_idle(uv_idle_t *h)
@@ -297,8 +300,8 @@ static void close_all(struct daemon *d)
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
-	if (d->tun_opened)
-		uv_close((uv_handle_t *)&d->tun_poll, NULL);
+	for (size_t q = 0; d->tun_opened && q < tun_status(d->tun)->queues; q++)
+		uv_close((uv_handle_t *)&d->tun_poll[q], NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);
 	uv_close((uv_handle_t *)&d->idle, NULL);
 	uv_close((uv_handle_t *)&d->timer, NULL);
@@ -364,8 +367,10 @@ static void open_tun(struct daemon *d)
 		log_warn(d->log, clock_now(), "tun", "unavailable why=%s", d->tun_why);
 		return;
 	}
-	uv_poll_init(&d->loop, &d->tun_poll, tun_fd(d->tun));
-	d->tun_poll.data = d;
+	for (size_t q = 0; q < tun_status(d->tun)->queues; q++) {
+		uv_poll_init(&d->loop, &d->tun_poll[q], tun_fd(d->tun, q));
+		d->tun_poll[q].data = d;
+	}
 	d->tun_opened = true;
 	watch_tun(d);
 }

@@ -61,7 +61,7 @@ static bool from_udp(struct pump *p, ov_time now)
 	size_t count = udp_receive(p->udp, p->received, UDP_BATCH);
 	for (size_t i = 0; i < count;) {
 		size_t bytes = 0, first = i;
-		while (i < count && bytes + runs[i].len <= NODE_INPUT_BYTES)
+		while (i < count && (bytes == 0 || bytes + runs[i].len <= PUMP_INPUT_BYTES))
 			bytes += runs[i++].len;
 		node_input(p->node, now, runs + first, i - first);
 		deliver(p);

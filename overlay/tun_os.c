@@ -28,7 +28,6 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -48,7 +47,7 @@
 
 struct tun {
 	int fd[TUN_QUEUES]; /* -1: not open */
-	int watch;          /* epoll: readable when a queue is */
+	uint32_t ready; /* bit q: the loop found queue q readable, and we have not seen its end */
 	int rtnl;
 	struct tun_status status;
 	struct rtnl_batch batch;
@@ -299,18 +298,6 @@ int tun_routes(
 
 /* ---- open, close ---- */
 
-static bool queues_watch(struct tun *t)
-{
-	t->watch = epoll_create1(EPOLL_CLOEXEC);
-	for (size_t i = 0; i < TUN_QUEUES && t->watch >= 0 && t->fd[i] >= 0; i++) {
-		struct epoll_event e = { .events = EPOLLIN };
-		if (epoll_ctl(t->watch, EPOLL_CTL_ADD, t->fd[i], &e))
-			return false;
-		t->status.queues++;
-	}
-	return t->watch >= 0;
-}
-
 static int tun_set_up(struct tun *t, const struct tun_options *o, char *why, size_t size)
 {
 	int error = OV_OK;
@@ -324,10 +311,8 @@ static int tun_set_up(struct tun *t, const struct tun_options *o, char *why, siz
 	if (error)
 		return error;
 	device_offload(t);
-	if (!queues_watch(t)) {
-		snprintf(why, size, "cannot watch the TUN: %s", strerror(errno));
-		return OV_EIO;
-	}
+	while (t->status.queues < TUN_QUEUES && t->fd[t->status.queues] >= 0)
+		t->status.queues++;
 	t->packets = malloc(TUN_QUEUES * (TUN_QUANTUM + PACKET_MAX));
 	t->scratch = malloc(PACKET_MAX);
 	if (!t->packets || !t->scratch) {
@@ -355,7 +340,7 @@ struct tun *tun_open(const struct tun_options *o, char *why, size_t why_size)
 	for (size_t i = 0; i < TUN_QUEUES; i++)
 		t->fd[i] = -1;
 	t->fd[0] = o->fd;
-	t->watch = t->rtnl = -1;
+	t->rtnl = -1;
 	if (tun_set_up(t, o, why, why_size) == OV_OK)
 		return t;
 	tun_close(t);
@@ -369,8 +354,6 @@ void tun_close(struct tun *t)
 	for (size_t i = 0; i < TUN_QUEUES; i++)
 		if (t->fd[i] >= 0)
 			close(t->fd[i]);
-	if (t->watch >= 0)
-		close(t->watch);
 	if (t->rtnl >= 0)
 		close(t->rtnl);
 	free(t->packets);
@@ -378,9 +361,15 @@ void tun_close(struct tun *t)
 	free(t);
 }
 
-int tun_fd(const struct tun *t)
+int tun_fd(const struct tun *t, size_t queue)
 {
-	return t->watch;
+	assert(queue < t->status.queues);
+	return t->fd[queue];
+}
+
+void tun_on_readable(struct tun *t, size_t queue)
+{
+	t->ready |= 1u << queue;
 }
 
 const struct tun_status *tun_status(const struct tun *t)
@@ -451,16 +440,19 @@ static bool read_one(struct tun *t, int fd, uint8_t *at, struct ip_packet *out, 
 size_t tun_read(struct tun *t, struct ip_packet *out, size_t max, bool *more)
 {
 	size_t used = 0, n = 0;
-	*more = false;
 	for (size_t q = 0; q < t->status.queues; q++) {
+		if (!(t->ready & 1u << q))
+			continue;
 		size_t end = n + (max - n) / (t->status.queues - q), limit = used + TUN_QUANTUM;
 		bool got = true;
 		while (n < end && used < limit && got) {
 			got = read_one(t, t->fd[q], t->packets + used, &out[n], &used);
 			n += got && out[n].len > 0;
 		}
-		*more |= got;
+		if (!got)
+			t->ready &= ~(1u << q);
 	}
+	*more = t->ready != 0;
 	return n;
 }
 

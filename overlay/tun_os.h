@@ -41,8 +41,10 @@ struct tun; /* handle */
 
 /* NULL: `why` says what failed and what to do. */
 struct tun *tun_open(const struct tun_options *o, char *why, size_t why_size);
-void tun_close(struct tun *t);   /* the interface, its address and routes go with it */
-int tun_fd(const struct tun *t); /* to be watched, not read: readable when a queue is */
+void tun_close(struct tun *t); /* the interface, its address and routes go with it */
+int tun_fd(const struct tun *t, size_t queue); /* queue < tun_status(t)->queues */
+void tun_on_readable(
+	struct tun *t, size_t queue); /* the loop found it so; tun_read asks only such */
 const struct tun_status *tun_status(const struct tun *t);
 
 /* Up to max packets (max >= TUN_QUEUES), TUN_QUANTUM of each queue, in buffers of the tun that stay
