@@ -187,6 +187,7 @@ struct node {
 	size_t event_first, event_count;
 	uint64_t events_lost;
 	struct ping pings[PINGS_MAX];
+	size_t ping_count;             /* used ones */
 	struct peer_request *requests; /* config.max_requests */
 	size_t request_count;
 	struct local_address locals[64];

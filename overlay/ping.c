@@ -5,6 +5,7 @@
 static void finish(struct node *n, struct ping *g, const struct node_event *ev)
 {
 	g->used = false;
+	n->ping_count--;
 	node_emit(n, ev);
 }
 
@@ -26,6 +27,7 @@ int node_ping(
 	if (!g)
 		return OV_EFULL;
 	*g = (struct ping){ .token = token, .peer = p, .expires_at = now + timeout, .used = true };
+	n->ping_count++;
 	p->wanted_at = now;
 	if (association_reaches(p->association, now))
 		ping_on_path(n, now, p);
@@ -82,7 +84,7 @@ void ping_expire(struct node *n, ov_time now)
 ov_time ping_deadline(const struct node *n)
 {
 	ov_time at = OV_NEVER;
-	for (size_t i = 0; i < PINGS_MAX; i++)
+	for (size_t i = 0; i < PINGS_MAX && n->ping_count > 0; i++)
 		if (n->pings[i].used)
 			at = ov_min(at, n->pings[i].expires_at);
 	return at;

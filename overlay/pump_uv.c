@@ -55,7 +55,7 @@ void pump_send(struct pump *p, ov_time now)
 		node_send_failed(p->node, now, &refused, too_big);
 }
 
-static bool from_udp(struct pump *p, ov_time now)
+static void from_udp(struct pump *p, ov_time now)
 {
 	const struct dgram *runs = p->received;
 	size_t count = udp_receive(p->udp, p->received, UDP_BATCH);
@@ -67,7 +67,6 @@ static bool from_udp(struct pump *p, ov_time now)
 		deliver(p);
 		pump_send(p, now);
 	}
-	return count > 0;
 }
 
 static bool from_tun(struct pump *p, ov_time now)
@@ -91,7 +90,8 @@ bool pump_run(struct pump *p, ov_time now)
 	bool more = false;
 	if (p->udp_readable) {
 		p->udp_readable = false;
-		more |= from_udp(p, now);
+		from_udp(p,
+			now); /* what is left makes the socket readable again: the loop says so */
 	}
 	if (p->tun_readable && !udp_blocked(p->udp)) {
 		p->tun_readable = false;

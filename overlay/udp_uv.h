@@ -32,7 +32,7 @@ struct udp_options {
 	void *context;
 };
 
-#define UDP_RECEIVE_BUFFER (4u << 20) /* 4 ms at 8 Gbit/s: a scheduling gap */
+#define UDP_RECEIVE_BUFFER (2u << 20) /* 2 ms at 8 Gbit/s: a scheduling gap; more is only queue */
 /* What waits here waits in front of every ping, and the interface is a better place to wait: 1 MiB
  * is 1 ms at 8 Gbit/s, more only adds delay on slow links. */
 #define UDP_SEND_BUFFER (1u << 20)
