@@ -71,7 +71,10 @@ static int make_namespaces(void **state)
 	if (geteuid() != 0)
 		return 0;
 	remove_namespaces();
-	return sh("ip netns add edge-t1 && ip netns add edge-t2 && "
+	/* no duplicate address detection: a link-local address that becomes usable in mid-test is
+	 * news */
+	return sh("for n in edge-t1 edge-t2; do ip netns add $n && ip netns exec $n sh -c "
+		  "'echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad' || exit 1; done && "
 		  "ip link add e0 netns edge-t1 type veth peer name e0 netns edge-t2 && "
 		  "for i in 1 2; do n=edge-t$i; ip -n $n link set lo up; "
 		  "ip -n $n addr add 10.79.0.$i/24 dev e0; "
