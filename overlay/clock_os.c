@@ -25,3 +25,9 @@ ov_time clock_monotonic(void)
 {
 	return clock_read(CLOCK_MONOTONIC);
 }
+
+void clock_sleep(ov_time duration)
+{
+	struct timespec t = { .tv_sec = duration / OV_SEC, .tv_nsec = duration % OV_SEC };
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}

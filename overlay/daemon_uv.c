@@ -283,6 +283,8 @@ static void on_check(uv_check_t *h)
 	else if (!more && uv_is_active((uv_handle_t *)&d->idle))
 		uv_idle_stop(&d->idle);
 	arm_timer(d, now);
+	if (pump_gathers(&d->pump, now))
+		clock_sleep(PUMP_GATHER);
 }
 
 static ov_time now_for_control(void *context)

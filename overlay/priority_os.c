@@ -4,11 +4,13 @@
  * senders after every packet, and batches, hence throughput, collapse (docs/decisions.md). */
 #include "overlay/priority_os.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #define NICE -10
 
 bool priority_raise(void)
 {
+	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0); /* short sleeps (pump_gathers) end in time */
 	return setpriority(PRIO_PROCESS, 0, NICE) == 0; /* on Linux: this thread */
 }

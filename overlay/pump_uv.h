@@ -19,6 +19,10 @@ struct pump {
 	bool udp_readable, tun_readable;
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
 	struct ip_packet read[PUMP_TUN_PACKETS];
+	ov_time window_at; /* since when the next three count */
+	uint64_t window_datagrams, window_bytes;
+	uint32_t window_turns;
+	bool gather;       /* many small packets, few a turn: wait a little for a batch */
 	uint64_t tun_lost; /* packets the kernel did not take */
 };
 
@@ -28,5 +32,8 @@ void pump_fini(struct pump *p);
 /* Does what is recorded, within a budget, and sends what the node has to say. True: there is more,
  * come again at once. */
 bool pump_run(struct pump *p, ov_time now);
+/* Should the loop let packets gather for PUMP_GATHER before it polls again? */
+bool pump_gathers(struct pump *p, ov_time now);
+#define PUMP_GATHER (60 * OV_US)
 /* Sends what the node has ready. */
 void pump_send(struct pump *p, ov_time now);
