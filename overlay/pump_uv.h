@@ -22,8 +22,7 @@ struct pump {
 	ov_time window_at; /* since when the next three count */
 	uint64_t window_datagrams, window_bytes;
 	uint32_t window_turns;
-	bool gather;       /* many small packets, few a turn: wait a little for a batch */
-	uint64_t tun_lost; /* packets the kernel did not take */
+	bool gather; /* many small packets, few a turn: wait a little for a batch */
 };
 
 /* OV_OK or OV_ENOMEM. The three are borrowed. */
