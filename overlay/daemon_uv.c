@@ -10,7 +10,6 @@
 #include "overlay/entropy_os.h"
 #include "overlay/log_os.h"
 #include "overlay/netmon_uv.h"
-#include "overlay/priority_os.h"
 #include "overlay/pump_uv.h"
 #include "overlay/roster_uv.h"
 
@@ -20,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#define SLEEP_CHECK OV_SEC
 #define HOUSEKEEPING \
 	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
 #define ENDPOINT_EVERY \
@@ -52,8 +52,8 @@ struct daemon {
 	struct api_facts facts;
 	json_t *features;
 	char tun_why[256];
-	ov_time timer_at, housekeeping_at;
-	ov_time clock_gap; /* BOOTTIME less MONOTONIC at the last turn: grows by what the machine
+	ov_time timer_at, ticked_at, housekeeping_at;
+	ov_time clock_gap; /* BOOTTIME less MONOTONIC at the last tick: grows by what the machine
 			      slept */
 	bool stopping, tun_opened, tun_watched;
 };
@@ -67,7 +67,7 @@ static void on_udp(void *context)
 
 static void on_udp_writable(void *context)
 {
-	((struct daemon *)context)->pump.tun_readable = true;
+	(void)context; /* the check handle watches the interface again */
 }
 
 static void on_tun(uv_poll_t *h, int status, int events)
@@ -76,7 +76,6 @@ static void on_tun(uv_poll_t *h, int status, int events)
 	(void)events;
 	struct daemon *d = h->data;
 	tun_on_readable(d->tun, (size_t)(h - d->tun_poll));
-	d->pump.tun_readable = true;
 }
 
 /* Level-triggered: while the sockets are full nothing may be read from the interface, so it is not
@@ -99,9 +98,18 @@ static void on_idle(uv_idle_t *h)
 	(void)h; /* its being there is its purpose */
 }
 
+/* libuv runs timers before it polls, the check handle does the work after: it must not sleep in
+ * between. */
+static void do_not_sleep(struct daemon *d)
+{
+	uv_idle_start(&d->idle, on_idle);
+}
+
 static void on_timer(uv_timer_t *h)
 {
-	((struct daemon *)h->data)->timer_at = OV_NEVER; /* the check handle does the work */
+	struct daemon *d = h->data;
+	d->timer_at = 0;
+	do_not_sleep(d);
 }
 
 static void set_wall(struct daemon *d, ov_time now)
@@ -125,9 +133,7 @@ static void on_network(
 	}
 	node_network_changed(d->node, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
-	/* The monitor's timer brought us here, and libuv runs timers before it polls: it must not
-	 * sleep on what the node now has to say. */
-	uv_idle_start(&d->idle, on_idle);
+	do_not_sleep(d); /* the monitor's timer brought us here */
 }
 
 static void on_store(void *context, const struct store_result *r)
@@ -246,24 +252,21 @@ static void arm_timer(struct daemon *d, ov_time now)
 	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
 	if (needs_housekeeping(d))
 		at = ov_min(at, d->housekeeping_at);
-	if (at == d->timer_at)
-		return;
+	if (at >= d->timer_at)
+		return; /* it may fire too early; then it is set anew: cheaper than once a packet */
 	d->timer_at = at;
-	if (at == OV_NEVER) {
-		uv_timer_stop(&d->timer);
-		return;
-	}
 	ov_time wait = at > now ? at - now : 0;
 	uv_update_time(&d->loop);
 	uv_timer_start(&d->timer, on_timer, (uint64_t)((wait + OV_MS - 1) / OV_MS), 0);
 }
 
-static void on_check(uv_check_t *h)
+/* What is due by the timer, which is never set later than anything that waits. */
+static void tick(struct daemon *d, ov_time now)
 {
-	struct daemon *d = h->data;
-	if (d->stopping)
+	if (now < d->timer_at && now - d->ticked_at < SLEEP_CHECK)
 		return;
-	ov_time now = clock_now();
+	d->ticked_at = now;
+	d->timer_at = OV_NEVER;
 	ov_time monotonic = clock_monotonic();
 	netmon_check_sleep(d->netmon, now, monotonic);
 	d->clock_gap = now - monotonic;
@@ -273,15 +276,21 @@ static void on_check(uv_check_t *h)
 		api_tick(d->api, now);
 	if (needs_housekeeping(d) && d->housekeeping_at <= now)
 		housekeeping(d, now);
-	bool more = pump_run(&d->pump, now);
+}
+
+static void on_check(uv_check_t *h)
+{
+	struct daemon *d = h->data;
+	if (d->stopping)
+		return;
+	ov_time now = clock_now();
+	pump_run(&d->pump, now); /* packets do not wait for bookkeeping */
+	tick(d, now);
 	hand_on_events(d, now);
 	control_flush(d->control, now);
 	pump_send(&d->pump, now);
 	watch_tun(d);
-	if (more && !uv_is_active((uv_handle_t *)&d->idle))
-		uv_idle_start(&d->idle, on_idle);
-	else if (!more && uv_is_active((uv_handle_t *)&d->idle))
-		uv_idle_stop(&d->idle);
+	uv_idle_stop(&d->idle);
 	arm_timer(d, now);
 	if (pump_gathers(&d->pump, now))
 		clock_sleep(PUMP_GATHER);
@@ -493,7 +502,7 @@ static void say_ready(const struct daemon *d)
 
 static void run_until_stopped(struct daemon *d)
 {
-	(void)priority_raise(); /* the store's thread runs already and stays as it is */
+	clock_sharpen();
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
 	d->stored = NULL;
 	hand_on_events(d, clock_now());

@@ -104,11 +104,11 @@ static bool wants_to_speak(const struct association *a, ov_time now)
 void frames_flush(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
-	if (!a)
+	if (!a || !wants_to_speak(a, now))
 		return;
 	struct keys *k = keys_sending(a, now);
 	if (!k) {
-		if (!a->call && !p->away && wants_to_speak(a, now)) /* away: by its schedule */
+		if (!a->call && !p->away) /* away: by its schedule */
 			call_start(n, now, p, false);
 		return;
 	}

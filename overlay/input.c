@@ -102,7 +102,10 @@ static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, con
 	if (first)
 		confirmed(n, now, c);
 	arrived(n, now, c, h, len);
-	peer_touch(n, p);
+	if (h->type == PACKET_IP && c->path && !first)
+		peer_touch_path(n, p, c->path);
+	else
+		peer_touch(n, p);
 
 	uint8_t *plain = data + HEADER_LEN;
 	size_t plain_len = len - PACKET_OVERHEAD;

@@ -1,6 +1,7 @@
-/* The verbs of the node. Each changes state, then settles: every peer that was touched says what
- * its paths want to say and gets its one entry in the heap of deadlines re-armed. Nothing calls
- * out; the edge drains datagrams, packets and events. */
+/* The verbs of the node. Each changes state and touches peers. When what a verb itself had to send
+ * is polled, the node settles: every peer that was touched says what its paths want to say and gets
+ * its one entry in the heap of deadlines re-armed. So a packet on its way does not wait for
+ * bookkeeping. Nothing calls out; the edge drains datagrams, packets and events. */
 #include "overlay/node_state.h"
 
 #include <sodium.h>
@@ -169,6 +170,12 @@ void peer_touch(struct node *n, struct peer *p)
 	n->touched = p;
 }
 
+void peer_touch_path(struct node *n, struct peer *p, const struct path *path)
+{
+	if (p->association->staging || path_deadline(path) < p->timer.at)
+		peer_touch(n, p);
+}
+
 /* A path that is due but may not speak now (no keys, no 3x budget) is looked at again in a second,
  * not at once. */
 static ov_time paths_deadline(const struct association *a, ov_time now)
@@ -189,12 +196,13 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 	const struct association *a = p->association;
 	if (!a)
 		return p->retry_at;
-	ov_time at = ov_min(p->retry_at, ov_min(keys_deadline(a), paths_deadline(a, now)));
+	ov_time keys = keys_deadline(a);
+	ov_time at = ov_min(p->retry_at, ov_min(keys, paths_deadline(a, now)));
 	if (a->call)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
 		at = ov_min(at, reassembly_deadline(a->reassembly));
-	if (!a->call && keys_deadline(a) == OV_NEVER)
+	if (!a->call && keys == OV_NEVER)
 		at = ov_min(at, a->last_key_at + ASSOCIATION_IDLE);
 	return at;
 }
@@ -231,7 +239,7 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
-void node_settle(struct node *n, ov_time now)
+static void settle(struct node *n, ov_time now)
 {
 	while (n->touched) {
 		struct peer *p = n->touched;
@@ -256,14 +264,12 @@ void node_input(struct node *n, ov_time now, const struct dgram *in, size_t coun
 	begin(n);
 	for (size_t i = 0; i < count; i++)
 		input_run(n, now, &in[i]);
-	node_settle(n, now);
 }
 
 size_t node_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count)
 {
 	begin(n);
 	size_t taken = outbound_submit(n, now, packets, count);
-	node_settle(n, now);
 	return taken;
 }
 
@@ -277,13 +283,15 @@ void node_tick(struct node *n, ov_time now)
 		peer_tick(n, now, p);
 		heap_set(&n->timers, e, OV_NEVER); /* settle sets it anew */
 	}
-	node_settle(n, now);
 }
 
 size_t node_poll(struct node *n, ov_time now, struct dgram *out, size_t max)
 {
-	(void)now;
 	size_t count = output_take(&n->output, out, max);
+	if (count == 0 && n->touched) {
+		settle(n, now);
+		count = output_take(&n->output, out, max);
+	}
 	for (size_t i = 0; i < count; i++) {
 		n->counters.bytes_out += out[i].len;
 		n->counters.datagrams_out += (out[i].len + out[i].segment - 1) / out[i].segment;
@@ -384,8 +392,16 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 		p->wanted_at = now;
 	if (call && !association_reaches(p->association, now))
 		call_start(n, now, p, false);
-	node_settle(n, now);
 	return OV_OK;
+}
+
+static void untouch(struct node *n, const struct peer *p)
+{
+	struct peer **at = &n->touched;
+	while (*at && *at != p)
+		at = &(*at)->next_touched;
+	if (*at)
+		*at = p->next_touched;
 }
 
 int node_contact_remove(struct node *n, const struct peer_id *id)
@@ -393,7 +409,7 @@ int node_contact_remove(struct node *n, const struct peer_id *id)
 	struct peer *p = node_peer(n, id);
 	if (!p)
 		return OV_ENOENT;
-	assert(!p->touched); /* every verb settles */
+	untouch(n, p);
 	n->peer_count--;
 	for (size_t i = p->position; i < n->peer_count;
 		i++) { /* insertion order is what users see in lists */
@@ -414,7 +430,6 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 	route_candidate(p, now, a, source);
 	if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 		call_start(n, now, p, false);
-	node_settle(n, now);
 }
 
 void node_network_changed(
@@ -436,7 +451,6 @@ void node_network_changed(
 		else if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 			call_start(n, now, p, false);
 	}
-	node_settle(n, now);
 }
 
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big)
@@ -453,7 +467,6 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 				path, now); /* no route, or our address is gone: liveness decides */
 		peer_touch(n, n->peers[i]);
 	}
-	node_settle(n, now);
 }
 
 void node_set_pairing(struct node *n, bool pairing)

@@ -63,7 +63,7 @@ void node_input(struct node *n, ov_time now, const struct dgram *in, size_t coun
  * and come again). */
 size_t node_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count);
 void node_tick(struct node *n, ov_time now);
-/* Up to max runs to send; 0: nothing more. */
+/* Up to max runs to send; 0: nothing more, and node_deadline is up to date. */
 size_t node_poll(struct node *n, ov_time now, struct dgram *out, size_t max);
 /* Packets for the interface, in order; returns the count and empties the list. */
 size_t node_inbound(struct node *n, const struct ip_packet **out);

@@ -200,10 +200,11 @@ struct node {
 /* ---- node.c ---- */
 enum drop node_drop(struct node *n, enum drop why); /* counts; returns why */
 void node_emit(struct node *n, const struct node_event *ev);
-void peer_touch(struct node *n,
-	struct peer *p); /* poll its paths and re-arm its timer at the end of the verb */
-void node_settle(struct node *n,
-	ov_time now); /* the end of every verb: what was touched speaks and is re-armed */
+void peer_touch(
+	struct node *n, struct peer *p); /* node_poll will ask its paths and re-arm its timer */
+/* The same for data, which moves deadlines of its path, mostly away: only if one comes before the
+ * timer. A timer that fires too early costs less than one set for every packet. */
+void peer_touch_path(struct node *n, struct peer *p, const struct path *path);
 uint8_t *node_scratch(struct node *n, size_t len); /* NULL: used up */
 /* A packet for the interface; data stays valid until the next verb. */
 enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial);

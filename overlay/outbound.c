@@ -234,9 +234,11 @@ static void send_packet(
 		}
 	}
 	lane_close(n, now, p, &first);
-	if (second)
+	peer_touch_path(n, p, a->active);
+	if (second) {
 		lane_close(n, now, p, &copy);
-	peer_touch(n, p);
+		peer_touch_path(n, p, second);
+	}
 	if (session_wants_rekey(&k->session, now) && !a->call)
 		call_start(n, now, p, false);
 }

@@ -34,7 +34,6 @@ int node_ping(
 	else
 		call_start(n, now, p, false);
 	peer_touch(n, p);
-	node_settle(n, now);
 	return OV_OK;
 }
 

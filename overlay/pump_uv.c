@@ -6,6 +6,7 @@
  * waits behind one batch and not behind a queue of them. */
 #include "overlay/pump_uv.h"
 
+#define PUMP_PAUSE    (500 * OV_US)
 #define GATHER_PER_MS 40  /* datagrams in a millisecond */
 #define GATHER_BATCH  8   /* as many a turn are batch enough */
 #define GATHER_SMALL  400 /* bytes on average */
@@ -61,7 +62,9 @@ void pump_send(struct pump *p, ov_time now)
 static void from_udp(struct pump *p, ov_time now)
 {
 	const struct dgram *runs = p->received;
-	size_t count = udp_receive(p->udp, p->received, UDP_BATCH);
+	size_t max = now - p->udp_at > PUMP_PAUSE ? 1 : UDP_BATCH;
+	size_t count = udp_receive(p->udp, p->received, max);
+	p->udp_at = now;
 	for (size_t i = 0; i < count;) {
 		size_t bytes = 0, first = i;
 		while (i < count && (bytes == 0 || bytes + runs[i].len <= PUMP_INPUT_BYTES))
@@ -72,11 +75,14 @@ static void from_udp(struct pump *p, ov_time now)
 	}
 }
 
-static bool from_tun(struct pump *p, ov_time now)
+/* After a pause a packet comes alone: it is not worth another call to learn that. */
+static void from_tun(struct pump *p, ov_time now)
 {
 	struct ip_packet *packets = p->read;
-	bool more = false;
-	size_t count = tun_read(p->tun, packets, PUMP_TUN_PACKETS, &more);
+	size_t max = now - p->tun_at > PUMP_PAUSE ? TUN_QUEUES : PUMP_TUN_PACKETS;
+	size_t count = tun_read(p->tun, packets, max);
+	if (count > 0)
+		p->tun_at = now;
 	for (size_t done = 0; done < count;) {
 		size_t taken = node_submit(p->node, now, packets + done, count - done);
 		deliver(p); /* ICMPv6 errors to the local stack */
@@ -85,24 +91,16 @@ static bool from_tun(struct pump *p, ov_time now)
 		if (taken == 0)
 			break; /* cannot be: an empty output takes any packet */
 	}
-	return more;
 }
 
-bool pump_run(struct pump *p, ov_time now)
+void pump_run(struct pump *p, ov_time now)
 {
-	bool more = false;
 	if (p->udp_readable) {
 		p->udp_readable = false;
-		from_udp(p,
-			now); /* what is left makes the socket readable again: the loop says so */
+		from_udp(p, now);
 	}
-	if (p->tun_readable && !udp_blocked(p->udp)) {
-		p->tun_readable = false;
-		p->tun_readable = from_tun(p, now);
-		more |= p->tun_readable;
-	}
-	pump_send(p, now);
-	return more && !udp_blocked(p->udp);
+	if (p->tun && tun_is_readable(p->tun) && !udp_blocked(p->udp))
+		from_tun(p, now);
 }
 
 /* Woken for each small packet, the daemon spends 12 us on each; with 15 at a time 4 us. So at more

@@ -16,10 +16,11 @@ struct pump {
 	struct udp *udp;
 	struct tun *tun; /* NULL: no interface */
 	struct coalesce *coalesce;
-	bool udp_readable, tun_readable;
+	bool udp_readable;
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
 	struct ip_packet read[PUMP_TUN_PACKETS];
-	ov_time window_at; /* since when the next three count */
+	ov_time udp_at, tun_at; /* when something was last read */
+	ov_time window_at;      /* since when the next three count */
 	uint64_t window_datagrams, window_bytes;
 	uint32_t window_turns;
 	bool gather; /* many small packets, few a turn: wait a little for a batch */
@@ -28,9 +29,9 @@ struct pump {
 /* OV_OK or OV_ENOMEM. The three are borrowed. */
 OV_MUST_CHECK int pump_init(struct pump *p, struct node *node, struct udp *udp, struct tun *tun);
 void pump_fini(struct pump *p);
-/* Does what is recorded, within a budget, and sends what the node has to say. True: there is more,
- * come again at once. */
-bool pump_run(struct pump *p, ov_time now);
+/* Does what is recorded, within a budget. What is left over keeps the sockets readable: the loop
+ * must be level-triggered. */
+void pump_run(struct pump *p, ov_time now);
 /* Should the loop let packets gather for PUMP_GATHER before it polls again? */
 bool pump_gathers(struct pump *p, ov_time now);
 #define PUMP_GATHER (60 * OV_US)

@@ -47,12 +47,13 @@
 
 struct tun {
 	int fd[TUN_QUEUES]; /* -1: not open */
-	uint32_t ready; /* bit q: the loop found queue q readable, and we have not seen its end */
+	uint32_t ready;     /* bit q: there may be packets in queue q */
 	int rtnl;
 	struct tun_status status;
 	struct rtnl_batch batch;
 	uint8_t address[16];
-	uint8_t *packets; /* of one tun_read */
+	uint8_t *packets;                        /* of one tun_read */
+	struct iovec iov[COALESCE_SEGMENTS + 2]; /* of one tun_write */
 	uint8_t *scratch; /* a super packet that must be split here; NULL with vnet */
 };
 
@@ -372,6 +373,11 @@ void tun_on_readable(struct tun *t, size_t queue)
 	t->ready |= 1u << queue;
 }
 
+bool tun_is_readable(const struct tun *t)
+{
+	return t->ready != 0;
+}
+
 const struct tun_status *tun_status(const struct tun *t)
 {
 	return &t->status;
@@ -437,7 +443,7 @@ static bool read_one(struct tun *t, int fd, uint8_t *at, struct ip_packet *out, 
 	return true;
 }
 
-size_t tun_read(struct tun *t, struct ip_packet *out, size_t max, bool *more)
+size_t tun_read(struct tun *t, struct ip_packet *out, size_t max)
 {
 	size_t used = 0, n = 0;
 	for (size_t q = 0; q < t->status.queues; q++) {
@@ -449,24 +455,28 @@ size_t tun_read(struct tun *t, struct ip_packet *out, size_t max, bool *more)
 			got = read_one(t, t->fd[q], t->packets + used, &out[n], &used);
 			n += got && out[n].len > 0;
 		}
-		if (!got)
-			t->ready &= ~(1u << q);
 	}
-	*more = t->ready != 0;
+	t->ready = 0;
 	return n;
 }
 
 /* Where the kernel shall queue what is sent in answer: it remembers for each flow by which queue
  * its packets came (tun_flow_update). TCP may fill a queue; the rest must not wait behind it. */
-static int queue_for(const struct tun *t, const struct ip_packet *p)
+static size_t queue_for(const struct tun *t, const struct ip_packet *p)
 {
 	size_t bulk = t->status.queues - 1u;
 	const uint8_t *d = p->data;
 	bool tcp = p->len >= 60 && d[0] >> 4 == 6 && d[6] == 6;
 	if (!tcp || bulk == 0)
-		return t->fd[TUN_QUEUE_SPARSE];
+		return TUN_QUEUE_SPARSE;
 	size_t ports = (size_t)d[40] + d[41] + d[42] + d[43]; /* the same in both directions */
-	return t->fd[1 + ports % bulk];
+	return 1 + ports % bulk;
+}
+
+/* May the local stack answer this within the write? All TCP, and of ICMPv6 an echo request. */
+static bool asks(const struct ip_packet *p)
+{
+	return p->len > 40 && (p->data[6] == 6 || (p->data[6] == 58 && p->data[40] == 128));
 }
 
 static bool write_iov(struct tun *t, int fd, const struct iovec *iov, size_t count)
@@ -513,9 +523,13 @@ bool tun_write(struct tun *t, const struct super_packet *p)
 	if (!t->status.vnet)
 		return write_split(t, p);
 	uint8_t header[VNET_LEN];
-	struct iovec iov[COALESCE_SEGMENTS + 2] = { { header, sizeof(header) } };
+	struct iovec *iov = t->iov;
+	iov[0] = (struct iovec){ header, sizeof(header) };
 	vnet_encode(header, &p->meta);
 	for (size_t i = 0; i < p->slice_count; i++)
 		iov[i + 1] = (struct iovec){ p->slices[i].data, p->slices[i].len };
-	return write_iov(t, queue_for(t, &p->meta), iov, p->slice_count + 1);
+	size_t queue = queue_for(t, &p->meta);
+	if (asks(&p->meta))
+		t->ready |= 1u << queue;
+	return write_iov(t, t->fd[queue], iov, p->slice_count + 1);
 }

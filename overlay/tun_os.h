@@ -43,13 +43,15 @@ struct tun; /* handle */
 struct tun *tun_open(const struct tun_options *o, char *why, size_t why_size);
 void tun_close(struct tun *t); /* the interface, its address and routes go with it */
 int tun_fd(const struct tun *t, size_t queue); /* queue < tun_status(t)->queues */
-void tun_on_readable(
-	struct tun *t, size_t queue); /* the loop found it so; tun_read asks only such */
+/* The loop found it so, level-triggered; tun_read asks only such queues, and those that tun_write
+ * used, where the local stack's answer already may be. */
+void tun_on_readable(struct tun *t, size_t queue);
+bool tun_is_readable(const struct tun *t);
 const struct tun_status *tun_status(const struct tun *t);
 
 /* Up to max packets (max >= TUN_QUEUES), TUN_QUANTUM of each queue, in buffers of the tun that stay
- * valid until the next tun_read. *more: come again, there may be more. */
-size_t tun_read(struct tun *t, struct ip_packet *out, size_t max, bool *more);
+ * valid until the next tun_read. Of what is left the loop tells. */
+size_t tun_read(struct tun *t, struct ip_packet *out, size_t max);
 /* Gives a packet to the kernel. Its slices may be overwritten. False: not taken (counted). */
 bool tun_write(struct tun *t, const struct super_packet *p);
 

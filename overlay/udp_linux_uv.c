@@ -121,10 +121,11 @@ static void read_control(struct lane *l, struct msghdr *h, struct dgram *d)
 	d->local.port = l->owner->base.status.port;
 }
 
-static int receive_batch(struct linux_udp *f, struct lane *l, size_t first, size_t count)
+/* Message i of the batch always fills buffer i of the pool. */
+static void prepare(struct linux_udp *f)
 {
-	for (size_t i = 0; i < count; i++) {
-		f->in.iov[i] = (struct iovec){ f->pool + (first + i) * BUFFER_LEN, BUFFER_LEN };
+	for (size_t i = 0; i < UDP_BATCH; i++) {
+		f->in.iov[i] = (struct iovec){ f->pool + i * BUFFER_LEN, BUFFER_LEN };
 		f->in.messages[i].msg_hdr = (struct msghdr){ .msg_name = &f->in.names[i],
 			.msg_namelen = sizeof(f->in.names[i]),
 			.msg_iov = &f->in.iov[i],
@@ -132,9 +133,22 @@ static int receive_batch(struct linux_udp *f, struct lane *l, size_t first, size
 			.msg_control = f->in.control[i].bytes,
 			.msg_controllen = CONTROL_IN };
 	}
+}
+
+static int read_batch(struct lane *l, struct mmsghdr *messages, size_t count)
+{
+	if (count > 1)
+		return recvmmsg(l->fd, messages, (unsigned)count, MSG_DONTWAIT, NULL);
+	ssize_t n = recvmsg(l->fd, &messages->msg_hdr, MSG_DONTWAIT);
+	messages->msg_len = n < 0 ? 0 : (unsigned)n;
+	return n < 0 ? -1 : 1;
+}
+
+static int receive_batch(struct linux_udp *f, struct lane *l, size_t first, size_t count)
+{
 	int n;
 	do
-		n = recvmmsg(l->fd, f->in.messages, (unsigned)count, MSG_DONTWAIT, NULL);
+		n = read_batch(l, f->in.messages + first, count);
 	while (n < 0 && errno == EINTR);
 	if (n < (int)count)
 		l->readable = false; /* drained; the loop tells when there is more */
@@ -149,17 +163,19 @@ static size_t lane_receive(
 	int n = receive_batch(f, l, first, count);
 	size_t kept = 0;
 	for (int i = 0; i < n; i++) {
-		struct mmsghdr *m = &f->in.messages[i];
-		if (m->msg_len == 0 || (m->msg_hdr.msg_flags & MSG_TRUNC))
-			continue;
-		struct dgram *d = &out[kept++];
-		*d = (struct dgram){ .data = f->in.iov[i].iov_base,
-			.len = m->msg_len,
-			.segment = (uint16_t)m->msg_len, /* at most 65,527 */
-			.carrier = CARRIER_UDP,
-			.remote = udp_from_sockaddr((struct sockaddr *)&f->in.names[i]) };
-		read_control(l, &m->msg_hdr, d);
-		f->big |= m->msg_len > BIG_RUN;
+		struct mmsghdr *m = &f->in.messages[first + (size_t)i];
+		if (m->msg_len != 0 && !(m->msg_hdr.msg_flags & MSG_TRUNC)) {
+			struct dgram *d = &out[kept++];
+			*d = (struct dgram){ .data = m->msg_hdr.msg_iov->iov_base,
+				.len = m->msg_len,
+				.segment = (uint16_t)m->msg_len, /* at most 65,527 */
+				.carrier = CARRIER_UDP,
+				.remote = udp_from_sockaddr(m->msg_hdr.msg_name) };
+			read_control(l, &m->msg_hdr, d);
+			f->big |= m->msg_len > BIG_RUN;
+		}
+		m->msg_hdr.msg_namelen = sizeof(*f->in.names); /* the kernel shortened both */
+		m->msg_hdr.msg_controllen = CONTROL_IN;
 	}
 	return kept;
 }
@@ -313,6 +329,13 @@ static struct cursor refused(struct linux_udp *f, const struct dgram *runs, int 
 	return (struct cursor){ c.run + 1, 0 };
 }
 
+static int send_batch(struct lane *l, struct mmsghdr *messages, size_t count)
+{
+	if (count > 1)
+		return sendmmsg(l->fd, messages, (unsigned)count, MSG_DONTWAIT);
+	return sendmsg(l->fd, &messages->msg_hdr, MSG_DONTWAIT) < 0 ? -1 : 1;
+}
+
 /* Sends from c on; returns where it had to stop: at the end, or where the socket was full. */
 static struct cursor lane_send(struct linux_udp *f, struct lane *l, const struct dgram *runs,
 	size_t count, struct cursor c)
@@ -320,7 +343,7 @@ static struct cursor lane_send(struct linux_udp *f, struct lane *l, const struct
 	f->split_run = SIZE_MAX;
 	while (c.run < count) {
 		size_t filled = fill_batch(f, runs, count, c);
-		int n = sendmmsg(l->fd, f->out.messages, (unsigned)filled, MSG_DONTWAIT);
+		int n = send_batch(l, f->out.messages, filled);
 		if (n > 0) {
 			f->base.status.calls_out++;
 			c = f->from[n];
@@ -525,8 +548,10 @@ struct udp *udp_linux_new(void)
 	}
 	f->big = true;
 	f->pool = malloc((size_t)UDP_BATCH * BUFFER_LEN);
-	if (f->pool)
-		return &f->base;
-	free(f);
-	return NULL;
+	if (!f->pool) {
+		free(f);
+		return NULL;
+	}
+	prepare(f);
+	return &f->base;
 }

@@ -33,6 +33,10 @@ if echo 'int main(void) { return 0; }' |
 	sanitizer=,implicit-conversion
 fi
 
+# Objects that hold both forms: only a program that asks for it pays for optimizing at the link.
+lto=$(accepted -ffat-lto-objects)
+[ -z "$lto" ] || lto="-flto=auto $lto"
+
 # Packages: -isystem would hide warnings of ours in their macros, so -I as pkg-config says it.
 # shellcheck disable=SC2086
 cat <<END
@@ -42,4 +46,5 @@ JANSSON_LIBS := $(pkg-config --libs jansson)
 CC_WARN :=$(accepted -Wduplicated-cond -Wduplicated-branches -Wlogical-op)
 CC_HARDEN :=$(accepted -fcf-protection -ftrivial-auto-var-init=zero -fstrict-flex-arrays=3)
 CC_SAN := $sanitizer
+CC_LTO := $lto
 END

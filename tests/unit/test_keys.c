@@ -234,7 +234,6 @@ static void hs1_touches_no_existing_keys(void **state)
 	uint32_t index = sending(w, 1)->index;
 	w->hook = hs1_only;
 	call_start(w->nodes[0].node, w->now, wire_peer(w, 0, 1), false);
-	node_settle(w->nodes[0].node, w->now);
 	wire_drain(w, 0);
 	wire_run(w, 20 * OV_SEC);
 	assert_true(w->nodes[1].node->pending_count >= 1);

@@ -945,7 +945,6 @@ static void add_fast(struct wire *w)
 	struct path *p = route_add(w->nodes[0].node, w->now, wire_peer(w, 0, 1), &where);
 	path_challenge(p, w->now);
 	peer_touch(w->nodes[0].node, wire_peer(w, 0, 1));
-	node_settle(w->nodes[0].node, w->now);
 	wire_drain(w, 0);
 }
 
@@ -1069,7 +1068,6 @@ static void what_waits_is_sent_on_whatever_becomes_usable(void **state)
 	path_on_received(p, w->now, 40, 1, false); /* 120 B of budget, never validated */
 	route_use(w->nodes[0].node, w->now, peer, p);
 	p->probing_since = w->now - 60 * OV_SEC; /* no last hope */
-	node_settle(w->nodes[0].node, w->now);
 	wire_send(w, 0, 1, 5, 1000);
 	assert_int_equal(wire_info(w, 0, 1).waiting_packets, 1);
 	wire_run(w, 5 * OV_SEC);
