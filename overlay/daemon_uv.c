@@ -133,7 +133,7 @@ static void on_network(
 	}
 	node_network_changed(d->node, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
-	do_not_sleep(d); /* the monitor's timer brought us here */
+	do_not_sleep(d);          /* the monitor's timer brought us here */
 }
 
 static void on_store(void *context, const struct store_result *r)
