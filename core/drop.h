@@ -31,7 +31,6 @@
 	X(DROP_GRANT,       "grant")        /* peer has no grant for it and it answers nothing */  \
 	X(DROP_NO_PEER,     "no_peer")      /* local packet to an address of no contact */         \
 	X(DROP_AWAY,        "away")         /* local packet, peer cannot be reached now */         \
-	X(DROP_UNVALIDATED, "unvalidated")  /* 3x budget of an unvalidated address used up */      \
 	X(DROP_LOOP,        "loop")         /* our own key spoke to us, or the address is ours */  \
 	X(DROP_CONGESTION,  "congestion")   /* local queue full */
 /* clang-format on */
