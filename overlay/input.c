@@ -35,11 +35,11 @@ static struct path *locate(struct node *n, ov_time now, struct peer *p, const st
 	uint64_t counter, const struct dgram *run)
 {
 	struct path *path = route_find(p->association, run);
-	if (!path &&
-		(k != p->association->keys[0] || !replay_is_highest(&k->session.replay, counter)))
-		return NULL;
-	return route_add(
-		n, now, p, run); /* finds it again, and pins a local address the kernel chose */
+	if (path)
+		route_pin(path, run);
+	else if (k == p->association->keys[0] && replay_is_highest(&k->session.replay, counter))
+		path = route_add(n, now, p, run);
+	return path;
 }
 
 static void arrived(

@@ -260,6 +260,8 @@ void pending_free(struct node *n, struct pending *w);
 
 /* ---- route.c ---- */
 struct path *route_find(const struct association *a, const struct dgram *where);
+void route_pin(
+	struct path *p, const struct dgram *where); /* to the local address that the kernel chose */
 struct path *route_add(struct node *n, ov_time now, struct peer *p,
 	const struct dgram *where); /* finds or makes; NULL: full */
 void route_remove(struct node *n, struct peer *p, struct path *path);

@@ -40,6 +40,13 @@ static void deliver(struct pump *p)
 	size_t count = node_inbound(p->node, &packets);
 	if (!p->tun)
 		return;
+	if (count == 1) { /* nothing to join with */
+		p->alone.meta = packets[0];
+		p->alone.slices[0] = (struct slice){ packets[0].data, packets[0].len };
+		p->alone.slice_count = 1;
+		(void)tun_write(p->tun, &p->alone);
+		return;
+	}
 	for (size_t i = 0; i < count; i++) {
 		coalesce_add(p->coalesce, &packets[i]);
 		write_ready(p);

@@ -19,6 +19,7 @@ struct pump {
 	bool udp_readable;
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
 	struct ip_packet read[PUMP_TUN_PACKETS];
+	struct super_packet alone;
 	ov_time udp_at, tun_at; /* when something was last read */
 	ov_time window_at;      /* since when the next three count */
 	uint64_t window_datagrams, window_bytes;

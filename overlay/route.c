@@ -57,7 +57,7 @@ static int class_of(const struct path *p)
 	return 3;
 }
 
-static void pin_local(struct path *p, const struct dgram *where)
+void route_pin(struct path *p, const struct dgram *where)
 {
 	if (addr_is_any(&p->local) && !addr_is_any(&where->local))
 		p->local = where->local;
@@ -113,7 +113,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 	struct association *a = p->association;
 	struct path *path = route_find(a, where);
 	if (path) {
-		pin_local(path, where);
+		route_pin(path, where);
 		return path;
 	}
 	if (a->path_count == PATHS_MAX) {

@@ -501,7 +501,7 @@ static void test_show_and_status_say_what_is_known(void **state)
 	HAS(s->last, "\"suite\":null");
 	HAS(s->last, "\"last_seen_at\":null");
 	HAS(s->last, "\"started_at\":\"2026-11-21T10:49:00.123Z\"");
-	HAS(s->last, "\"unvalidated\":0");
+	HAS(s->last, "\"replay\":0");
 	s->node.has_path = true;
 	HAS(ask(s, "{\"op\":\"peer.show\",\"args\":{\"peer\":\"laptop\"}}"), "\"rtt_us\":41000");
 	HAS(s->last, "\"suite\":\"aes-256-gcm\"");
