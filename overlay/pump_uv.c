@@ -69,17 +69,10 @@ void pump_send(struct pump *p, ov_time now)
 		node_send_failed(p->node, now, &refused, too_big);
 }
 
-/* After a pause a packet comes alone: it is not worth another call to learn that. Unless it was us
- * who paused. */
-static bool comes_alone(const struct pump *p, ov_time now, ov_time last)
-{
-	return now - last > PUMP_PAUSE && !p->busy.gather && !p->quiet.gather;
-}
-
 static void from_udp(struct pump *p, ov_time now)
 {
 	const struct dgram *runs = p->received;
-	size_t max = comes_alone(p, now, p->udp_at) ? 1 : UDP_BATCH;
+	size_t max = now - p->udp_at > PUMP_PAUSE ? 1 : UDP_BATCH;
 	size_t count = udp_receive(p->udp, p->received, max);
 	p->udp_at = now;
 	for (size_t i = 0; i < count;) {
@@ -92,10 +85,11 @@ static void from_udp(struct pump *p, ov_time now)
 	}
 }
 
+/* After a pause a packet comes alone: it is not worth another call to learn that. */
 static void from_tun(struct pump *p, ov_time now)
 {
 	struct ip_packet *packets = p->read;
-	size_t max = comes_alone(p, now, p->tun_at) ? TUN_QUEUES : PUMP_TUN_PACKETS;
+	size_t max = now - p->tun_at > PUMP_PAUSE ? TUN_QUEUES : PUMP_TUN_PACKETS;
 	size_t count = tun_read(p->tun, packets, max);
 	if (count > 0)
 		p->tun_at = now;
