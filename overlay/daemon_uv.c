@@ -292,9 +292,8 @@ static void on_check(uv_check_t *h)
 	watch_tun(d);
 	uv_idle_stop(&d->idle);
 	arm_timer(d, now);
-	ov_time gather = pump_gather(&d->pump, now);
-	if (gather)
-		clock_sleep(gather);
+	if (pump_gathers(&d->pump, now))
+		clock_sleep(PUMP_GATHER);
 }
 
 static ov_time now_for_control(void *context)

@@ -10,9 +10,6 @@
 #define GATHER_PER_MS 40  /* datagrams in a millisecond */
 #define GATHER_BATCH  8   /* as many a turn are batch enough */
 #define GATHER_SMALL  400 /* bytes on average */
-#define QUIET_WINDOW  (100 * OV_MS)
-#define QUIET_MIN     40  /* datagrams in a window, all control; fewer are not worth it */
-#define QUIET_MAX     400 /* more are a flood: the socket's buffer must not fill meanwhile */
 
 int pump_init(struct pump *p, struct node *node, struct udp *udp, struct tun *tun)
 {
@@ -114,49 +111,22 @@ void pump_run(struct pump *p, ov_time now)
 }
 
 /* Woken for each small packet, the daemon spends 12 us on each; with 15 at a time 4 us. So at more
- * than GATHER_PER_MS of them, few a turn, it sleeps a little first, as a network card moderates its
- * interrupts. Below that rate, and for large packets, nothing waits. */
-static void watch_load(struct pump *p, ov_time now, const struct load *sum)
-{
-	struct load_window *w = &p->busy;
-	w->turns++;
-	if (now - w->at < OV_MS)
-		return;
-	uint64_t count = sum->datagrams - w->from.datagrams, size = sum->bytes - w->from.bytes;
-	bool recent = now - w->at < 4 * OV_MS;
-	bool few = count < GATHER_BATCH * w->turns || w->gather;
-	w->gather = recent && few && count >= GATHER_PER_MS && size < count * GATHER_SMALL;
-	w->at = now;
-	w->from = *sum;
-	w->turns = 0;
-}
-
-/* The same for the keepalives and rekeys of thousands of contacts, while nobody sends data: they
- * come one by one, a millisecond apart, and most of their cost is the waking. */
-static void watch_quiet(struct pump *p, ov_time now, const struct load *sum)
-{
-	struct load_window *w = &p->quiet;
-	bool data = sum->packets != w->from.packets;
-	if (data)
-		w->gather = false;
-	if (now - w->at < QUIET_WINDOW && !data)
-		return;
-	uint64_t count = sum->datagrams - w->from.datagrams;
-	w->gather =
-		!data && count >= QUIET_MIN && count <= QUIET_MAX && now - w->at < 2 * QUIET_WINDOW;
-	w->at = now;
-	w->from = *sum;
-}
-
-ov_time pump_gather(struct pump *p, ov_time now)
+ * than GATHER_RATE of them a second, few a turn, it sleeps PUMP_GATHER first, as a network card
+ * moderates its interrupts. Below that rate, and for large packets, nothing waits. */
+bool pump_gathers(struct pump *p, ov_time now)
 {
 	const struct node_counters *c = node_counters(p->node);
-	struct load sum = { .datagrams = c->datagrams_in + c->datagrams_out,
-		.bytes = c->bytes_in + c->bytes_out,
-		.packets = c->packets_in + c->packets_out };
-	watch_load(p, now, &sum);
-	watch_quiet(p, now, &sum);
-	if (p->quiet.gather)
-		return PUMP_GATHER_QUIET;
-	return p->busy.gather ? PUMP_GATHER : 0;
+	uint64_t datagrams = c->datagrams_in + c->datagrams_out, bytes = c->bytes_in + c->bytes_out;
+	p->window_turns++;
+	if (now - p->window_at < OV_MS)
+		return p->gather;
+	uint64_t count = datagrams - p->window_datagrams, size = bytes - p->window_bytes;
+	bool recent = now - p->window_at < 4 * OV_MS;
+	bool few = count < GATHER_BATCH * p->window_turns || p->gather;
+	p->gather = recent && few && count >= GATHER_PER_MS && size < count * GATHER_SMALL;
+	p->window_at = now;
+	p->window_datagrams = datagrams;
+	p->window_bytes = bytes;
+	p->window_turns = 0;
+	return p->gather;
 }

@@ -11,17 +11,6 @@
 	(128u << 10)         /* opened before anything of it is delivered; < NODE_INPUT_BYTES */
 #define PUMP_TUN_PACKETS 128 /* per round, small ones; of large ones TUN_QUANTUM of each queue */
 
-struct load { /* sums of the node's counters */
-	uint64_t datagrams, bytes, packets;
-};
-
-struct load_window {
-	ov_time at; /* it began */
-	struct load from;
-	uint32_t turns;
-	bool gather; /* what it led to */
-};
-
 struct pump {
 	struct node *node;
 	struct udp *udp;
@@ -31,8 +20,11 @@ struct pump {
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
 	struct ip_packet read[PUMP_TUN_PACKETS];
 	struct super_packet alone;
-	ov_time udp_at, tun_at;         /* when something was last read */
-	struct load_window busy, quiet; /* pump_gather */
+	ov_time udp_at, tun_at; /* when something was last read */
+	ov_time window_at;      /* since when the next three count */
+	uint64_t window_datagrams, window_bytes;
+	uint32_t window_turns;
+	bool gather; /* many small packets, few a turn: wait a little for a batch */
 };
 
 /* OV_OK or OV_ENOMEM. The three are borrowed. */
@@ -41,9 +33,8 @@ void pump_fini(struct pump *p);
 /* Does what is recorded, within a budget. What is left over keeps the sockets readable: the loop
  * must be level-triggered. */
 void pump_run(struct pump *p, ov_time now);
-/* How long the loop shall let packets gather before it polls again; mostly 0. */
-ov_time pump_gather(struct pump *p, ov_time now);
-#define PUMP_GATHER       (60 * OV_US)
-#define PUMP_GATHER_QUIET (4 * OV_MS)
+/* Should the loop let packets gather for PUMP_GATHER before it polls again? */
+bool pump_gathers(struct pump *p, ov_time now);
+#define PUMP_GATHER (60 * OV_US)
 /* Sends what the node has ready. */
 void pump_send(struct pump *p, ov_time now);
