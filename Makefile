@@ -202,9 +202,12 @@ $(B)/$(SONAME): $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o) tools/liboverlay.map
 $(B)/liboverlay.so: $(B)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
 
-# The data path is many small functions in as many files: one program of them takes 5 % less time.
+# The data path is many small functions in as many files: optimized as a whole (LTO) the daemon runs
+# 13 % fewer instructions a packet. What others link must not depend on our compiler's version.
 $(B)/overlayd: WHOLE = $(CC_LTO)
 WHOLE = $(if $(CC_LTO),-fno-lto)
+$(call objs,$(LIBOVERLAY_SRC)): CFLAGS += -fno-lto
+
 # Programs: the objects that come before the libraries, one line each. The CLI speaks to the daemon
 # through liboverlay; of libov it gets what it names (text forms of keys and addresses), no more.
 $(B)/overlayd: $(call objs,$(DAEMON_SRC)) $(LIBOV)

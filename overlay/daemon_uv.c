@@ -65,11 +65,6 @@ static void on_udp(void *context)
 	((struct daemon *)context)->pump.udp_readable = true;
 }
 
-static void on_udp_writable(void *context)
-{
-	(void)context; /* the check handle watches the interface again */
-}
-
 static void on_tun(uv_poll_t *h, int status, int events)
 {
 	(void)status;
@@ -446,7 +441,6 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 {
 	struct udp_options u = d->cfg->udp;
 	u.on_readable = on_udp;
-	u.on_writable = on_udp_writable;
 	u.context = d;
 	snprintf(why, size, "out of memory");
 	if (!(d->udp = udp_open(&d->loop, &u, why, size)))

@@ -269,8 +269,7 @@ void node_input(struct node *n, ov_time now, const struct dgram *in, size_t coun
 size_t node_submit(struct node *n, ov_time now, const struct ip_packet *packets, size_t count)
 {
 	begin(n);
-	size_t taken = outbound_submit(n, now, packets, count);
-	return taken;
+	return outbound_submit(n, now, packets, count);
 }
 
 void node_tick(struct node *n, ov_time now)

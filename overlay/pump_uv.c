@@ -55,15 +55,23 @@ static void deliver(struct pump *p)
 	write_ready(p);
 }
 
+static void send_all(struct pump *p, ov_time now)
+{
+	size_t count;
+	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0)
+		udp_send(p->udp, p->sending, count);
+}
+
 void pump_send(struct pump *p, ov_time now)
 {
 	struct dgram refused;
-	size_t count;
-	bool too_big;
-	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0)
-		udp_send(p->udp, p->sending, count);
-	while (udp_next_failure(p->udp, &refused, &too_big))
+	bool too_big, failed = false;
+	send_all(p, now);
+	for (; udp_next_failure(p->udp, &refused, &too_big); failed = true)
 		node_send_failed(p->node, now, &refused, too_big);
+	if (failed)
+		send_all(p, now); /* the question whether the path still works; refused too: next
+				     time */
 }
 
 static void from_udp(struct pump *p, ov_time now)

@@ -44,7 +44,7 @@ struct tun *tun_open(const struct tun_options *o, char *why, size_t why_size);
 void tun_close(struct tun *t); /* the interface, its address and routes go with it */
 int tun_fd(const struct tun *t, size_t queue); /* queue < tun_status(t)->queues */
 /* The loop found it so, level-triggered; tun_read asks only such queues, and those that tun_write
- * used, where the local stack's answer already may be. */
+ * gave a question, where the local stack's answer already may be. */
 void tun_on_readable(struct tun *t, size_t queue);
 bool tun_is_readable(const struct tun *t);
 const struct tun_status *tun_status(const struct tun *t);
