@@ -92,6 +92,7 @@ void path_challenge(struct path *p, ov_time now)
 	}
 	p->challenge_due = true;
 	p->unanswered = 0;
+	p->keepalives = 0;
 	p->retry_at = OV_NEVER; /* set when it is sent */
 }
 
@@ -116,14 +117,30 @@ void path_keep_warm(struct path *p, ov_time now, bool warm)
 		p->keepalive_at = (p->sent_at == OV_NEVER ? now : p->sent_at) + PATH_KEEPALIVE;
 }
 
+static void put_off_keepalive(struct path *p, ov_time now)
+{
+	if (p->keepalive_at != OV_NEVER)
+		p->keepalive_at = now + PATH_KEEPALIVE;
+}
+
+bool path_keepalive_is_due(const struct path *p, ov_time now)
+{
+	return now >= p->keepalive_at;
+}
+
+void path_on_handshake_sent(struct path *p, ov_time now, size_t bytes)
+{
+	p->sent_bytes += bytes;
+	put_off_keepalive(p, now);
+}
+
 void path_on_sent(struct path *p, ov_time now, size_t bytes, uint16_t largest_data)
 {
 	p->sent_bytes += bytes;
 	p->sent_count++;
 	p->sent_at = now;
 	p->ack_by = OV_NEVER;
-	if (p->keepalive_at != OV_NEVER)
-		p->keepalive_at = now + PATH_KEEPALIVE;
+	put_off_keepalive(p, now);
 	if (largest_data == 0)
 		return;
 	if (p->unheard_since == OV_NEVER)
@@ -260,11 +277,12 @@ static enum path_verdict on_unanswered(struct path *p, ov_time now)
 	return PATH_BECAME_SUSPECT;
 }
 
-/* One way is enough for a NAT binding; each third asks, so that a dead peer is noticed. */
+/* One way is enough for a NAT binding; the third since the last question asks, so that a dead peer
+ * is noticed. */
 static void keep_alive(struct path *p, ov_time now)
 {
 	p->keepalive_at = now + PATH_KEEPALIVE;
-	if (++p->keepalives % KEEPALIVES_PER_QUESTION == 0)
+	if (++p->keepalives >= KEEPALIVES_PER_QUESTION)
 		path_challenge(p, now);
 	else
 		p->ack_by = now; /* an empty CONTROL */

@@ -48,7 +48,7 @@ struct path {
 	bool challenge_due; /* send one with the next poll */
 	bool response_due;
 	uint8_t unanswered; /* consecutive challenges without answer */
-	uint8_t keepalives; /* sent; wraps */
+	uint8_t keepalives; /* sent since the last question */
 	uint8_t next_probe; /* slot in probes */
 	uint32_t interface;
 	uint32_t status_sequence;
@@ -98,10 +98,15 @@ void path_ask(struct path *p, ov_time now);
 void path_forget_challenges(struct path *p);
 /* Keep the NAT binding open from now on, or (false) be silent when idle. */
 void path_keep_warm(struct path *p, ov_time now, bool warm);
+/* Nothing was sent for PATH_KEEPALIVE on a path to be kept warm. */
+bool path_keepalive_is_due(const struct path *p, ov_time now);
 
 /* ---- facts ---- */
 /* `bytes` in all; largest_data: the longest datagram of them that carried data, 0 if none did. */
 void path_on_sent(struct path *p, ov_time now, size_t bytes, uint16_t largest_data);
+/* A handshake message of so many bytes went to the remote: it counts in the 3x budget and keeps a
+ * NAT binding, but says nothing to the peer: only sealed packets are heard. */
+void path_on_handshake_sent(struct path *p, ov_time now, size_t bytes);
 void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, bool data);
 void path_on_challenge(
 	struct path *p, ov_time now, const struct path_challenge *c, size_t datagram_size);

@@ -91,8 +91,8 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	return true;
 }
 
-/* Counts in the 3x budget, but says nothing on the path: only sealed packets are heard. */
-static void send_to(struct node *n, struct call *c, const struct dgram *where, struct path *path)
+static void send_to(
+	struct node *n, ov_time now, struct call *c, const struct dgram *where, struct path *path)
 {
 	uint8_t *room = output_room(&n->output, HS1_LEN, false);
 	if (!room)
@@ -100,7 +100,7 @@ static void send_to(struct node *n, struct call *c, const struct dgram *where, s
 	memcpy(room, c->handshake.hs1, HS1_LEN);
 	output_add(&n->output, where, NULL, HS1_LEN);
 	if (path)
-		path->sent_bytes += HS1_LEN;
+		path_on_handshake_sent(path, now, HS1_LEN);
 }
 
 /* HS1 may go to a path's address if it is validated (or has 3x budget); an address that only claims
@@ -127,7 +127,7 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	if (a->active && a->active->state == PATH_VALID && !path_is_doubtful(a->active, now) &&
 		c->attempts < 2) {
 		struct dgram where = route_where(a->active);
-		send_to(n, c, &where, a->active);
+		send_to(n, now, c, &where, a->active);
 		return;
 	}
 	size_t left = CANDIDATES_MAX;
@@ -135,13 +135,13 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		if (!path_takes_hs1(a->paths[i]))
 			continue;
 		struct dgram where = route_where(a->paths[i]);
-		send_to(n, c, &where, a->paths[i]);
+		send_to(n, now, c, &where, a->paths[i]);
 	}
 	for (size_t i = 0; i < p->candidate_count && left > 0; i++) {
 		if (was_sent_to(a, &p->candidates[i].addr))
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = p->candidates[i].addr };
-		send_to(n, c, &where, NULL);
+		send_to(n, now, c, &where, NULL);
 		left--;
 	}
 }

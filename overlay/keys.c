@@ -189,6 +189,12 @@ void keys_expire(struct node *n, ov_time now, struct peer *p)
 		}
 }
 
+/* With thousands of peers the erasing of keys shares its turns. */
+static ov_time whole_second(ov_time at)
+{
+	return (at + OV_SEC - 1) / OV_SEC * OV_SEC;
+}
+
 ov_time keys_deadline(const struct association *a)
 {
 	ov_time at = OV_NEVER;
@@ -199,7 +205,7 @@ ov_time keys_deadline(const struct association *a)
 		at = ov_min(at, k->session.created_at + SESSION_REJECT_AFTER);
 		bool peer_moved_on = a->keys[0] && a->keys[0]->session.heard_at != OV_NEVER;
 		if (i > 0 && peer_moved_on && k->retired_at != OV_NEVER)
-			at = ov_min(at, k->retired_at + RETIRED_GRACE);
+			at = ov_min(at, whole_second(k->retired_at + RETIRED_GRACE));
 	}
 	for (size_t i = 0; i < PENDING_MAX; i++)
 		if (a->pending[i])

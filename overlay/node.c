@@ -218,11 +218,22 @@ static bool association_is_over(const struct association *a, ov_time now)
 	return !a->call && (a->peer_instance == 0 || now - a->last_key_at >= ASSOCIATION_IDLE);
 }
 
+/* A rekey that is due takes the place of a keepalive: two packets that the NAT counts as well. */
+static void rekey_idle(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	struct keys *k = keys_sending(a, now);
+	if (k && !a->call && a->active && path_keepalive_is_due(a->active, now) &&
+		session_wants_rekey(&k->session, now))
+		call_start(n, now, p, false);
+}
+
 static void peer_tick(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
 	if (a) {
 		keys_expire(n, now, p);
+		rekey_idle(n, now, p);
 		route_tick(n, now, p);
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);

@@ -84,6 +84,49 @@ static void rekey_under_traffic_loses_nothing(void **state)
 	wire_free(w);
 }
 
+struct nat { /* of node 0 */
+	struct ov_addr outside;
+	ov_time sent_at,
+		longest; /* without a datagram from inside: the binding must live so long */
+};
+
+static bool translate(struct wire *w, struct flight *f)
+{
+	struct nat *nat = w->context;
+	if (addr_equal(&f->from, &w->nodes[0].addr)) {
+		f->from = nat->outside;
+		nat->longest = ov_max(nat->longest, w->now - nat->sent_at);
+		nat->sent_at = w->now;
+	} else if (addr_equal(&f->to, &nat->outside)) {
+		f->to = w->nodes[0].addr;
+	}
+	return true;
+}
+
+/* Behind a NAT: in each 125 s four keepalives, one of them a question, and a rekey in place of the
+ * fifth. */
+static void an_idle_natted_session_costs_nine_datagrams_in_125_s(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(2);
+	struct nat nat = { .outside = addr_v4(203, 0, 113, 7, 40000), .sent_at = w->now };
+	w->hook = translate;
+	w->context = &nat;
+	wire_know(w, 0, 1, &w->nodes[1].addr, "all");
+	wire_know(w, 1, 0, NULL, "all");
+	wire_send(w, 0, 1, 1, 100);
+	wire_run(w, 250 * OV_SEC); /* the first cycle also searches the PMTU */
+	uint64_t near = w->nodes[0].sent, far = w->nodes[1].sent;
+	uint64_t handshakes = wire_info(w, 0, 1).handshakes;
+	wire_run(w, 1250 * OV_SEC);
+	assert_int_equal(wire_info(w, 0, 1).handshakes - handshakes, 10);
+	assert_in_range(w->nodes[0].sent - near, 60, 61);
+	assert_in_range(w->nodes[1].sent - far, 30, 31);
+	assert_true(nat.longest <= PATH_KEEPALIVE + OV_MS);
+	assert_int_equal(wire_events(w, 0, NODE_PEER_DOWN), 0);
+	wire_free(w);
+}
+
 static void a_peer_that_restarted_is_reached_again(void **state)
 {
 	(void)state;
@@ -1083,6 +1126,7 @@ int main(void)
 		cmocka_unit_test(first_contact_takes_two_round_trips),
 		cmocka_unit_test(cold_and_idle_nodes_are_silent_for_hours),
 		cmocka_unit_test(rekey_under_traffic_loses_nothing),
+		cmocka_unit_test(an_idle_natted_session_costs_nine_datagrams_in_125_s),
 		cmocka_unit_test(a_peer_that_restarted_is_reached_again),
 		cmocka_unit_test(a_rolled_back_epoch_heals_in_one_round_trip),
 		cmocka_unit_test(seen_seq_of_one_peer_does_not_reach_another),
