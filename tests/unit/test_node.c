@@ -504,14 +504,13 @@ static void a_peer_that_vanished_goes_down_once(void **state)
 	struct wire *w = wire_new(2);
 	meet(w, 0, 1);
 	w->hook = nothing_passes;
-	uint64_t before = w->nodes[0].sent;
 	for (uint32_t tag = 10; tag < 310; tag++) {
 		wire_send(w, 0, 1, tag, 64);
 		wire_run(w, OV_SEC);
 	}
 	assert_int_equal(wire_events(w, 0, NODE_PEER_DOWN), 1);
 	assert_int_equal(wire_info(w, 0, 1).state, PEER_AWAY);
-	before = w->nodes[0].sent;
+	uint64_t before = w->nodes[0].sent;
 	for (uint32_t tag = 310; tag < 910; tag++) {
 		wire_send(w, 0, 1, tag, 64);
 		wire_run(w, OV_SEC);
