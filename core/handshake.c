@@ -108,18 +108,20 @@ static bool hs2_payload_decode(struct hs2_payload *p, const uint8_t *data, size_
 /* mac1: label "OVL mac1 tag", key of handshake_mac1_key; mac2: "OVL mac2 tag", the cookie. */
 static void mac1(uint8_t out[MAC_LEN], const uint8_t key[32], const uint8_t *data, size_t len)
 {
-	ov_hash(out, MAC_LEN, "OVL mac1 tag", key, 32, data, len - MACS_LEN);
+	struct hash_key mac = { "OVL mac1 tag", key, 32 };
+	ov_hash_keyed(out, MAC_LEN, &mac, data, len - MACS_LEN);
 }
 
 static void mac2(
 	uint8_t out[MAC_LEN], const uint8_t cookie[COOKIE_LEN], const uint8_t *data, size_t len)
 {
-	ov_hash(out, MAC_LEN, "OVL mac2 tag", cookie, COOKIE_LEN, data, len - MAC_LEN);
+	struct hash_key mac = { "OVL mac2 tag", cookie, COOKIE_LEN };
+	ov_hash_keyed(out, MAC_LEN, &mac, data, len - MAC_LEN);
 }
 
 void handshake_mac1_key(uint8_t key[32], const uint8_t dh_public[DH_LEN])
 {
-	ov_hash(key, 32, "OVL mac1", NULL, 0, dh_public, DH_LEN);
+	ov_hash(key, 32, "OVL mac1", dh_public, DH_LEN);
 }
 
 const uint8_t *handshake_mac1(const uint8_t *data, size_t len)
@@ -242,8 +244,9 @@ static void transport_keys(const struct noise *n, uint8_t suite, struct handshak
 {
 	uint8_t send[32], receive[32];
 	noise_split(n, send, receive);
-	ov_hash(keys->send, 32, "OVL transport", send, 32, &suite, 1);
-	ov_hash(keys->receive, 32, "OVL transport", receive, 32, &suite, 1);
+	struct hash_key to = { "OVL transport", send, 32 }, from = { "OVL transport", receive, 32 };
+	ov_hash_keyed(keys->send, 32, &to, &suite, 1);
+	ov_hash_keyed(keys->receive, 32, &from, &suite, 1);
 	sodium_memzero(send, sizeof(send));
 	sodium_memzero(receive, sizeof(receive));
 }
@@ -383,7 +386,7 @@ void hs1_opened_wipe(struct hs1_opened *o)
 /* What a COOKIE is sealed with is public to those who know whom they call, as is mac1. */
 static void cookie_key(uint8_t key[32], const uint8_t responder_dh[DH_LEN])
 {
-	ov_hash(key, 32, "OVL cookie", NULL, 0, responder_dh, DH_LEN);
+	ov_hash(key, 32, "OVL cookie", responder_dh, DH_LEN);
 }
 
 static void cookie_bind(uint8_t aad[HEADER_LEN + MAC_LEN], const uint8_t *cookie_header,

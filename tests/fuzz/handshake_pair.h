@@ -69,7 +69,7 @@ static inline void pair_start(struct handshake *h, const struct pair *p, uint32_
 
 static inline void pair_mac1(uint8_t *data, size_t len, const uint8_t key[32])
 {
-	ov_hash(data + len - 2 * MAC_LEN, MAC_LEN, "OVL mac1 tag", key, 32, data,
-		len - 2 * MAC_LEN);
+	struct hash_key mac = { "OVL mac1 tag", key, 32 };
+	ov_hash_keyed(data + len - 2 * MAC_LEN, MAC_LEN, &mac, data, len - 2 * MAC_LEN);
 	memset(data + len - MAC_LEN, 0, MAC_LEN);
 }

@@ -429,7 +429,8 @@ static size_t seal_hs1(uint8_t out[HS1_MAX], const uint8_t *payload, size_t len)
 	assert_true(n > 0);
 	size_t at = HEADER_LEN + (size_t)n;
 	handshake_mac1_key(key, bob.dh_public);
-	ov_hash(out + at, MAC_LEN, "OVL mac1 tag", key, 32, out, at);
+	struct hash_key mac = { "OVL mac1 tag", key, 32 };
+	ov_hash_keyed(out + at, MAC_LEN, &mac, out, at);
 	memset(out + at + MAC_LEN, 0, MAC_LEN);
 	assert_int_equal(check_hs1(out, at + 2 * MAC_LEN), DROP_NONE);
 	return at + 2 * MAC_LEN;
@@ -536,7 +537,8 @@ static void mac_for_alice(uint8_t *data, size_t len)
 {
 	uint8_t key[32];
 	handshake_mac1_key(key, alice.dh_public);
-	ov_hash(data + len - 32, MAC_LEN, "OVL mac1 tag", key, 32, data, len - 32);
+	struct hash_key mac = { "OVL mac1 tag", key, 32 };
+	ov_hash_keyed(data + len - 32, MAC_LEN, &mac, data, len - 32);
 	memset(data + len - 16, 0, 16);
 }
 

@@ -109,7 +109,8 @@ static size_t hs1_with_mac1(uint8_t out[HS1_LEN])
 {
 	hs1_shape(out);
 	size_t covered = HS1_LEN - MACS_LEN;
-	ov_hash(out + covered, MAC_LEN, "OVL mac1 tag", option.mac1_key, 32, out, covered);
+	struct hash_key mac = { "OVL mac1 tag", option.mac1_key, 32 };
+	ov_hash_keyed(out + covered, MAC_LEN, &mac, out, covered);
 	memset(out + HS1_LEN - MAC_LEN, 0, MAC_LEN);
 	return HS1_LEN;
 }
