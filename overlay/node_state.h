@@ -291,7 +291,7 @@ bool route_wants_warm(const struct path *path);
 
 /* ---- frames.c ---- */
 enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
-	const uint8_t *plain, size_t len, size_t datagram_size);
+	const uint8_t *plain, size_t len);
 void frames_flush(
 	struct node *n, ov_time now, struct peer *p); /* sends what its paths want to say */
 
