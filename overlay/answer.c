@@ -208,8 +208,10 @@ static enum drop accept_hs1(struct node *n, ov_time now, struct peer *p, const s
 		answer.suite ? handshake_answer(h, &answer, index, NULL, &n->rng, w->hs2, &secret)
 			     : DROP_FORMAT;
 	if (why == DROP_NONE) {
-		w->keys = keys_new(n, now, p, (enum suite)answer.suite, &secret, index,
-			h->remote_index, false);
+		struct session_config agreed = {
+			.keys = &secret, .index = index, .remote_index = h->remote_index
+		};
+		w->keys = keys_new(n, now, p, (enum suite)answer.suite, &agreed);
 		why = w->keys ? DROP_NONE : DROP_FULL;
 	}
 	sodium_memzero(&secret, sizeof(secret));

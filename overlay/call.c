@@ -234,8 +234,11 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	if (payload.seen_seq > p->told_seq)
 		p->told_seq = payload.seen_seq;
 	table_remove(n->by_index, c->handshake.index);
-	struct keys *k = keys_new(n, now, p, (enum suite)payload.suite, &secret, c->handshake.index,
-		remote_index, true);
+	struct session_config agreed = { .keys = &secret,
+		.index = c->handshake.index,
+		.remote_index = remote_index,
+		.initiator = true };
+	struct keys *k = keys_new(n, now, p, (enum suite)payload.suite, &agreed);
 	sodium_memzero(&secret, sizeof(secret));
 	c->handshake.index = 0; /* the keys have it now */
 	call_end(n, p);

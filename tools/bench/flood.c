@@ -262,9 +262,10 @@ static void confirm(int fd, struct handshake *h, const struct identity *self)
 	size_t len = await(fd, PACKET_HS2, in, sizeof(in));
 	if (!len || handshake_finish(h, self, in, len, &payload, &keys, &remote) != DROP_NONE)
 		die("no HS2 while recording");
+	struct session_config agreed = { &keys, h->index, remote, true };
 	if (aead_load(&aead, NULL, why, sizeof(why)) != OV_OK ||
 		!session_init(&session, clock_now(), aead_find(&aead, (enum suite)payload.suite),
-			&keys, h->index, remote, true))
+			&agreed))
 		die("session");
 	len = session_seal(&session, PACKET_CONTROL, 0, out, 0, out);
 	sendto(fd, out, len, 0, (struct sockaddr *)&option.to, sizeof(option.to));
