@@ -1016,9 +1016,10 @@ static void forged_cookies_cost_little(void **state)
 	uint64_t before = w->nodes[0].sent;
 	struct rng rng = { .fill = wire_random, .context = &w->nodes[1].random };
 	for (uint8_t i = 0; i < 100; i++) {
-		uint8_t cookie[COOKIE_LEN] = { i }, packet[COOKIE_PACKET_LEN];
-		cookie_packet_encode(packet, 0, w->nodes[1].id.dh_public, captured[0].data,
-			captured[0].len, cookie, &rng);
+		struct cookie_packet offer = { .cookie = { i } };
+		uint8_t packet[COOKIE_PACKET_LEN];
+		cookie_packet_encode(&offer, w->nodes[1].id.dh_public, captured[0].data,
+			captured[0].len, &rng, packet);
 		wire_put(w, 0, w->nodes[1].addr, w->nodes[0].addr, packet, sizeof(packet));
 	}
 	wire_run(w, OV_MS);
