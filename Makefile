@@ -262,7 +262,7 @@ format:
 # One clang-tidy per file, $(JOBS) at a time; xargs fails when one of them does.
 tidy: $(CONFIG)
 	$(Q)printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P $(JOBS) -I{} \
-	  $(CLANG_TIDY) --quiet {} -- -std=c11 $(ALL_CPPFLAGS) 2> >(grep -v ' warnings generated' >&2)
+	  $(CLANG_TIDY) --quiet {} -- -std=c11 $(ALL_CPPFLAGS) 2> >(grep -vE ' warnings? generated' >&2)
 
 # ---- installation ----
 define PC
