@@ -8,6 +8,7 @@
 #   tools/bench/X.c                         bench/X
 #   tests/sim/*.c tests/sim/scenes/*.c      sim
 #   tests/unit/test_X.c                     tests/unit/test_X (other files there: shared helpers)
+#   tests/unit/test_sim_X.c                 the same, with tests/sim/X.c and seed.c
 #   tests/fuzz/fuzz_X.c                     fuzz_X, clang only, seeds in tests/fuzz/corpus/X
 #   tests/e2e/*, tests/lab/*                a system test if the file is executable, else its helper
 SHELL := /bin/bash
@@ -214,6 +215,8 @@ $(B)/overlayd: $(call objs,$(DAEMON_SRC)) $(LIBOV)
 $(B)/overlay: $(call objs,$(CLI_SRC)) $(LIBOVERLAY) $(LIBOV)
 $(B)/sim: $(call objs,$(SIM_SRC)) $(LIBOV)
 $(BENCH:%=$(B)/bench/%): $(B)/bench/%: $(O)/tools/bench/%.o $(LIBOV)
+$(filter $(B)/tests/unit/test_sim_%,$(UNIT_PROGS)): $(B)/tests/unit/test_sim_%: \
+  $(O)/tests/sim/%.o $(O)/tests/sim/seed.o
 $(UNIT_PROGS): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(LIBOVERLAY) $(LIBOV)
 $(FUZZ_PROGS): $(B)/%: $(O)/tests/fuzz/%.o $(call objs,$(FUZZ_HELP)) $(LIBOV)
 $(E2E_PROGS): $(B)/tests/e2e/%: $(O)/tests/e2e/%.o $(LIBOV)
@@ -259,7 +262,7 @@ format:
 # One clang-tidy per file, $(JOBS) at a time; xargs fails when one of them does.
 tidy: $(CONFIG)
 	$(Q)printf '%s\n' $(filter %.c,$(C_FILES)) | xargs -P $(JOBS) -I{} \
-	  $(CLANG_TIDY) --quiet {} -- -std=c11 $(ALL_CPPFLAGS) 2> >(grep -v ' warnings generated' >&2)
+	  $(CLANG_TIDY) --quiet {} -- -std=c11 $(ALL_CPPFLAGS) 2> >(grep -vE ' warnings? generated' >&2)
 
 # ---- installation ----
 define PC

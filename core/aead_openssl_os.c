@@ -15,7 +15,7 @@ static EVP_CIPHER *chacha, *gcm; /* fetched once: a fetch takes locks and search
 static EVP_CIPHER_CTX *context(const struct aead_state *st)
 {
 	EVP_CIPHER_CTX *ctx;
-	memcpy(&ctx, st->bytes, sizeof(ctx));
+	memcpy(&ctx, st->bytes, sizeof(EVP_CIPHER_CTX *));
 	return ctx;
 }
 
@@ -27,7 +27,7 @@ static bool start(struct aead_state *st, const EVP_CIPHER *cipher, const uint8_t
 		ctx = NULL;
 	}
 	memset(st, 0, sizeof(*st));
-	memcpy(st->bytes, &ctx, sizeof(ctx));
+	memcpy(st->bytes, &ctx, sizeof(EVP_CIPHER_CTX *));
 	return ctx != NULL;
 }
 

@@ -37,12 +37,14 @@ static void address_cookie(const uint8_t secret[32], const struct ov_addr *from,
 {
 	uint8_t packed[ADDR_PACKED];
 	addr_pack(from, packed);
-	ov_hash(out, 16, "OVL addr cookie", secret, 32, packed, sizeof(packed));
+	struct hash_key key = { "OVL addr cookie", secret, 32 };
+	ov_hash_keyed(out, 16, &key, packed, sizeof(packed));
 }
 
 static void peer_cookie(const uint8_t secret[32], const struct peer_id *peer, uint8_t out[16])
 {
-	ov_hash(out, 16, "OVL peer cookie", secret, 32, peer->bytes, PEER_ID_LEN);
+	struct hash_key key = { "OVL peer cookie", secret, 32 };
+	ov_hash_keyed(out, 16, &key, peer->bytes, PEER_ID_LEN);
 }
 
 void cookie_for_address(const struct cookie_jar *j, const struct ov_addr *from, uint8_t out[16])

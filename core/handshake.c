@@ -108,18 +108,20 @@ static bool hs2_payload_decode(struct hs2_payload *p, const uint8_t *data, size_
 /* mac1: label "OVL mac1 tag", key of handshake_mac1_key; mac2: "OVL mac2 tag", the cookie. */
 static void mac1(uint8_t out[MAC_LEN], const uint8_t key[32], const uint8_t *data, size_t len)
 {
-	ov_hash(out, MAC_LEN, "OVL mac1 tag", key, 32, data, len - MACS_LEN);
+	struct hash_key mac = { "OVL mac1 tag", key, 32 };
+	ov_hash_keyed(out, MAC_LEN, &mac, data, len - MACS_LEN);
 }
 
 static void mac2(
 	uint8_t out[MAC_LEN], const uint8_t cookie[COOKIE_LEN], const uint8_t *data, size_t len)
 {
-	ov_hash(out, MAC_LEN, "OVL mac2 tag", cookie, COOKIE_LEN, data, len - MAC_LEN);
+	struct hash_key mac = { "OVL mac2 tag", cookie, COOKIE_LEN };
+	ov_hash_keyed(out, MAC_LEN, &mac, data, len - MAC_LEN);
 }
 
 void handshake_mac1_key(uint8_t key[32], const uint8_t dh_public[DH_LEN])
 {
-	ov_hash(key, 32, "OVL mac1", NULL, 0, dh_public, DH_LEN);
+	ov_hash(key, 32, "OVL mac1", dh_public, DH_LEN);
 }
 
 const uint8_t *handshake_mac1(const uint8_t *data, size_t len)
@@ -179,7 +181,7 @@ static enum drop check_hs1_shape(struct header *header, const uint8_t *data, siz
 
 struct acquaintance {              /* what a side knows of the other before the first message */
 	const uint8_t *dh;         /* its static key: the initiator */
-	const uint8_t *ss, *psk;   /* as handshake_start has them */
+	const uint8_t *ss, *psk;   /* as hs1_config has them */
 	const struct table *known; /* as handshake_open_hs1 has it */
 };
 
@@ -206,19 +208,16 @@ static void start_noise(struct noise *n, const struct handshake_network *net,
 	noise_init(n, &cfg);
 }
 
-int handshake_start(struct handshake *h, const struct handshake_network *net,
-	const struct identity *self, const uint8_t remote_dh[DH_LEN], const uint8_t *ss,
-	const uint8_t *psk, uint32_t index, const struct hs1_payload *payload,
-	const struct rng *rng)
+int handshake_start(struct handshake *h, const struct hs1_config *c, const struct rng *rng)
 {
 	uint8_t ephemeral[32], plain[HS1_PLAIN];
-	struct header header = { .type = PACKET_HS1, .counter = index };
-	struct acquaintance callee = { .dh = remote_dh, .ss = ss, .psk = psk };
-	start_noise(&h->noise, net, self, &callee);
-	h->index = index;
-	h->suites = payload->suites;
+	struct header header = { .type = PACKET_HS1, .counter = c->index };
+	struct acquaintance callee = { .dh = c->remote_dh, .ss = c->ss, .psk = c->psk };
+	start_noise(&h->noise, c->net, c->self, &callee);
+	h->index = c->index;
+	h->suites = c->payload->suites;
 	header_encode(&header, h->hs1);
-	hs1_payload_encode(payload, plain);
+	hs1_payload_encode(c->payload, plain);
 	rng_fill(rng, ephemeral, sizeof(ephemeral));
 	int len = noise_write(&h->noise, ephemeral, plain, sizeof(plain), h->hs1 + HEADER_LEN);
 	sodium_memzero(ephemeral, sizeof(ephemeral));
@@ -228,7 +227,7 @@ int handshake_start(struct handshake *h, const struct handshake_network *net,
 		return len;
 	}
 	assert(len == HS1_LEN - HEADER_LEN - MACS_LEN);
-	finish_macs(h->hs1, HS1_LEN, remote_dh);
+	finish_macs(h->hs1, HS1_LEN, c->remote_dh);
 	return OV_OK;
 }
 
@@ -242,8 +241,9 @@ static void transport_keys(const struct noise *n, uint8_t suite, struct handshak
 {
 	uint8_t send[32], receive[32];
 	noise_split(n, send, receive);
-	ov_hash(keys->send, 32, "OVL transport", send, 32, &suite, 1);
-	ov_hash(keys->receive, 32, "OVL transport", receive, 32, &suite, 1);
+	struct hash_key to = { "OVL transport", send, 32 }, from = { "OVL transport", receive, 32 };
+	ov_hash_keyed(keys->send, 32, &to, &suite, 1);
+	ov_hash_keyed(keys->receive, 32, &from, &suite, 1);
 	sodium_memzero(send, sizeof(send));
 	sodium_memzero(receive, sizeof(receive));
 }
@@ -254,8 +254,7 @@ static bool is_offered(uint8_t suites, uint8_t suite)
 }
 
 enum drop handshake_finish(const struct handshake *h, const struct identity *self,
-	const uint8_t *data, size_t len, struct hs2_payload *payload, struct handshake_keys *keys,
-	uint32_t *remote_index)
+	const uint8_t *data, size_t len, struct hs2_opened *out)
 {
 	struct header header;
 	uint8_t mac1_key[32], plain[HS1_LEN / 2];
@@ -279,9 +278,9 @@ enum drop handshake_finish(const struct handshake *h, const struct identity *sel
 		   !is_offered(h->suites, got.suite)) {
 		why = DROP_FORMAT;
 	} else {
-		transport_keys(&copy, got.suite, keys);
-		*payload = got;
-		*remote_index = (uint32_t)header.counter;
+		transport_keys(&copy, got.suite, &out->keys);
+		out->payload = got;
+		out->remote_index = (uint32_t)header.counter;
 	}
 	noise_wipe(&copy);
 	sodium_memzero(plain, sizeof(plain));
@@ -342,24 +341,24 @@ enum drop handshake_open_hs1(struct hs1_opened *out, const struct handshake_netw
 		return why;
 	}
 	out->remote_index = (uint32_t)header.counter;
+	out->hs1 = data;
 	out->hs1_len = len;
 	return DROP_NONE;
 }
 
-enum drop handshake_answer(struct hs1_opened *in, const struct hs2_payload *payload, uint32_t index,
-	const uint8_t *psk, const struct rng *rng, uint8_t out[HS2_LEN],
-	struct handshake_keys *keys)
+enum drop handshake_answer(struct hs1_opened *in, const struct hs2_config *c, const struct rng *rng,
+	uint8_t out[HS2_LEN], struct handshake_keys *keys)
 {
-	assert(is_offered(in->payload.suites, payload->suite));
+	assert(is_offered(in->payload.suites, c->payload->suite));
 	uint8_t ephemeral[32], plain[HS2_FIXED];
 	struct header header = {
 		.type = PACKET_HS2,
 		.receiver = in->remote_index,
-		.counter = index,
+		.counter = c->index,
 	};
 	header_encode(&header, out);
-	hs2_payload_encode(payload, plain);
-	noise_set_psk(&in->noise, psk);
+	hs2_payload_encode(c->payload, plain);
+	noise_set_psk(&in->noise, c->psk);
 	rng_fill(rng, ephemeral, sizeof(ephemeral));
 	int len = noise_write(&in->noise, ephemeral, plain, sizeof(plain), out + HEADER_LEN);
 	sodium_memzero(ephemeral, sizeof(ephemeral));
@@ -367,7 +366,7 @@ enum drop handshake_answer(struct hs1_opened *in, const struct hs2_payload *payl
 	if (len >= 0) {
 		assert(len == HS2_LEN - HEADER_LEN - MACS_LEN);
 		finish_macs(out, HS2_LEN, in->remote_dh);
-		transport_keys(&in->noise, payload->suite, keys);
+		transport_keys(&in->noise, c->payload->suite, keys);
 	} else {
 		sodium_memzero(out, HS2_LEN);
 	}
@@ -383,7 +382,7 @@ void hs1_opened_wipe(struct hs1_opened *o)
 /* What a COOKIE is sealed with is public to those who know whom they call, as is mac1. */
 static void cookie_key(uint8_t key[32], const uint8_t responder_dh[DH_LEN])
 {
-	ov_hash(key, 32, "OVL cookie", NULL, 0, responder_dh, DH_LEN);
+	ov_hash(key, 32, "OVL cookie", responder_dh, DH_LEN);
 }
 
 static void cookie_bind(uint8_t aad[HEADER_LEN + MAC_LEN], const uint8_t *cookie_header,
@@ -393,15 +392,14 @@ static void cookie_bind(uint8_t aad[HEADER_LEN + MAC_LEN], const uint8_t *cookie
 	memcpy(aad + HEADER_LEN, handshake_mac1(hs1, hs1_len), MAC_LEN);
 }
 
-void cookie_packet_encode(uint8_t out[COOKIE_PACKET_LEN], uint8_t flags,
-	const uint8_t responder_dh[DH_LEN], const uint8_t *hs1, size_t hs1_len,
-	const uint8_t cookie[COOKIE_LEN], const struct rng *rng)
+void cookie_packet_encode(const struct cookie_packet *p, const uint8_t responder_dh[DH_LEN],
+	const uint8_t *hs1, size_t hs1_len, const struct rng *rng, uint8_t out[COOKIE_PACKET_LEN])
 {
 	uint8_t key[32], aad[HEADER_LEN + MAC_LEN];
 	uint8_t *nonce = out + HEADER_LEN;
 	struct header header = {
 		.type = PACKET_COOKIE,
-		.flags = flags,
+		.flags = p->flags,
 		.receiver = load_le32(hs1 + 8), /* low half of counter: the sender's index */
 	};
 	header_encode(&header, out);
@@ -409,11 +407,11 @@ void cookie_packet_encode(uint8_t out[COOKIE_PACKET_LEN], uint8_t flags,
 	cookie_key(key, responder_dh);
 	rng_fill(rng, nonce, 24);
 	crypto_aead_xchacha20poly1305_ietf_encrypt(
-		nonce + 24, NULL, cookie, COOKIE_LEN, aad, sizeof(aad), NULL, nonce, key);
+		nonce + 24, NULL, p->cookie, COOKIE_LEN, aad, sizeof(aad), NULL, nonce, key);
 }
 
-enum drop cookie_packet_decode(const struct handshake *h, const uint8_t *data, size_t len,
-	uint8_t cookie[COOKIE_LEN], uint8_t *flags)
+enum drop cookie_packet_decode(
+	const struct handshake *h, const uint8_t *data, size_t len, struct cookie_packet *out)
 {
 	struct header header;
 	uint8_t key[32], aad[HEADER_LEN + MAC_LEN];
@@ -429,9 +427,9 @@ enum drop cookie_packet_decode(const struct handshake *h, const uint8_t *data, s
 	cookie_bind(aad, data, h->hs1, HS1_LEN);
 	cookie_key(key, h->noise.s_remote);
 	const uint8_t *nonce = data + HEADER_LEN;
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt(cookie, NULL, NULL, nonce + 24,
+	if (crypto_aead_xchacha20poly1305_ietf_decrypt(out->cookie, NULL, NULL, nonce + 24,
 		    COOKIE_LEN + TAG_LEN, aad, sizeof(aad), nonce, key))
 		return DROP_AUTH;
-	*flags = header.flags;
+	out->flags = header.flags;
 	return DROP_NONE;
 }

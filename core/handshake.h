@@ -57,21 +57,34 @@ struct handshake_keys {
 	uint8_t send[32], receive[32];
 }; /* transport keys for the chosen suite */
 
-/* Builds HS1. seq, association etc. as given. remote_dh: peer_id_to_dh of the callee. ss:
- * precomputed DH(s, rs) or NULL. psk: 32 bytes or NULL. Returns OV_OK or OV_EAUTH (remote key of
- * small order). */
-OV_MUST_CHECK int handshake_start(struct handshake *h, const struct handshake_network *net,
-	const struct identity *self, const uint8_t remote_dh[DH_LEN], const uint8_t *ss,
-	const uint8_t *psk, uint32_t index, const struct hs1_payload *payload,
-	const struct rng *rng);
+/* What HS1 is made of; borrowed for the call. */
+struct hs1_config {
+	const struct handshake_network *net;
+	const struct identity *self;
+	const uint8_t *remote_dh; /* peer_id_to_dh of the callee */
+	const uint8_t *ss;        /* precomputed DH(s, rs) or NULL */
+	const uint8_t *psk;       /* 32 bytes or NULL */
+	uint32_t index;           /* ours */
+	const struct hs1_payload *payload;
+};
+
+/* What HS2 has told. */
+struct hs2_opened {
+	struct hs2_payload payload;
+	struct handshake_keys keys; /* the initiator's */
+	uint32_t remote_index;
+};
+
+/* Builds HS1. Returns OV_OK or OV_EAUTH (remote key of small order). */
+OV_MUST_CHECK int handshake_start(
+	struct handshake *h, const struct hs1_config *c, const struct rng *rng);
 /* Puts mac2 for this cookie into h->hs1. */
 void handshake_add_mac2(struct handshake *h, const uint8_t cookie[COOKIE_LEN]);
-/* HS2 for this handshake (receiver index already matched). On DROP_NONE fills payload, keys,
- * remote_index; else leaves them. h is only wiped by the caller: a forged HS2 leaves it as it was.
- * DROP_FORMAT also when the suite chosen was not offered. */
+/* HS2 for this handshake (receiver index already matched). On DROP_NONE fills *out; else leaves it.
+ * h is only wiped by the caller: a forged HS2 leaves it as it was. DROP_FORMAT also when the suite
+ * chosen was not offered. */
 enum drop handshake_finish(const struct handshake *h, const struct identity *self,
-	const uint8_t *data, size_t len, struct hs2_payload *payload, struct handshake_keys *keys,
-	uint32_t *remote_index);
+	const uint8_t *data, size_t len, struct hs2_opened *out);
 void handshake_wipe(struct handshake *h);
 
 /* A peer whose HS1 is cheaper to open, because what depends only on its key was computed before:
@@ -88,7 +101,15 @@ struct hs1_opened {
 	struct hs1_payload payload;
 	uint8_t remote_dh[DH_LEN];
 	uint32_t remote_index;
+	const uint8_t *hs1; /* the bytes that were opened, borrowed */
 	size_t hs1_len;
+};
+
+/* What HS2 is made of; borrowed for the call. */
+struct hs2_config {
+	const struct hs2_payload *payload;
+	uint32_t index;     /* ours */
+	const uint8_t *psk; /* as in hs1_config */
 };
 
 /* Cheap checks first: header, length, mac1. No DH. mac1_key from handshake_mac1_key(our public
@@ -99,11 +120,10 @@ enum drop handshake_check_hs1(const uint8_t mac1_key[32], const uint8_t *data, s
  * holds payload.peer's key or replays what its holder once sent; otherwise *out is wiped. */
 enum drop handshake_open_hs1(struct hs1_opened *out, const struct handshake_network *net,
 	const struct identity *self, const struct table *known, const uint8_t *data, size_t len);
-/* Writes HS2_LEN bytes into out. psk as for handshake_start. Returns DROP_NONE or DROP_AUTH (zero
- * DH). keys are the responder's. in->noise is used up and wiped. */
-enum drop handshake_answer(struct hs1_opened *in, const struct hs2_payload *payload, uint32_t index,
-	const uint8_t *psk, const struct rng *rng, uint8_t out[HS2_LEN],
-	struct handshake_keys *keys);
+/* Writes HS2_LEN bytes into out. Returns DROP_NONE or DROP_AUTH (zero DH). keys are the
+ * responder's. in->noise is used up and wiped. */
+enum drop handshake_answer(struct hs1_opened *in, const struct hs2_config *c, const struct rng *rng,
+	uint8_t out[HS2_LEN], struct handshake_keys *keys);
 void hs1_opened_wipe(struct hs1_opened *o);
 
 void handshake_mac1_key(uint8_t key[32], const uint8_t dh_public[DH_LEN]);
@@ -114,11 +134,16 @@ bool handshake_mac2_is_zero(const uint8_t *data, size_t len);
 /* True if mac2 is right for this cookie. */
 bool handshake_check_mac2(const uint8_t *data, size_t len, const uint8_t cookie[COOKIE_LEN]);
 
+/* What a COOKIE says. */
+struct cookie_packet {
+	uint8_t cookie[COOKIE_LEN];
+	uint8_t flags; /* 0 or PACKET_FLAG_LIVENESS */
+};
+
 /* COOKIE in answer to hs1 (its sender index and mac1 are taken from it). responder_dh: our public
- * key. flags: 0 or PACKET_FLAG_LIVENESS. nonce: 24 random bytes drawn from rng. */
-void cookie_packet_encode(uint8_t out[COOKIE_PACKET_LEN], uint8_t flags,
-	const uint8_t responder_dh[DH_LEN], const uint8_t *hs1, size_t hs1_len,
-	const uint8_t cookie[COOKIE_LEN], const struct rng *rng);
+ * key. nonce: 24 random bytes drawn from rng. */
+void cookie_packet_encode(const struct cookie_packet *p, const uint8_t responder_dh[DH_LEN],
+	const uint8_t *hs1, size_t hs1_len, const struct rng *rng, uint8_t out[COOKIE_PACKET_LEN]);
 /* Opens a COOKIE that answers h->hs1. */
-enum drop cookie_packet_decode(const struct handshake *h, const uint8_t *data, size_t len,
-	uint8_t cookie[COOKIE_LEN], uint8_t *flags);
+enum drop cookie_packet_decode(
+	const struct handshake *h, const uint8_t *data, size_t len, struct cookie_packet *out);

@@ -22,17 +22,23 @@ static_assert(TEXT_BYTES * 8 == PEER_ID_TEXT_LEN * 5, "base32 without spare bits
 
 static const char base32_alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
 
-void ov_hash(uint8_t *out, size_t out_len, const char *label, const void *key, size_t key_len,
-	const void *data, size_t len)
+void ov_hash_keyed(
+	uint8_t *out, size_t out_len, const struct hash_key *key, const void *data, size_t len)
 {
 	uint8_t personal[LABEL_MAX] = { 0 };
-	size_t label_len = strlen(label);
+	size_t label_len = strlen(key->label);
 	assert(label_len <= sizeof(personal) && out_len >= 16 && out_len <= OV_HASH_MAX);
-	memcpy(personal, label, label_len);
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): padded with zeros, no string */
+	memcpy(personal, key->label, label_len);
 	int failed = crypto_generichash_blake2b_salt_personal(
-		out, out_len, data, len, key, key_len, NULL, personal);
+		out, out_len, data, len, key->bytes, key->len, NULL, personal);
 	assert(!failed);
 	(void)failed;
+}
+
+void ov_hash(uint8_t *out, size_t out_len, const char *label, const void *data, size_t len)
+{
+	ov_hash_keyed(out, out_len, &(struct hash_key){ .label = label }, data, len);
 }
 
 /* label, zero byte, data: contiguous, because Ed25519 reads its message twice. */
@@ -104,7 +110,7 @@ static void checksum(const struct peer_id *id, uint8_t out[CHECKSUM_LEN])
 	uint8_t data[PEER_ID_LEN + 1], hash[32];
 	memcpy(data, id->bytes, PEER_ID_LEN);
 	data[PEER_ID_LEN] = TEXT_VERSION;
-	ov_hash(hash, sizeof(hash), "OVL peerid v1", NULL, 0, data, sizeof(data));
+	ov_hash(hash, sizeof(hash), "OVL peerid v1", data, sizeof(data));
 	memcpy(out, hash, CHECKSUM_LEN);
 }
 
@@ -175,7 +181,7 @@ int peer_id_parse(const char *text, struct peer_id *out)
 void peer_id_prefix(const struct peer_id *id, uint8_t prefix[8])
 {
 	uint8_t hash[32];
-	ov_hash(hash, sizeof(hash), "OVL addr v1", NULL, 0, id->bytes, PEER_ID_LEN);
+	ov_hash(hash, sizeof(hash), "OVL addr v1", id->bytes, PEER_ID_LEN);
 	prefix[0] = 0xfd; /* RFC 4193: locally assigned */
 	memcpy(prefix + 1, hash, 7);
 }

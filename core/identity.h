@@ -45,11 +45,19 @@ void peer_id_prefix(const struct peer_id *id, uint8_t prefix[8]);
 /* The address of the daemon's interface: prefix::1. */
 void peer_id_address(const struct peer_id *id, uint8_t ip[16]);
 
+/* What sets one use of the hash apart from all others. */
+struct hash_key {
+	const char *label; /* at most 16 characters */
+	const void *bytes;
+	size_t len; /* 0: no key, bytes may be NULL */
+};
+
 /* BLAKE2b with the label, zero-padded to 16 bytes, as personalisation (design: every hash of the
- * project). key may be NULL (key_len 0); out_len 16 to 64; label at most 16 characters. Where a
- * specification takes fewer bytes of a hash, they are the first ones of the 32-byte hash. */
-void ov_hash(uint8_t *out, size_t out_len, const char *label, const void *key, size_t key_len,
-	const void *data, size_t len);
+ * project). out_len 16 to 64. Where a specification takes fewer bytes of a hash, they are the first
+ * ones of the 32-byte hash. */
+void ov_hash(uint8_t *out, size_t out_len, const char *label, const void *data, size_t len);
+void ov_hash_keyed(
+	uint8_t *out, size_t out_len, const struct hash_key *key, const void *data, size_t len);
 /* Ed25519 over label, a zero byte, data. At most OV_SIGN_MAX bytes of data: asserted by ov_sign,
  * false from ov_verify. */
 void ov_sign(uint8_t signature[64], const struct identity *self, const char *label,

@@ -5,20 +5,20 @@
 
 #include <sodium.h>
 
-bool session_init(struct session *s, ov_time now, const struct aead *aead,
-	const struct handshake_keys *keys, uint32_t index, uint32_t remote_index, bool initiator)
+bool session_init(
+	struct session *s, ov_time now, const struct aead *aead, const struct session_config *c)
 {
 	memset(s, 0, sizeof(*s));
 	s->aead = aead;
 	s->created_at = now;
 	s->heard_at = OV_NEVER;
-	s->index = index;
-	s->remote_index = remote_index;
-	s->initiator = initiator;
+	s->index = c->index;
+	s->remote_index = c->remote_index;
+	s->initiator = c->initiator;
 	replay_init(&s->replay);
-	if (!aead->init(&s->seal_state, keys->send))
+	if (!aead->init(&s->seal_state, c->keys->send))
 		return false;
-	if (!aead->init(&s->open_state, keys->receive)) {
+	if (!aead->init(&s->open_state, c->keys->receive)) {
 		aead->fini(&s->seal_state);
 		return false;
 	}

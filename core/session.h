@@ -28,9 +28,16 @@ struct session {
 	struct replay replay;
 };
 
+/* What a handshake has agreed. */
+struct session_config {
+	const struct handshake_keys *keys; /* borrowed for the call */
+	uint32_t index, remote_index;
+	bool initiator;
+};
+
 /* s is 64-byte aligned memory of the caller. False: the crypto library is out of memory. */
-bool session_init(struct session *s, ov_time now, const struct aead *aead,
-	const struct handshake_keys *keys, uint32_t index, uint32_t remote_index, bool initiator);
+bool session_init(
+	struct session *s, ov_time now, const struct aead *aead, const struct session_config *c);
 /* Wipes the keys. */
 void session_fini(struct session *s);
 

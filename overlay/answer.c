@@ -48,10 +48,10 @@ static void reply(struct node *n, const struct dgram *to, const uint8_t *bytes, 
 }
 
 static void send_cookie(struct node *n, const struct dgram *from, const uint8_t *data, size_t len,
-	uint8_t flags, const uint8_t cookie[COOKIE_LEN])
+	const struct cookie_packet *p)
 {
 	uint8_t out[COOKIE_PACKET_LEN];
-	cookie_packet_encode(out, flags, n->self->dh_public, data, len, cookie, &n->rng);
+	cookie_packet_encode(p, n->self->dh_public, data, len, &n->rng, out);
 	reply(n, from, out, sizeof(out));
 }
 
@@ -97,10 +97,10 @@ static enum drop admit(
 	if (!mac2_is_valid(n, now, from, data, len)) {
 		if (!limit_take(&n->cookie_replies, now, COOKIES_PER_SECOND, COOKIES_PER_SECOND, 1))
 			return DROP_RATE;
-		uint8_t cookie[COOKIE_LEN];
+		struct cookie_packet offer = { .flags = 0 };
 		cookie_jar_renew(&n->cookies, now, &n->rng);
-		cookie_for_address(&n->cookies, &from->remote, cookie);
-		send_cookie(n, from, data, len, 0, cookie);
+		cookie_for_address(&n->cookies, &from->remote, offer.cookie);
+		send_cookie(n, from, data, len, &offer);
 		return DROP_COOKIE;
 	}
 	if (!n->sources)
@@ -134,20 +134,20 @@ static void note_request(
 /* design 4: a seq not higher than the one seen needs the liveness cookie inside; we offer one,
  * rarely. */
 static enum drop check_fresh(struct node *n, ov_time now, struct peer *p, const struct dgram *from,
-	const uint8_t *data, size_t len, const struct hs1_payload *h)
+	const struct hs1_opened *h)
 {
-	if (h->seq > p->seen_seq)
+	if (h->payload.seq > p->seen_seq)
 		return DROP_NONE;
 	cookie_jar_renew(&n->cookies, now, &n->rng);
-	if (cookie_is_of_peer(&n->cookies, &p->contact.id, h->liveness))
+	if (cookie_is_of_peer(&n->cookies, &p->contact.id, h->payload.liveness))
 		return DROP_NONE;
 	bool heard = p->heard_at != OV_NEVER && now - p->heard_at < HEARD_RECENTLY;
 	/* limit.h counts whole tokens per second: 1 per 5 s is 5 tokens at 1/s */
 	if (heard || !limit_take(&p->liveness_cookies, now, 1, 5, 5))
 		return DROP_STALE;
-	uint8_t cookie[COOKIE_LEN];
-	cookie_for_peer(&n->cookies, &p->contact.id, cookie);
-	send_cookie(n, from, data, len, PACKET_FLAG_LIVENESS, cookie);
+	struct cookie_packet offer = { .flags = PACKET_FLAG_LIVENESS };
+	cookie_for_peer(&n->cookies, &p->contact.id, offer.cookie);
+	send_cookie(n, from, h->hs1, h->hs1_len, &offer);
 	return DROP_STALE;
 }
 
@@ -181,8 +181,8 @@ static uint64_t agree_association(
 	return id;
 }
 
-static enum drop accept_hs1(struct node *n, ov_time now, struct peer *p, const struct dgram *from,
-	const uint8_t *data, size_t len, struct hs1_opened *h)
+static enum drop accept_hs1(
+	struct node *n, ov_time now, struct peer *p, const struct dgram *from, struct hs1_opened *h)
 {
 	struct pending **slot = pending_slot(n, p->association, h->payload.seq);
 	if (!slot)
@@ -203,17 +203,19 @@ static enum drop accept_hs1(struct node *n, ov_time now, struct peer *p, const s
 		.mtu = n->config.datagram_max,
 		.suite = aead_choose(n->aead, h->payload.suites),
 	};
+	struct hs2_config hs2 = { .payload = &answer, .index = index };
 	struct handshake_keys secret;
 	enum drop why =
-		answer.suite ? handshake_answer(h, &answer, index, NULL, &n->rng, w->hs2, &secret)
-			     : DROP_FORMAT;
+		answer.suite ? handshake_answer(h, &hs2, &n->rng, w->hs2, &secret) : DROP_FORMAT;
 	if (why == DROP_NONE) {
-		w->keys = keys_new(n, now, p, (enum suite)answer.suite, &secret, index,
-			h->remote_index, false);
+		struct session_config agreed = {
+			.keys = &secret, .index = index, .remote_index = h->remote_index
+		};
+		w->keys = keys_new(n, now, p, (enum suite)answer.suite, &agreed);
 		why = w->keys ? DROP_NONE : DROP_FULL;
 	}
 	sodium_memzero(&secret, sizeof(secret));
-	memcpy(w->mac1, handshake_mac1(data, len), MAC_LEN);
+	memcpy(w->mac1, handshake_mac1(h->hs1, h->hs1_len), MAC_LEN);
 	w->mac1_key = load_le64(w->mac1);
 	if (why == DROP_NONE && table_put(n->by_mac1, w->mac1_key, w) != OV_OK) {
 		keys_free(n, w->keys);
@@ -248,8 +250,7 @@ static void keep_static(struct peer *p, const struct noise *opened)
 	k->has_ss = true;
 }
 
-static enum drop judge(struct node *n, ov_time now, const struct dgram *from, const uint8_t *data,
-	size_t len, struct hs1_opened *h)
+static enum drop judge(struct node *n, ov_time now, const struct dgram *from, struct hs1_opened *h)
 {
 	if (peer_id_equal(&h->payload.peer, &n->self->id))
 		return DROP_LOOP;
@@ -259,12 +260,12 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, co
 		return DROP_STRANGER;
 	}
 	keep_static(p, &h->noise);
-	enum drop why = check_fresh(n, now, p, from, data, len, &h->payload);
+	enum drop why = check_fresh(n, now, p, from, h);
 	if (why != DROP_NONE)
 		return why;
 	if (!association_open(n, now, p))
 		return DROP_FULL;
-	return accept_hs1(n, now, p, from, data, len, h);
+	return accept_hs1(n, now, p, from, h);
 }
 
 enum drop answer_hs1(
@@ -281,7 +282,7 @@ enum drop answer_hs1(
 	struct hs1_opened h;
 	why = handshake_open_hs1(&h, &n->config.network, n->self, n->by_static, data, len);
 	if (why == DROP_NONE)
-		why = judge(n, now, from, data, len, &h);
+		why = judge(n, now, from, &h);
 	hs1_opened_wipe(&h);
 	return why;
 }

@@ -77,8 +77,15 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	compute_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;
-	if (handshake_start(&c->handshake, &n->config.network, n->self, k->s_public,
-		    k->has_ss ? k->ss : NULL, NULL, index, &c->payload, &n->rng) != OV_OK)
+	struct hs1_config hs1 = {
+		.net = &n->config.network,
+		.self = n->self,
+		.remote_dh = k->s_public,
+		.ss = k->has_ss ? k->ss : NULL,
+		.index = index,
+		.payload = &c->payload,
+	};
+	if (handshake_start(&c->handshake, &hs1, &n->rng) != OV_OK)
 		return false;
 	if (table_put(n->by_index, index, &c->receiver) != OV_OK) {
 		handshake_wipe(&c->handshake);
@@ -224,26 +231,26 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	const uint8_t *data, size_t len)
 {
 	struct call *c = p->association->call;
-	struct hs2_payload payload;
-	struct handshake_keys secret;
-	uint32_t remote_index;
-	enum drop why = handshake_finish(
-		&c->handshake, n->self, data, len, &payload, &secret, &remote_index);
+	struct hs2_opened h;
+	enum drop why = handshake_finish(&c->handshake, n->self, data, len, &h);
 	if (why != DROP_NONE)
 		return why;
-	if (payload.seen_seq > p->told_seq)
-		p->told_seq = payload.seen_seq;
+	if (h.payload.seen_seq > p->told_seq)
+		p->told_seq = h.payload.seen_seq;
 	table_remove(n->by_index, c->handshake.index);
-	struct keys *k = keys_new(n, now, p, (enum suite)payload.suite, &secret, c->handshake.index,
-		remote_index, true);
-	sodium_memzero(&secret, sizeof(secret));
+	struct session_config agreed = { .keys = &h.keys,
+		.index = c->handshake.index,
+		.remote_index = h.remote_index,
+		.initiator = true };
+	struct keys *k = keys_new(n, now, p, (enum suite)h.payload.suite, &agreed);
+	sodium_memzero(&h.keys, sizeof(h.keys));
 	c->handshake.index = 0; /* the keys have it now */
 	call_end(n, p);
 	if (!k)
 		return DROP_FULL;
-	k->association = payload.association;
-	k->instance = payload.instance;
-	k->peer_mtu = payload.mtu;
+	k->association = h.payload.association;
+	k->instance = h.payload.instance;
+	k->peer_mtu = h.payload.mtu;
 	keys_install(n, now, p, k);
 	struct path *path = route_add(n, now, p, from);
 	if (path) {
@@ -262,25 +269,25 @@ enum drop call_on_cookie(
 	struct node *n, ov_time now, struct peer *p, const uint8_t *data, size_t len)
 {
 	struct call *c = p->association->call;
-	uint8_t cookie[COOKIE_LEN], flags;
-	enum drop why = cookie_packet_decode(&c->handshake, data, len, cookie, &flags);
+	struct cookie_packet got;
+	enum drop why = cookie_packet_decode(&c->handshake, data, len, &got);
 	if (why != DROP_NONE)
 		return why;
 	if (!limit_take(&c->cookies, now, COOKIES_PER_SECOND, COOKIE_BURST, 1))
 		return DROP_RATE; /* who sees HS1 can forge them; each costs us HS1 everywhere */
-	if (flags & PACKET_FLAG_LIVENESS) {
-		if (c->has_liveness && memcmp(c->liveness, cookie, COOKIE_LEN) == 0)
+	if (got.flags & PACKET_FLAG_LIVENESS) {
+		if (c->has_liveness && memcmp(c->liveness, got.cookie, COOKIE_LEN) == 0)
 			return DROP_COOKIE; /* already in this HS1: a copy */
-		memcpy(c->liveness, cookie, COOKIE_LEN);
+		memcpy(c->liveness, got.cookie, COOKIE_LEN);
 		c->has_liveness = true;
 		if (!build(n, now, p)) /* inside the payload: new ephemeral, index, seq */
 			return DROP_FULL;
 	} else {
-		if (c->has_cookie && memcmp(c->cookie, cookie, COOKIE_LEN) == 0)
+		if (c->has_cookie && memcmp(c->cookie, got.cookie, COOKIE_LEN) == 0)
 			return DROP_COOKIE;
-		memcpy(c->cookie, cookie, COOKIE_LEN);
+		memcpy(c->cookie, got.cookie, COOKIE_LEN);
 		c->has_cookie = true;
-		handshake_add_mac2(&c->handshake, cookie);
+		handshake_add_mac2(&c->handshake, got.cookie);
 	}
 	send_everywhere(n, now, p);
 	return DROP_NONE;

@@ -262,7 +262,8 @@ static int unknown_flag(const char *arg, char *why, size_t why_size)
 	memcpy(key, arg + 2, len);
 	key[len] = '\0';
 	for (char *p = key; *p != '\0'; p++)
-		*p = *p == '-' ? '.' : *p;
+		if (*p == '-')
+			*p = '.';
 	if (config_key_is_reserved(key))
 		return fail(why, why_size, "%.40s is not available in this version yet", arg);
 	if (config_option_find(key) != NULL) /* a list */

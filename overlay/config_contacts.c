@@ -136,13 +136,14 @@ static int check_duplicates(struct place *p, const struct config *c)
 {
 	if (c->contact_count < 2)
 		return OV_OK;
-	const struct config_contact **order = malloc(c->contact_count * sizeof(*order));
+	const size_t size = sizeof(struct config_contact *);
+	const struct config_contact **order = malloc(c->contact_count * size);
 	if (order == NULL)
 		return OV_ENOMEM;
 	for (size_t i = 0; i < c->contact_count; i++)
 		order[i] = &c->contacts[i];
 	int err = OV_OK;
-	qsort(order, c->contact_count, sizeof(*order), by_peer);
+	qsort(order, c->contact_count, size, by_peer);
 	for (size_t i = 1; i < c->contact_count && err == OV_OK; i++) {
 		p->index = (size_t)(order[i] - c->contacts);
 		if (memcmp(&order[i - 1]->contact.id, &order[i]->contact.id, PEER_ID_LEN) == 0)
@@ -150,7 +151,7 @@ static int check_duplicates(struct place *p, const struct config *c)
 				order[i]->contact.name, order[i - 1]->contact.name,
 				order[i - 1]->line);
 	}
-	qsort(order, c->contact_count, sizeof(*order), by_name);
+	qsort(order, c->contact_count, size, by_name);
 	for (size_t i = 1; i < c->contact_count && err == OV_OK; i++) {
 		p->index = (size_t)(order[i] - c->contacts);
 		if (strcasecmp(order[i - 1]->contact.name, order[i]->contact.name) == 0)

@@ -20,6 +20,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_TUN_ENABLED]          = { "tun.enabled",        CONFIG_BOOL,   false, FIELD(tun_enabled),           0,       1, NULL, NULL,      "network interface (on)" },
 	[CONFIG_TUN_NAME]             = { "tun.name",           CONFIG_TEXT,   false, FIELD(tun_name),              1,      15, NULL, "NAME",    "name of the interface (overlay0)" },
 	[CONFIG_TUN_MTU]              = { "tun.mtu",            CONFIG_U16,    false, FIELD(tun_mtu),            1280,    1420, NULL, "BYTES",   "MTU of the interface (1420)" },
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): of the field, and that is a pointer */
 	[CONFIG_CONTACTS]             = { "contacts",           CONFIG_LIST,   false, FIELD(contacts),              0,       0, NULL, NULL,      NULL },
 	[CONFIG_PAIRING]              = { "pairing",            CONFIG_BOOL,   false, FIELD(pairing),               0,       1, NULL, NULL,      "list strangers who call under `overlay peer requests` (off)" },
 	[CONFIG_AEAD]                 = { "aead",               CONFIG_TEXT,   false, FIELD(aead),                  1,      47, NULL, "WORD",    "auto; a backend (ipsec-mb, openssl, sodium), a cipher (aes-256-gcm, chacha20-poly1305), or BACKEND:CIPHER" },

@@ -41,7 +41,7 @@ static enum drop on_response(
 }
 
 enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
-	const uint8_t *plain, size_t len, size_t datagram_size)
+	const uint8_t *plain, size_t len)
 {
 	struct rd r = rd_init(plain, len);
 	struct frame f;
@@ -52,7 +52,7 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path 
 		switch ((enum frame_type)f.type) {
 		case FRAME_PADDING: break;
 		case FRAME_PATH_CHALLENGE:
-			path_on_challenge(path, now, &f.as.challenge, datagram_size);
+			path_on_challenge(path, now, &f.as.challenge, len + PACKET_OVERHEAD);
 			break;
 		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, &f.as.response); break;
 		case FRAME_PATH_STATUS:

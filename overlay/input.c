@@ -115,7 +115,7 @@ static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, con
 	else if (h->type == PACKET_IP_FRAGMENT)
 		why = inbound_fragment(n, now, p, plain, plain_len, partial);
 	else if (c->path)
-		why = frames_input(n, now, p, c->path, plain, plain_len, len);
+		why = frames_input(n, now, p, c->path, plain, plain_len);
 	if (first)
 		outbound_flush_staged(n, now, p);
 	if (h->type == PACKET_CONTROL)

@@ -105,6 +105,7 @@ static int take_lock(struct state_dir *s, struct why w)
 	return OV_OK;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): fail() writes there, through w */
 int state_open(struct state_dir *s, const char *path, char *why, size_t why_size)
 {
 	struct why w = { why, why_size };
@@ -260,6 +261,7 @@ static bool write_key(int dir, const uint8_t seed[IDENTITY_SEED_LEN])
 }
 
 int identity_load(const struct state_dir *s, uint8_t seed[IDENTITY_SEED_LEN], bool *created,
+	/* NOLINTNEXTLINE(readability-non-const-parameter): fail() writes there, through w */
 	char *why, size_t why_size)
 {
 	struct why w = { why, why_size };

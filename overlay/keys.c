@@ -42,7 +42,7 @@ static void keys_release(const struct node *n, struct keys *k)
 }
 
 struct keys *keys_new(struct node *n, ov_time now, struct peer *p, enum suite suite,
-	const struct handshake_keys *secret, uint32_t index, uint32_t remote_index, bool initiator)
+	const struct session_config *c)
 {
 	const struct aead *aead = aead_find(n->aead, suite);
 	struct keys *k = aead ? keys_take(n) : NULL;
@@ -51,11 +51,11 @@ struct keys *keys_new(struct node *n, ov_time now, struct peer *p, enum suite su
 	memset(k, 0, sizeof(*k));
 	k->receiver = (struct receiver){ .kind = RECEIVER_KEYS, .peer = p };
 	k->retired_at = OV_NEVER;
-	if (!session_init(&k->session, now, aead, secret, index, remote_index, initiator)) {
+	if (!session_init(&k->session, now, aead, c)) {
 		keys_release(n, k);
 		return NULL;
 	}
-	if (table_put(n->by_index, index, &k->receiver) != OV_OK) {
+	if (table_put(n->by_index, c->index, &k->receiver) != OV_OK) {
 		session_fini(&k->session);
 		keys_release(n, k);
 		return NULL;

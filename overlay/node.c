@@ -141,6 +141,7 @@ uint8_t *node_scratch(struct node *n, size_t len)
 	return p;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): whoever takes the packet writes into it */
 enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial)
 {
 	struct ip_packet packet = { .data = data, .len = len, .partial = partial };

@@ -223,7 +223,7 @@ bool peer_is_wanted(const struct peer *p, ov_time now);
 
 /* ---- keys.c ---- */
 OV_MUST_CHECK struct keys *keys_new(struct node *n, ov_time now, struct peer *p, enum suite suite,
-	const struct handshake_keys *secret, uint32_t index, uint32_t remote_index, bool initiator);
+	const struct session_config *c);
 void keys_free(struct node *n, struct keys *k);
 uint32_t keys_new_index(struct node *n);
 static inline struct keys *keys_of(struct receiver *r)
@@ -291,7 +291,7 @@ bool route_wants_warm(const struct path *path);
 
 /* ---- frames.c ---- */
 enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
-	const uint8_t *plain, size_t len, size_t datagram_size);
+	const uint8_t *plain, size_t len);
 void frames_flush(
 	struct node *n, ov_time now, struct peer *p); /* sends what its paths want to say */
 

@@ -45,6 +45,7 @@ void output_add(struct output *o, const struct dgram *where, const void *key, si
 		last->len += len;
 		o->last_segments++;
 	} else {
+		assert(o->runs && o->count < OUTPUT_RUNS); /* output_room has said so */
 		struct dgram *run = &o->runs[o->count++];
 		*run = *where;
 		run->data = o->arena + o->used;

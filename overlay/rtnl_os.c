@@ -155,7 +155,7 @@ int rtnl_dump(int fd, uint16_t type, uint8_t family,
 void rtnl_attributes(
 	const struct nlmsghdr *m, size_t body_len, const struct rtattr **table, size_t max)
 {
-	memset(table, 0, (max + 1) * sizeof(*table));
+	memset(table, 0, (max + 1) * sizeof(const struct rtattr *));
 	size_t skip = NLMSG_SPACE(body_len);
 	if (m->nlmsg_len < skip)
 		return;

@@ -89,6 +89,16 @@ struct linux_udp {
 
 /* ---- receive ---- */
 
+static void read_pktinfo6(struct cmsghdr *c, struct dgram *d)
+{
+	struct in6_pktinfo info;
+	memcpy(&info, CMSG_DATA(c), sizeof(info));
+	memcpy(d->local.ip, &info.ipi6_addr, 16);
+	d->interface = info.ipi6_ifindex;
+	if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
+		d->local.scope = info.ipi6_ifindex;
+}
+
 static void read_control(struct lane *l, struct msghdr *h, struct dgram *d)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
@@ -105,12 +115,7 @@ static void read_control(struct lane *l, struct msghdr *h, struct dgram *d)
 			d->local = addr_v4(ip[0], ip[1], ip[2], ip[3], 0);
 			d->interface = (uint32_t)info.ipi_ifindex;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-			struct in6_pktinfo info;
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			memcpy(d->local.ip, &info.ipi6_addr, 16);
-			d->interface = info.ipi6_ifindex;
-			if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr))
-				d->local.scope = info.ipi6_ifindex;
+			read_pktinfo6(c, d);
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 			uint32_t total;
 			memcpy(&total, CMSG_DATA(c), sizeof(total));

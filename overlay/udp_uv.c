@@ -156,7 +156,7 @@ fail:;
 
 static uint16_t bound_port(int fd)
 {
-	struct sockaddr_in6 sa;
+	struct sockaddr_in6 sa = { 0 };
 	socklen_t len = sizeof(sa);
 	if (getsockname(fd, (struct sockaddr *)&sa, &len))
 		return 0;

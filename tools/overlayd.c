@@ -118,8 +118,7 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 	d.node.pairing = c->pairing;
 	if (c->network_key[0]) {
 		uint8_t id[32];
-		ov_hash(id, sizeof(id), "OVL network v1", NULL, 0, c->network_key,
-			strlen(c->network_key));
+		ov_hash(id, sizeof(id), "OVL network v1", c->network_key, strlen(c->network_key));
 		memcpy(d.node.network.network_id, id, sizeof(d.node.network.network_id));
 	}
 	return d;

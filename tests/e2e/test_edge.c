@@ -663,6 +663,23 @@ static ov_time change(struct watcher *w, const char *command)
 	return w->told - start;
 }
 
+static void addresses_and_routes(struct watcher *w)
+{
+	assert_true(change(w, "ip addr add 10.80.0.9/16 dev e0") < 100 * OV_MS);
+	assert_non_null(in_list(w, "10.80.0.9"));
+	assert_true(change(w, "ip addr del 10.80.0.9/16 dev e0") < 100 * OV_MS);
+	assert_null(in_list(w, "10.80.0.9"));
+	assert_true(change(w, "ip -6 addr add fc80::9/64 dev e0 nodad") < 100 * OV_MS);
+	assert_true(change(w, "ip route add default via 10.79.0.2") < 100 * OV_MS);
+	assert_true(in_list(w, "10.79.0.1")->has_default_route);
+	assert_false(in_list(w, "fc79::1")->has_default_route);
+	assert_true(change(w, "ip -6 route add default via fc79::2") < 100 * OV_MS);
+	assert_true(in_list(w, "fc79::1")->has_default_route);
+	assert_true(change(w, "ip -6 addr change fc80::9/64 dev e0 preferred_lft 0") <
+		    100 * OV_MS); /* deprecated */
+	assert_null(in_list(w, "fc80::9"));
+}
+
 static void netmon_follows_addresses(void **state)
 {
 	(void)state;
@@ -686,19 +703,7 @@ static void netmon_follows_addresses(void **state)
 	assert_null(in_list(&w, "127.0.0.1"));
 	assert_null(in_list(&w, "::1"));
 
-	assert_true(change(&w, "ip addr add 10.80.0.9/16 dev e0") < 100 * OV_MS);
-	assert_non_null(in_list(&w, "10.80.0.9"));
-	assert_true(change(&w, "ip addr del 10.80.0.9/16 dev e0") < 100 * OV_MS);
-	assert_null(in_list(&w, "10.80.0.9"));
-	assert_true(change(&w, "ip -6 addr add fc80::9/64 dev e0 nodad") < 100 * OV_MS);
-	assert_true(change(&w, "ip route add default via 10.79.0.2") < 100 * OV_MS);
-	assert_true(in_list(&w, "10.79.0.1")->has_default_route);
-	assert_false(in_list(&w, "fc79::1")->has_default_route);
-	assert_true(change(&w, "ip -6 route add default via fc79::2") < 100 * OV_MS);
-	assert_true(in_list(&w, "fc79::1")->has_default_route);
-	assert_true(change(&w, "ip -6 addr change fc80::9/64 dev e0 preferred_lft 0") <
-		    100 * OV_MS); /* deprecated */
-	assert_null(in_list(&w, "fc80::9"));
+	addresses_and_routes(&w);
 
 	/* what is none of ours changes nothing */
 	size_t calls = w.calls;

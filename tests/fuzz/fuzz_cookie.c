@@ -6,23 +6,24 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	static const uint8_t wanted[COOKIE_LEN] = { 1, 2, 3 };
+	static const struct cookie_packet wanted = { .cookie = { 1, 2, 3 } };
 	const struct pair *p = pair_get();
 	struct rng rng = { .fill = pair_fill };
 	struct handshake h;
-	uint8_t cookie[COOKIE_LEN], flags, packet[COOKIE_PACKET_LEN];
+	struct cookie_packet got;
+	uint8_t packet[COOKIE_PACKET_LEN];
 	pair_start(&h, p, INDEX);
-	if (cookie_packet_decode(&h, data, len, cookie, &flags) == DROP_NONE &&
-		memcmp(cookie, wanted, COOKIE_LEN) != 0)
+	if (cookie_packet_decode(&h, data, len, &got) == DROP_NONE &&
+		memcmp(got.cookie, wanted.cookie, COOKIE_LEN) != 0)
 		abort(); /* only the seed in the corpus is genuine */
 	/* the input as a mask over a genuine packet: accepted if and only if it changes nothing */
 	bool changed = false;
-	cookie_packet_encode(packet, 0, p->responder.dh_public, h.hs1, HS1_LEN, wanted, &rng);
+	cookie_packet_encode(&wanted, p->responder.dh_public, h.hs1, HS1_LEN, &rng, packet);
 	for (size_t i = 0; i < len && i < sizeof(packet); i++) {
 		changed = changed || data[i];
 		packet[i] ^= data[i];
 	}
-	enum drop why = cookie_packet_decode(&h, packet, sizeof(packet), cookie, &flags);
+	enum drop why = cookie_packet_decode(&h, packet, sizeof(packet), &got);
 	if ((why == DROP_NONE) == changed)
 		abort();
 	return 0;

@@ -10,12 +10,13 @@ static void open_and_answer(const struct pair *p, const uint8_t *data, size_t le
 	if (handshake_open_hs1(&o, &p->network, &p->responder, NULL, data, len) != DROP_NONE)
 		return;
 	struct hs2_payload answer = { .suite = SUITE_CHACHA20_POLY1305 };
+	struct hs2_config config = { .payload = &answer, .index = 1 };
 	struct handshake_keys keys;
 	uint8_t hs2[HS2_LEN];
 	struct rng rng = { .fill = pair_fill };
 	if (!peer_id_equal(&o.payload.peer, &p->initiator.id) || o.hs1_len != len)
 		abort();
-	if ((o.payload.suites & 1) && handshake_answer(&o, &answer, 1, NULL, &rng, hs2, &keys))
+	if ((o.payload.suites & 1) && handshake_answer(&o, &config, &rng, hs2, &keys))
 		abort();
 	hs1_opened_wipe(&o);
 }

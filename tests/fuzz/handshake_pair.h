@@ -61,15 +61,19 @@ static inline void pair_start(struct handshake *h, const struct pair *p, uint32_
 	static struct handshake cached; /* the same every time */
 	struct rng rng = { .fill = pair_fill };
 	struct hs1_payload payload = { .peer = p->initiator.id, .suites = 3, .mtu = 1452 };
-	if (!cached.index && handshake_start(&cached, &p->network, &p->initiator,
-				     p->responder.dh_public, NULL, NULL, index, &payload, &rng))
+	struct hs1_config config = { .net = &p->network,
+		.self = &p->initiator,
+		.remote_dh = p->responder.dh_public,
+		.index = index,
+		.payload = &payload };
+	if (!cached.index && handshake_start(&cached, &config, &rng))
 		abort();
 	*h = cached;
 }
 
 static inline void pair_mac1(uint8_t *data, size_t len, const uint8_t key[32])
 {
-	ov_hash(data + len - 2 * MAC_LEN, MAC_LEN, "OVL mac1 tag", key, 32, data,
-		len - 2 * MAC_LEN);
+	struct hash_key mac = { "OVL mac1 tag", key, 32 };
+	ov_hash_keyed(data + len - 2 * MAC_LEN, MAC_LEN, &mac, data, len - 2 * MAC_LEN);
 	memset(data + len - MAC_LEN, 0, MAC_LEN);
 }

@@ -199,8 +199,12 @@ static bool make_stranger(struct sim *s, struct flight *f, const struct host *ta
 		.suites = 1 };
 	struct rng rng = seed_rng(&x->seed);
 	struct handshake hs;
-	int err = handshake_start(&hs, &target->config.network, &x->stranger,
-		target->self.dh_public, NULL, NULL, x->strangers, &payload, &rng);
+	struct hs1_config config = { .net = &target->config.network,
+		.self = &x->stranger,
+		.remote_dh = target->self.dh_public,
+		.index = x->strangers,
+		.payload = &payload };
+	int err = handshake_start(&hs, &config, &rng);
 	if (err == OV_OK) {
 		f->len = HS1_LEN;
 		memcpy(f->data, hs.hs1, HS1_LEN);

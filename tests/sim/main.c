@@ -152,9 +152,13 @@ static bool run_seeds(const struct options *o)
 	size_t size = o->jobs * sizeof(struct worker);
 	struct worker *w =
 		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid_t *pids = calloc(o->jobs, sizeof(*pids));
-	if (w == MAP_FAILED || !pids)
+	if (w == MAP_FAILED)
 		return false;
+	pid_t *pids = calloc(o->jobs, sizeof(*pids));
+	if (!pids) {
+		munmap(w, size);
+		return false;
+	}
 	double start = seconds();
 	for (unsigned i = 0; i < o->jobs; i++) {
 		fflush(NULL);

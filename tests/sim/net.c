@@ -44,7 +44,7 @@ uint32_t net_add_iface(struct net *n, uint32_t host, uint32_t segment, const str
 	struct iface *i = calloc(1, sizeof(*i));
 	if (!i)
 		abort();
-	n->ifaces = grow(n->ifaces, n->iface_count, sizeof(*n->ifaces));
+	n->ifaces = grow(n->ifaces, n->iface_count, sizeof(struct iface *));
 	*i = (struct iface){ .host = host, .segment = segment, .up = true, .mtu = 1500 };
 	i->index = 1;
 	for (size_t k = 0; k < n->iface_count; k++)
@@ -61,7 +61,7 @@ uint32_t net_add_gateway(struct net *n, uint32_t inside, uint32_t outside,
 	struct gateway *g = calloc(1, sizeof(*g));
 	if (!g)
 		abort();
-	n->gateways = grow(n->gateways, n->gateway_count, sizeof(*n->gateways));
+	n->gateways = grow(n->gateways, n->gateway_count, sizeof(struct gateway *));
 	g->inside = inside;
 	g->outside = outside;
 	g->has4 = nat4 != NULL;

@@ -60,8 +60,12 @@ static void call_without_end(struct sim *s)
 	seed_init(&chance, 1, 1);
 	struct rng rng = seed_rng(&chance);
 	struct handshake hs;
-	if (handshake_start(&hs, &a->config.network, &a->self, b->self.dh_public, NULL, NULL, 1,
-		    &payload, &rng) != OV_OK)
+	struct hs1_config config = { .net = &a->config.network,
+		.self = &a->self,
+		.remote_dh = b->self.dh_public,
+		.index = 1,
+		.payload = &payload };
+	if (handshake_start(&hs, &config, &rng) != OV_OK)
 		return;
 	struct flight f = leaving(s, PACKET_HS1, HS1_LEN);
 	f.destination = world_address(s, b);

@@ -61,9 +61,10 @@ struct wire {
 #define WIRE_FAIL(what) (fprintf(stderr, "node_wire: %s\n", what), abort())
 #endif
 
-static inline void wire_broken(const char *what)
+_Noreturn static inline void wire_broken(const char *what)
 {
 	WIRE_FAIL(what);
+	abort(); /* cmocka's fail_msg leaves by longjmp, but does not say so to the compiler */
 }
 
 static inline void wire_random(void *context, void *out, size_t len)
@@ -240,6 +241,7 @@ static inline struct flight *wire_next(const struct wire *w)
 static inline void wire_run(struct wire *w, ov_time span)
 {
 	ov_time until = w->now + span;
+	assert(until < OV_NEVER); /* so there is an arrival or a deadline behind each `at` */
 	for (;;) {
 		struct flight *f = wire_next(w);
 		ov_time at = f ? f->at : OV_NEVER;

@@ -51,7 +51,8 @@ static void flood_one(struct wire *w, uint32_t number, const uint8_t mac1_key[32
 	header_encode(&h, hs1);
 	store_le32(hs1 + HEADER_LEN, number);
 	size_t covered = HS1_LEN - 2 * MAC_LEN;
-	ov_hash(hs1 + covered, MAC_LEN, "OVL mac1 tag", mac1_key, 32, hs1, covered);
+	struct hash_key mac = { "OVL mac1 tag", mac1_key, 32 };
+	ov_hash_keyed(hs1 + covered, MAC_LEN, &mac, hs1, covered);
 	struct dgram d = { .data = hs1, .len = HS1_LEN, .segment = HS1_LEN };
 	d.remote = addr_v4(10, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number, 9);
 	node_input(w->nodes[1].node, w->now, &d, 1);

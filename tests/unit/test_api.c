@@ -187,9 +187,11 @@ static void test_deep_nesting(void **state)
 	struct scene *s = *state;
 	size_t len = API_LINE_MAX - 1;
 	char *line = malloc(len);
-	for (int kind = 0; kind < 2; kind++) {
+	static const char *const kinds[] = { "[", "{\"a\":" };
+	for (size_t kind = 0; kind < 2; kind++) {
+		size_t period = strlen(kinds[kind]);
 		for (size_t i = 0; i < len; i++)
-			line[i] = kind ? "{\"a\":"[i % 5] : '[';
+			line[i] = kinds[kind][i % period];
 		HAS(keep(s, api_handle_line(s->api, NOW, &s->client, line, len)), "not valid JSON");
 	}
 	free(line);

@@ -110,6 +110,7 @@ static void look_for_secret(struct arena *a, uint8_t *p)
 	_exit(all_zero(p, BLOCK) ? 0 : 9);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): one of the functions that in_child() runs */
 static void work_unlocked(struct arena *a, uint8_t *p)
 {
 	(void)p;

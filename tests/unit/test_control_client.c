@@ -81,8 +81,7 @@ static void test_length_of_a_line(void **state)
 {
 	struct scene *s = *state;
 	char *line = malloc(API_LINE_MAX + 1);
-	memset(line, ' ', API_LINE_MAX + 1);
-	memcpy(line, "{\"op\":\"id\"}", 11);
+	snprintf(line, API_LINE_MAX + 1, "%-*s", API_LINE_MAX, "{\"op\":\"id\"}");
 	line[API_LINE_MAX - 1] = '\n';
 	client_feed(&s->c, NOW, (const uint8_t *)line, API_LINE_MAX);
 	client_work(&s->c, NOW, s->api, 8);

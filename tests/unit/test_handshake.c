@@ -18,9 +18,8 @@ struct exchange {
 	struct handshake h;
 	struct hs1_opened opened;
 	uint8_t hs2[HS2_LEN];
-	struct handshake_keys responder, initiator;
-	struct hs2_payload payload;
-	uint32_t remote_index;
+	struct handshake_keys responder;
+	struct hs2_opened got;
 };
 
 static struct hs1_payload question(const struct identity *who)
@@ -41,13 +40,25 @@ static const struct hs2_payload answer = {
 	.association = 5, .instance = 6, .seen_seq = 7, .mtu = 1400, .suite = SUITE_AES_256_GCM
 };
 
+/* What alice asks, to bob. */
+static struct hs1_config call_of(const struct hs1_payload *q)
+{
+	return (struct hs1_config){
+		.net = &network,
+		.self = &alice,
+		.remote_dh = bob.dh_public,
+		.psk = psk,
+		.index = INITIATOR_INDEX,
+		.payload = q,
+	};
+}
+
 static void start(struct exchange *x)
 {
 	struct hs1_payload q = question(&alice);
+	struct hs1_config c = call_of(&q);
 	memset(x, 0, sizeof(*x));
-	assert_int_equal(handshake_start(&x->h, &network, &alice, bob.dh_public, NULL, psk,
-				 INITIATOR_INDEX, &q, &rng),
-		OV_OK);
+	assert_int_equal(handshake_start(&x->h, &c, &rng), OV_OK);
 }
 
 static enum drop check_hs1(const uint8_t *data, size_t len)
@@ -57,20 +68,23 @@ static enum drop check_hs1(const uint8_t *data, size_t len)
 	return handshake_check_hs1(key, data, len);
 }
 
+static enum drop answer_with(struct exchange *x, const uint8_t *secret)
+{
+	struct hs2_config c = { .payload = &answer, .index = RESPONDER_INDEX, .psk = secret };
+	return handshake_answer(&x->opened, &c, &rng, x->hs2, &x->responder);
+}
+
 static void answer_it(struct exchange *x)
 {
 	assert_int_equal(check_hs1(x->h.hs1, HS1_LEN), DROP_NONE);
 	assert_int_equal(
 		handshake_open_hs1(&x->opened, &network, &bob, NULL, x->h.hs1, HS1_LEN), DROP_NONE);
-	assert_int_equal(handshake_answer(&x->opened, &answer, RESPONDER_INDEX, psk, &rng, x->hs2,
-				 &x->responder),
-		DROP_NONE);
+	assert_int_equal(answer_with(x, psk), DROP_NONE);
 }
 
 static enum drop finish(struct exchange *x, const uint8_t *data, size_t len)
 {
-	return handshake_finish(
-		&x->h, &alice, data, len, &x->payload, &x->initiator, &x->remote_index);
+	return handshake_finish(&x->h, &alice, data, len, &x->got);
 }
 
 static void test_full_exchange(void **state)
@@ -93,15 +107,15 @@ static void test_full_exchange(void **state)
 	assert_true(sodium_is_zero((const uint8_t *)&x.opened.noise, sizeof(x.opened.noise)));
 
 	assert_int_equal(finish(&x, x.hs2, HS2_LEN), DROP_NONE);
-	assert_int_equal(x.remote_index, RESPONDER_INDEX);
-	assert_int_equal(x.payload.association, answer.association);
-	assert_int_equal(x.payload.instance, answer.instance);
-	assert_int_equal(x.payload.seen_seq, answer.seen_seq);
-	assert_int_equal(x.payload.mtu, answer.mtu);
-	assert_int_equal(x.payload.suite, answer.suite);
-	assert_memory_equal(x.initiator.send, x.responder.receive, 32);
-	assert_memory_equal(x.initiator.receive, x.responder.send, 32);
-	assert_memory_not_equal(x.initiator.send, x.initiator.receive, 32);
+	assert_int_equal(x.got.remote_index, RESPONDER_INDEX);
+	assert_int_equal(x.got.payload.association, answer.association);
+	assert_int_equal(x.got.payload.instance, answer.instance);
+	assert_int_equal(x.got.payload.seen_seq, answer.seen_seq);
+	assert_int_equal(x.got.payload.mtu, answer.mtu);
+	assert_int_equal(x.got.payload.suite, answer.suite);
+	assert_memory_equal(x.got.keys.send, x.responder.receive, 32);
+	assert_memory_equal(x.got.keys.receive, x.responder.send, 32);
+	assert_memory_not_equal(x.got.keys.send, x.got.keys.receive, 32);
 	hs1_opened_wipe(&x.opened);
 	handshake_wipe(&x.h);
 	assert_true(sodium_is_zero((const uint8_t *)&x.opened, sizeof(x.opened)));
@@ -151,19 +165,17 @@ static void queue_random(const json_t *v, const char *key, uint8_t *buffer, size
 static void check_cookie_packet(
 	struct exchange *x, const json_t *v, const struct identity *responder)
 {
-	uint8_t cookie[COOKIE_LEN], got[COOKIE_LEN], random[24], flags;
-	uint8_t out[COOKIE_PACKET_LEN], expected[HS1_LEN];
-	vec_bytes(v, "cookie", cookie, sizeof(cookie));
+	struct cookie_packet sent = { .flags = (uint8_t)vec_u64(v, "cookie_flags") }, got;
+	uint8_t random[24], out[COOKIE_PACKET_LEN], expected[HS1_LEN];
+	vec_bytes(v, "cookie", sent.cookie, sizeof(sent.cookie));
 	queue_random(v, "cookie_nonce", random, 24);
-	cookie_packet_encode(out, (uint8_t)vec_u64(v, "cookie_flags"), responder->dh_public,
-		x->h.hs1, HS1_LEN, cookie, &rng);
+	cookie_packet_encode(&sent, responder->dh_public, x->h.hs1, HS1_LEN, &rng, out);
 	vec_bytes(v, "cookie_packet", expected, COOKIE_PACKET_LEN);
 	assert_memory_equal(out, expected, COOKIE_PACKET_LEN);
-	assert_int_equal(
-		cookie_packet_decode(&x->h, expected, COOKIE_PACKET_LEN, got, &flags), DROP_NONE);
-	assert_memory_equal(got, cookie, COOKIE_LEN);
-	assert_int_equal(flags, vec_u64(v, "cookie_flags"));
-	handshake_add_mac2(&x->h, cookie);
+	assert_int_equal(cookie_packet_decode(&x->h, expected, COOKIE_PACKET_LEN, &got), DROP_NONE);
+	assert_memory_equal(got.cookie, sent.cookie, COOKIE_LEN);
+	assert_int_equal(got.flags, vec_u64(v, "cookie_flags"));
+	handshake_add_mac2(&x->h, sent.cookie);
 	vec_bytes(v, "hs1_with_mac2", expected, HS1_LEN);
 	assert_memory_equal(x->h.hs1, expected, HS1_LEN);
 }
@@ -181,9 +193,13 @@ static void check_model(const json_t *v)
 
 	struct hs1_payload q = load_question(v, &a);
 	queue_random(v, "initiator_ephemeral", random, 32);
-	assert_int_equal(handshake_start(&x.h, &net, &a, b.dh_public, NULL, secret,
-				 (uint32_t)vec_u64(v, "initiator_index"), &q, &rng),
-		OV_OK);
+	struct hs1_config call = { .net = &net,
+		.self = &a,
+		.remote_dh = b.dh_public,
+		.psk = secret,
+		.index = (uint32_t)vec_u64(v, "initiator_index"),
+		.payload = &q };
+	assert_int_equal(handshake_start(&x.h, &call, &rng), OV_OK);
 	vec_bytes(v, "hs1", expected, HS1_LEN);
 	assert_memory_equal(x.h.hs1, expected, HS1_LEN);
 
@@ -191,19 +207,18 @@ static void check_model(const json_t *v)
 	assert_int_equal(
 		handshake_open_hs1(&x.opened, &net, &b, NULL, expected, HS1_LEN), DROP_NONE);
 	queue_random(v, "responder_ephemeral", random, 32);
-	assert_int_equal(handshake_answer(&x.opened, &w, (uint32_t)vec_u64(v, "responder_index"),
-				 secret, &rng, x.hs2, &x.responder),
-		DROP_NONE);
+	struct hs2_config reply = {
+		.payload = &w, .index = (uint32_t)vec_u64(v, "responder_index"), .psk = secret
+	};
+	assert_int_equal(handshake_answer(&x.opened, &reply, &rng, x.hs2, &x.responder), DROP_NONE);
 	vec_bytes(v, "hs2", expected, HS2_LEN);
 	assert_memory_equal(x.hs2, expected, HS2_LEN);
-	assert_int_equal(handshake_finish(&x.h, &a, expected, HS2_LEN, &x.payload, &x.initiator,
-				 &x.remote_index),
-		DROP_NONE);
+	assert_int_equal(handshake_finish(&x.h, &a, expected, HS2_LEN, &x.got), DROP_NONE);
 	vec_bytes(v, "initiator_key", expected, 32);
-	assert_memory_equal(x.initiator.send, expected, 32);
+	assert_memory_equal(x.got.keys.send, expected, 32);
 	assert_memory_equal(x.responder.receive, expected, 32);
 	vec_bytes(v, "responder_key", expected, 32);
-	assert_memory_equal(x.initiator.receive, expected, 32);
+	assert_memory_equal(x.got.keys.receive, expected, 32);
 	assert_memory_equal(x.responder.send, expected, 32);
 	check_cookie_packet(&x, v, &b);
 }
@@ -226,12 +241,12 @@ static void test_precomputed_ss(void **state)
 	struct hs1_payload q = question(&alice);
 	memset(&x, 0, sizeof(x));
 	assert_int_equal(crypto_scalarmult(ss, alice.dh_secret, bob.dh_public), 0);
-	assert_int_equal(handshake_start(&x.h, &network, &alice, bob.dh_public, ss, psk,
-				 INITIATOR_INDEX, &q, &rng),
-		OV_OK);
+	struct hs1_config c = call_of(&q);
+	c.ss = ss;
+	assert_int_equal(handshake_start(&x.h, &c, &rng), OV_OK);
 	answer_it(&x);
 	assert_int_equal(finish(&x, x.hs2, HS2_LEN), DROP_NONE);
-	assert_memory_equal(x.initiator.send, x.responder.receive, 32);
+	assert_memory_equal(x.got.keys.send, x.responder.receive, 32);
 }
 
 static enum drop open_knowing(struct exchange *x, struct known_peer *known)
@@ -246,11 +261,9 @@ static enum drop open_knowing(struct exchange *x, struct known_peer *known)
 static void assert_answer_works(struct exchange *x)
 {
 	assert_memory_equal(x->opened.remote_dh, alice.dh_public, DH_LEN);
-	assert_int_equal(handshake_answer(&x->opened, &answer, RESPONDER_INDEX, psk, &rng, x->hs2,
-				 &x->responder),
-		DROP_NONE);
+	assert_int_equal(answer_with(x, psk), DROP_NONE);
 	assert_int_equal(finish(x, x->hs2, HS2_LEN), DROP_NONE);
-	assert_memory_equal(x->initiator.send, x->responder.receive, 32);
+	assert_memory_equal(x->got.keys.send, x->responder.receive, 32);
 }
 
 /* What the responder knows of the caller changes the cost, not the outcome. */
@@ -295,9 +308,8 @@ static void test_known_peer_claims(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		struct hs1_payload q = question(&alice);
 		q.peer = *claims[i];
-		assert_int_equal(handshake_start(&x.h, &network, &alice, bob.dh_public, NULL, psk,
-					 INITIATOR_INDEX, &q, &rng),
-			OV_OK);
+		struct hs1_config c = call_of(&q);
+		assert_int_equal(handshake_start(&x.h, &c, &rng), OV_OK);
 		enum drop slow =
 			handshake_open_hs1(&x.opened, &network, &bob, NULL, x.h.hs1, HS1_LEN);
 		assert_int_equal(slow, i < 2 ? DROP_NONE : DROP_AUTH);
@@ -330,13 +342,11 @@ static void test_wrong_network_key_or_psk(void **state)
 
 	assert_int_equal(
 		handshake_open_hs1(&x.opened, &network, &bob, NULL, x.h.hs1, HS1_LEN), DROP_NONE);
-	assert_int_equal(handshake_answer(&x.opened, &answer, 1, NULL, &rng, x.hs2, &x.responder),
-		DROP_NONE);
+	assert_int_equal(answer_with(&x, NULL), DROP_NONE);
 	assert_int_equal(finish(&x, x.hs2, HS2_LEN), DROP_AUTH); /* zero psk */
 	assert_int_equal(
 		handshake_open_hs1(&x.opened, &network, &bob, NULL, x.h.hs1, HS1_LEN), DROP_NONE);
-	assert_int_equal(handshake_answer(&x.opened, &answer, 1, wrong, &rng, x.hs2, &x.responder),
-		DROP_NONE);
+	assert_int_equal(answer_with(&x, wrong), DROP_NONE);
 	assert_int_equal(finish(&x, x.hs2, HS2_LEN), DROP_AUTH);
 }
 
@@ -429,7 +439,8 @@ static size_t seal_hs1(uint8_t out[HS1_MAX], const uint8_t *payload, size_t len)
 	assert_true(n > 0);
 	size_t at = HEADER_LEN + (size_t)n;
 	handshake_mac1_key(key, bob.dh_public);
-	ov_hash(out + at, MAC_LEN, "OVL mac1 tag", key, 32, out, at);
+	struct hash_key mac = { "OVL mac1 tag", key, 32 };
+	ov_hash_keyed(out + at, MAC_LEN, &mac, out, at);
 	memset(out + at + MAC_LEN, 0, MAC_LEN);
 	assert_int_equal(check_hs1(out, at + 2 * MAC_LEN), DROP_NONE);
 	return at + 2 * MAC_LEN;
@@ -492,9 +503,10 @@ static void test_hs1_zero_dh(void **state)
 	struct exchange x;
 	struct hs1_payload q = question(&alice);
 	uint8_t zero[32] = { 0 };
+	struct hs1_config c = call_of(&q);
+	c.remote_dh = zero;
 	start(&x);
-	assert_int_equal(
-		handshake_start(&x.h, &network, &alice, zero, NULL, psk, 1, &q, &rng), OV_EAUTH);
+	assert_int_equal(handshake_start(&x.h, &c, &rng), OV_EAUTH);
 	assert_true(sodium_is_zero((const uint8_t *)&x.h, sizeof(x.h)));
 	start(&x);
 	memset(x.h.hs1 + HEADER_LEN, 0, 32);
@@ -528,7 +540,7 @@ static void test_hs2_flips_then_the_genuine_one(void **state)
 	for (size_t cut = 0; cut < HS2_LEN; cut++)
 		assert_finish_refused(&x, x.hs2, cut, DROP_SHORT);
 	assert_int_equal(finish(&x, x.hs2, HS2_LEN), DROP_NONE);
-	assert_memory_equal(x.initiator.send, x.responder.receive, 32);
+	assert_memory_equal(x.got.keys.send, x.responder.receive, 32);
 }
 
 /* Puts a right mac1 on, so that Noise alone has to refuse. */
@@ -536,7 +548,8 @@ static void mac_for_alice(uint8_t *data, size_t len)
 {
 	uint8_t key[32];
 	handshake_mac1_key(key, alice.dh_public);
-	ov_hash(data + len - 32, MAC_LEN, "OVL mac1 tag", key, 32, data, len - 32);
+	struct hash_key mac = { "OVL mac1 tag", key, 32 };
+	ov_hash_keyed(data + len - 32, MAC_LEN, &mac, data, len - 32);
 	memset(data + len - 16, 0, 16);
 }
 
@@ -611,9 +624,8 @@ static void test_hs2_suite_not_offered(void **state)
 	struct hs1_payload q = question(&alice);
 	q.suites = 1;
 	memset(&x, 0, sizeof(x));
-	assert_int_equal(handshake_start(&x.h, &network, &alice, bob.dh_public, NULL, psk,
-				 INITIATOR_INDEX, &q, &rng),
-		OV_OK);
+	struct hs1_config c = call_of(&q);
+	assert_int_equal(handshake_start(&x.h, &c, &rng), OV_OK);
 	p[26] = SUITE_AES_256_GCM;
 	assert_finish_refused(&x, out, seal_hs2(&x, p, 32, out), DROP_FORMAT);
 	p[26] = SUITE_CHACHA20_POLY1305;
@@ -656,24 +668,25 @@ static void test_mac2(void **state)
 
 static void assert_cookie_refused(const struct handshake *h, const uint8_t *data, size_t len)
 {
-	uint8_t got[COOKIE_LEN], flags = 0;
-	assert_int_not_equal(cookie_packet_decode(h, data, len, got, &flags), DROP_NONE);
+	struct cookie_packet got;
+	assert_int_not_equal(cookie_packet_decode(h, data, len, &got), DROP_NONE);
 }
 
 static void test_cookie_packet(void **state)
 {
 	(void)state;
 	static struct exchange x, y;
-	uint8_t cookie[COOKIE_LEN] = { 1, 2, 3 }, got[COOKIE_LEN], flags;
+	struct cookie_packet sent = { .cookie = { 1, 2, 3 } }, got;
 	uint8_t out[COOKIE_PACKET_LEN + 1];
 	start(&x);
 	start(&y);
 	for (uint8_t flag = 0; flag <= PACKET_FLAG_LIVENESS; flag++) {
-		cookie_packet_encode(out, flag, bob.dh_public, x.h.hs1, HS1_LEN, cookie, &rng);
+		sent.flags = flag;
+		cookie_packet_encode(&sent, bob.dh_public, x.h.hs1, HS1_LEN, &rng, out);
 		assert_int_equal(
-			cookie_packet_decode(&x.h, out, COOKIE_PACKET_LEN, got, &flags), DROP_NONE);
-		assert_memory_equal(got, cookie, COOKIE_LEN);
-		assert_int_equal(flags, flag);
+			cookie_packet_decode(&x.h, out, COOKIE_PACKET_LEN, &got), DROP_NONE);
+		assert_memory_equal(got.cookie, sent.cookie, COOKIE_LEN);
+		assert_int_equal(got.flags, flag);
 		assert_cookie_refused(&y.h, out, COOKIE_PACKET_LEN); /* answers another HS1 */
 		assert_cookie_refused(&x.h, out, COOKIE_PACKET_LEN + 1);
 		for (size_t cut = 0; cut < COOKIE_PACKET_LEN; cut++)
@@ -684,10 +697,11 @@ static void test_cookie_packet(void **state)
 			out[i / 8] ^= (uint8_t)(1 << i % 8);
 		}
 	}
-	cookie_packet_encode(out, 2, bob.dh_public, x.h.hs1, HS1_LEN, cookie, &rng);
-	assert_int_equal(
-		cookie_packet_decode(&x.h, out, COOKIE_PACKET_LEN, got, &flags), DROP_HEADER);
-	cookie_packet_encode(out, 0, carol.dh_public, x.h.hs1, HS1_LEN, cookie, &rng);
+	sent.flags = 2;
+	cookie_packet_encode(&sent, bob.dh_public, x.h.hs1, HS1_LEN, &rng, out);
+	assert_int_equal(cookie_packet_decode(&x.h, out, COOKIE_PACKET_LEN, &got), DROP_HEADER);
+	sent.flags = 0;
+	cookie_packet_encode(&sent, carol.dh_public, x.h.hs1, HS1_LEN, &rng, out);
 	assert_cookie_refused(&x.h, out, COOKIE_PACKET_LEN); /* somebody who is not bob */
 }
 

@@ -190,12 +190,12 @@ static void test_hash_separates_labels(void **state)
 {
 	(void)state;
 	uint8_t a[32], b[32], key[32] = { 1 };
-	ov_hash(a, 32, "OVL one", NULL, 0, "data", 4);
-	ov_hash(b, 32, "OVL two", NULL, 0, "data", 4);
+	ov_hash(a, 32, "OVL one", "data", 4);
+	ov_hash(b, 32, "OVL two", "data", 4);
 	assert_memory_not_equal(a, b, 32);
-	ov_hash(b, 32, "OVL one", key, 32, "data", 4);
+	ov_hash_keyed(b, 32, &(struct hash_key){ "OVL one", key, 32 }, "data", 4);
 	assert_memory_not_equal(a, b, 32);
-	ov_hash(b, 16, "OVL one", NULL, 0, "data", 4); /* BLAKE2b hashes its length in */
+	ov_hash(b, 16, "OVL one", "data", 4); /* BLAKE2b hashes its length in */
 	assert_memory_not_equal(a, b, 16);
 }
 

@@ -547,14 +547,13 @@ static void a_peer_that_vanished_goes_down_once(void **state)
 	struct wire *w = wire_new(2);
 	meet(w, 0, 1);
 	w->hook = nothing_passes;
-	uint64_t before = w->nodes[0].sent;
 	for (uint32_t tag = 10; tag < 310; tag++) {
 		wire_send(w, 0, 1, tag, 64);
 		wire_run(w, OV_SEC);
 	}
 	assert_int_equal(wire_events(w, 0, NODE_PEER_DOWN), 1);
 	assert_int_equal(wire_info(w, 0, 1).state, PEER_AWAY);
-	before = w->nodes[0].sent;
+	uint64_t before = w->nodes[0].sent;
 	for (uint32_t tag = 310; tag < 910; tag++) {
 		wire_send(w, 0, 1, tag, 64);
 		wire_run(w, OV_SEC);
@@ -1060,9 +1059,10 @@ static void forged_cookies_cost_little(void **state)
 	uint64_t before = w->nodes[0].sent;
 	struct rng rng = { .fill = wire_random, .context = &w->nodes[1].random };
 	for (uint8_t i = 0; i < 100; i++) {
-		uint8_t cookie[COOKIE_LEN] = { i }, packet[COOKIE_PACKET_LEN];
-		cookie_packet_encode(packet, 0, w->nodes[1].id.dh_public, captured[0].data,
-			captured[0].len, cookie, &rng);
+		struct cookie_packet offer = { .cookie = { i } };
+		uint8_t packet[COOKIE_PACKET_LEN];
+		cookie_packet_encode(&offer, w->nodes[1].id.dh_public, captured[0].data,
+			captured[0].len, &rng, packet);
 		wire_put(w, 0, w->nodes[1].addr, w->nodes[0].addr, packet, sizeof(packet));
 	}
 	wire_run(w, OV_MS);

@@ -13,8 +13,9 @@ static struct session alice, bob;
 static void setup(void)
 {
 	struct handshake_keys ka = { { 1 }, { 2 } }, kb = { { 2 }, { 1 } };
-	assert_true(session_init(&alice, T0, &aead_sodium_chacha20_poly1305, &ka, 11, 22, true));
-	assert_true(session_init(&bob, T0, &aead_sodium_chacha20_poly1305, &kb, 22, 11, false));
+	struct session_config a = { &ka, 11, 22, true }, b = { &kb, 22, 11, false };
+	assert_true(session_init(&alice, T0, &aead_sodium_chacha20_poly1305, &a));
+	assert_true(session_init(&bob, T0, &aead_sodium_chacha20_poly1305, &b));
 }
 
 static void teardown(void)

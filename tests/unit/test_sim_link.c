@@ -1,6 +1,6 @@
 /* The simulator's links: each fault does what its name says, and nothing else. */
-#include "tests/sim/link.c"
-#include "tests/sim/seed.c"
+#include "tests/sim/link.h"
+#include "tests/sim/seed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

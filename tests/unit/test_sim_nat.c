@@ -1,7 +1,6 @@
-/* The simulator's NAT box against the words of RFC 4787. The simulator is no library, so its
- * modules are compiled in here. */
-#include "tests/sim/nat.c"
-#include "tests/sim/seed.c"
+/* The simulator's NAT box against the words of RFC 4787. */
+#include "tests/sim/nat.h"
+#include "tests/sim/seed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

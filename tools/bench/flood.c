@@ -109,7 +109,8 @@ static size_t hs1_with_mac1(uint8_t out[HS1_LEN])
 {
 	hs1_shape(out);
 	size_t covered = HS1_LEN - MACS_LEN;
-	ov_hash(out + covered, MAC_LEN, "OVL mac1 tag", option.mac1_key, 32, out, covered);
+	struct hash_key mac = { "OVL mac1 tag", option.mac1_key, 32 };
+	ov_hash_keyed(out + covered, MAC_LEN, &mac, out, covered);
 	memset(out + HS1_LEN - MAC_LEN, 0, MAC_LEN);
 	return HS1_LEN;
 }
@@ -182,7 +183,7 @@ static void raw_batch(int fd, size_t count)
 static struct source {
 	int fd;
 	struct handshake asked; /* its HS1; only hs1, index and the target's key are used */
-	uint8_t cookie[COOKIE_LEN];
+	struct cookie_packet got;
 	bool has_cookie;
 } sources[SOURCES];
 
@@ -202,17 +203,17 @@ static void sources_open(void)
 /* Takes a cookie that came, asks the next question with it. */
 static void source_turn(struct source *s)
 {
-	uint8_t in[2048], flags;
+	uint8_t in[2048];
 	ssize_t len;
 	while ((len = recv(s->fd, in, sizeof(in), 0)) > 0) {
 		seen.answers++;
-		s->has_cookie |= cookie_packet_decode(&s->asked, in, (size_t)len, s->cookie,
-					 &flags) == DROP_NONE;
+		s->has_cookie |=
+			cookie_packet_decode(&s->asked, in, (size_t)len, &s->got) == DROP_NONE;
 	}
 	hs1_with_mac1(s->asked.hs1);
 	s->asked.index = load_le32(s->asked.hs1 + 8);
 	if (s->has_cookie)
-		handshake_add_mac2(&s->asked, s->cookie);
+		handshake_add_mac2(&s->asked, s->got.cookie);
 	seen.sent++;
 	seen.bytes += IP_UDP + HS1_LEN;
 	sendto(s->fd, s->asked.hs1, HS1_LEN, 0, (struct sockaddr *)&option.to, sizeof(option.to));
@@ -233,7 +234,12 @@ static void ask(struct handshake *h, const struct identity *self, uint32_t seq)
 		.instance = 1,
 		.mtu = 1452,
 		.suites = aead_offer(&aead) };
-	if (handshake_start(h, &network, self, option.dh, NULL, NULL, seq + 1, &payload, &rng))
+	struct hs1_config config = { .net = &network,
+		.self = self,
+		.remote_dh = option.dh,
+		.index = seq + 1,
+		.payload = &payload };
+	if (handshake_start(h, &config, &rng))
 		die("handshake");
 }
 
@@ -253,17 +259,16 @@ static void confirm(int fd, struct handshake *h, const struct identity *self)
 {
 	static struct session session; /* 64-byte aligned */
 	uint8_t in[2048], out[PACKET_OVERHEAD];
-	struct hs2_payload payload;
-	struct handshake_keys keys;
+	struct hs2_opened o;
 	struct aead_table aead;
 	char why[256];
-	uint32_t remote;
 	size_t len = await(fd, PACKET_HS2, in, sizeof(in));
-	if (!len || handshake_finish(h, self, in, len, &payload, &keys, &remote) != DROP_NONE)
+	if (!len || handshake_finish(h, self, in, len, &o) != DROP_NONE)
 		die("no HS2 while recording");
+	struct session_config agreed = { &o.keys, h->index, o.remote_index, true };
 	if (aead_load(&aead, NULL, why, sizeof(why)) != OV_OK ||
-		!session_init(&session, clock_now(), aead_find(&aead, (enum suite)payload.suite),
-			&keys, h->index, remote, true))
+		!session_init(&session, clock_now(), aead_find(&aead, (enum suite)o.payload.suite),
+			&agreed))
 		die("session");
 	len = session_seal(&session, PACKET_CONTROL, 0, out, 0, out);
 	sendto(fd, out, len, 0, (struct sockaddr *)&option.to, sizeof(option.to));

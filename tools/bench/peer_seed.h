@@ -9,7 +9,7 @@ static inline struct identity bench_identity(uint32_t k)
 	uint8_t number[4], seed[32];
 	struct identity self;
 	store_le32(number, k);
-	ov_hash(seed, sizeof(seed), "OVL bench peer", NULL, 0, number, sizeof(number));
+	ov_hash(seed, sizeof(seed), "OVL bench peer", number, sizeof(number));
 	int err = identity_from_seed(&self, seed);
 	assert(err == OV_OK); /* the seeds are constants, tried once */
 	(void)err;
