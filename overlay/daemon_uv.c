@@ -273,6 +273,14 @@ static void tick(struct daemon *d, ov_time now)
 		housekeeping(d, now);
 }
 
+static void rest(const struct daemon *d, ov_time span)
+{
+	if (span == GATHER_QUIET && d->tun)
+		tun_wait(d->tun, span);
+	else if (span > 0)
+		clock_sleep(span);
+}
+
 static void on_check(uv_check_t *h)
 {
 	struct daemon *d = h->data;
@@ -287,8 +295,7 @@ static void on_check(uv_check_t *h)
 	watch_tun(d);
 	uv_idle_stop(&d->idle);
 	arm_timer(d, now);
-	if (pump_gathers(&d->pump, now))
-		clock_sleep(PUMP_GATHER);
+	rest(d, pump_rest(&d->pump, now));
 }
 
 static ov_time now_for_control(void *context)

@@ -28,6 +28,7 @@ int node_ping(
 		return OV_EFULL;
 	*g = (struct ping){ .token = token, .peer = p, .expires_at = now + timeout, .used = true };
 	n->ping_count++;
+	n->counters.pings++;
 	p->wanted_at = now;
 	if (association_reaches(p->association, now))
 		ping_on_path(n, now, p);

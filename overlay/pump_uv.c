@@ -6,10 +6,7 @@
  * waits behind one batch and not behind a queue of them. */
 #include "overlay/pump_uv.h"
 
-#define PUMP_PAUSE    (500 * OV_US)
-#define GATHER_PER_MS 40  /* datagrams in a millisecond */
-#define GATHER_BATCH  8   /* as many a turn are batch enough */
-#define GATHER_SMALL  400 /* bytes on average */
+#define PUMP_PAUSE (500 * OV_US)
 
 int pump_init(struct pump *p, struct node *node, struct udp *udp, struct tun *tun)
 {
@@ -77,7 +74,8 @@ void pump_send(struct pump *p, ov_time now)
 static void from_udp(struct pump *p, ov_time now)
 {
 	const struct dgram *runs = p->received;
-	size_t max = now - p->udp_at > PUMP_PAUSE ? 1 : UDP_BATCH;
+	bool alone = now - p->udp_at > PUMP_PAUSE && !p->gather.is_quiet;
+	size_t max = alone ? 1 : UDP_BATCH;
 	size_t count = udp_receive(p->udp, p->received, max);
 	p->udp_at = now;
 	for (size_t i = 0; i < count;) {
@@ -118,23 +116,7 @@ void pump_run(struct pump *p, ov_time now)
 		from_tun(p, now);
 }
 
-/* Woken for each small packet, the daemon spends 12 us on each; with 15 at a time 4 us. So at more
- * than GATHER_RATE of them a second, few a turn, it sleeps PUMP_GATHER first, as a network card
- * moderates its interrupts. Below that rate, and for large packets, nothing waits. */
-bool pump_gathers(struct pump *p, ov_time now)
+ov_time pump_rest(struct pump *p, ov_time now)
 {
-	const struct node_counters *c = node_counters(p->node);
-	uint64_t datagrams = c->datagrams_in + c->datagrams_out, bytes = c->bytes_in + c->bytes_out;
-	p->window_turns++;
-	if (now - p->window_at < OV_MS)
-		return p->gather;
-	uint64_t count = datagrams - p->window_datagrams, size = bytes - p->window_bytes;
-	bool recent = now - p->window_at < 4 * OV_MS;
-	bool few = count < GATHER_BATCH * p->window_turns || p->gather;
-	p->gather = recent && few && count >= GATHER_PER_MS && size < count * GATHER_SMALL;
-	p->window_at = now;
-	p->window_datagrams = datagrams;
-	p->window_bytes = bytes;
-	p->window_turns = 0;
-	return p->gather;
+	return gather_rest(&p->gather, now, node_counters(p->node));
 }

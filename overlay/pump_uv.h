@@ -2,6 +2,7 @@
 /* pump - moves batches between the UDP sockets, the node and the interface. Callbacks of the loop
  * only record that there is work; pump_run does it once per loop turn, with one reading of the
  * clock. */
+#include "overlay/gather.h"
 #include "overlay/node.h"
 #include "overlay/tun_os.h"
 #include "overlay/udp_uv.h"
@@ -21,10 +22,7 @@ struct pump {
 	struct ip_packet read[PUMP_TUN_PACKETS];
 	struct super_packet alone;
 	ov_time udp_at, tun_at; /* when something was last read */
-	ov_time window_at;      /* since when the next three count */
-	uint64_t window_datagrams, window_bytes;
-	uint32_t window_turns;
-	bool gather; /* many small packets, few a turn: wait a little for a batch */
+	struct gather gather;
 };
 
 /* OV_OK or OV_ENOMEM. The three are borrowed. */
@@ -33,8 +31,7 @@ void pump_fini(struct pump *p);
 /* Does what is recorded, within a budget. What is left over keeps the sockets readable: the loop
  * must be level-triggered. */
 void pump_run(struct pump *p, ov_time now);
-/* Should the loop let packets gather for PUMP_GATHER before it polls again? */
-bool pump_gathers(struct pump *p, ov_time now);
-#define PUMP_GATHER (60 * OV_US)
+/* At the end of a turn: for how long the loop shall let packets gather before it polls again. */
+ov_time pump_rest(struct pump *p, ov_time now);
 /* Sends what the node has ready. */
 void pump_send(struct pump *p, ov_time now);

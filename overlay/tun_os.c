@@ -26,6 +26,7 @@
 #include <linux/sockios.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -376,6 +377,15 @@ void tun_on_readable(struct tun *t, size_t queue)
 bool tun_is_readable(const struct tun *t)
 {
 	return t->ready != 0;
+}
+
+void tun_wait(const struct tun *t, ov_time span)
+{
+	struct pollfd queues[TUN_QUEUES];
+	struct timespec timeout = { .tv_sec = span / OV_SEC, .tv_nsec = span % OV_SEC };
+	for (size_t q = 0; q < t->status.queues; q++)
+		queues[q] = (struct pollfd){ .fd = tun_fd(t, q), .events = POLLIN };
+	(void)ppoll(queues, t->status.queues, &timeout, NULL);
 }
 
 const struct tun_status *tun_status(const struct tun *t)

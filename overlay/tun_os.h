@@ -47,6 +47,8 @@ int tun_fd(const struct tun *t, size_t queue); /* queue < tun_status(t)->queues 
  * gave a question, where the local stack's answer already may be. */
 void tun_on_readable(struct tun *t, size_t queue);
 bool tun_is_readable(const struct tun *t);
+/* Sleeps until a queue is readable, but not longer than span. */
+void tun_wait(const struct tun *t, ov_time span);
 const struct tun_status *tun_status(const struct tun *t);
 
 /* Up to max packets (max >= TUN_QUEUES), TUN_QUANTUM of each queue, in buffers of the tun that stay

@@ -1,0 +1,32 @@
+#pragma once
+/* gather - how long the loop rests between two turns so that datagrams come in batches, as a
+ * network card moderates its interrupts (Linux NAPI, ethtool rx-usecs). A wake-up costs more than
+ * the packet it is for. Pure: a function of the clock and of the node's counters.
+ *
+ * Small: many small packets, few a turn. Rests GATHER_SMALL; below 40,000 a second and for large
+ * packets nothing waits.
+ * Quiet: the keepalives and rekeys of thousands of peers, and nobody had data or a ping for
+ * GATHER_QUIET_AFTER. Rests GATHER_QUIET. The first packet ends it, and what this machine sends
+ * does not wait for it. */
+#include "overlay/node.h"
+
+#define GATHER_SMALL       (60 * OV_US)
+#define GATHER_QUIET       (10 * OV_MS)
+#define GATHER_QUIET_AFTER (10 * OV_SEC)
+
+struct gather_window { /* what was counted since its start */
+	ov_time at;
+	uint64_t datagrams, bytes; /* the node's counters then */
+	uint32_t turns;
+};
+
+struct gather {
+	struct gather_window small, quiet;
+	uint64_t activity; /* inner packets and pings so far */
+	ov_time active_at; /* when there was the last */
+	bool is_small, is_quiet;
+};
+
+/* Zeroed at first. Called once at the end of each turn, with the node's counters. Returns how long
+ * to rest: 0, GATHER_SMALL or GATHER_QUIET. */
+ov_time gather_rest(struct gather *g, ov_time now, const struct node_counters *c);
