@@ -15,4 +15,5 @@ struct dgram {
 	struct ov_addr
 		local; /* ip that received it or shall send it; any: kernel chooses. port: ours */
 	struct ov_addr remote;
+	ov_time waited; /* in: between its arrival and now, 0 if not known */
 };

@@ -164,13 +164,13 @@ void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, b
 		p->ack_by = now + ov_max(p->rtt.smoothed, PATH_ACK_FLOOR);
 }
 
-void path_on_challenge(
-	struct path *p, ov_time now, const struct path_challenge *c, size_t datagram_size)
+void path_on_challenge(struct path *p, ov_time now, const struct path_challenge *c,
+	size_t datagram_size, ov_time waited)
 {
 	if (!limit_take(&p->responses, now, RESPONSES_PER_SECOND, RESPONSE_BURST, 1))
 		return; /* one answer per question, 20 a second: quic-go CVE-2023-49295 */
 	p->response_due = true;
-	p->challenge_received_at = now;
+	p->challenge_received_at = now - waited;
 	memcpy(p->response.token, c->token, PATH_TOKEN_LEN);
 	p->response.received_size = (uint16_t)datagram_size;
 }
@@ -199,14 +199,15 @@ static bool is_natted(const struct path *p)
 	return !same_ip || (p->local.port != 0 && p->local.port != p->observed.port);
 }
 
-enum path_answer path_on_response(
-	struct path *p, ov_time now, const struct path_response *r, ov_time *rtt_sample)
+enum path_answer path_on_response(struct path *p, ov_time now, const struct path_response *r,
+	ov_time waited, ov_time *rtt_sample)
 {
 	size_t slot = probe_find(p, r->token);
 	if (slot == PATH_CHALLENGES)
 		return PATH_ANSWER_UNKNOWN;
 	struct path_probe *probe = &p->probes[slot];
-	ov_time elapsed = now - probe->sent_at, hold = (ov_time)r->hold_us * OV_US;
+	ov_time elapsed = ov_max(now - waited - probe->sent_at, 0);
+	ov_time hold = (ov_time)r->hold_us * OV_US;
 	*rtt_sample = hold < elapsed ? elapsed - hold : elapsed;
 	rtt_add(&p->rtt, *rtt_sample);
 	if (probe->is_pmtu)

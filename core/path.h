@@ -108,15 +108,16 @@ void path_on_sent(struct path *p, ov_time now, size_t bytes, uint16_t largest_da
  * NAT binding, but says nothing to the peer: only sealed packets are heard. */
 void path_on_handshake_sent(struct path *p, ov_time now, size_t bytes);
 void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, bool data);
-void path_on_challenge(
-	struct path *p, ov_time now, const struct path_challenge *c, size_t datagram_size);
+/* waited: since it arrived, so that the RTT is the network's alone; counts in hold_us. */
+void path_on_challenge(struct path *p, ov_time now, const struct path_challenge *c,
+	size_t datagram_size, ov_time waited);
 /* Is an answer to this token awaited here? */
 bool path_has_asked(const struct path *p, const uint8_t token[PATH_TOKEN_LEN]);
 enum path_answer { PATH_ANSWER_UNKNOWN, PATH_ANSWER_OK, PATH_ANSWER_VALIDATED };
 /* UNKNOWN: nobody waits for this token (DROP_TOKEN). VALIDATED: the path became valid with this
  * answer. *rtt_sample is set. */
-enum path_answer path_on_response(
-	struct path *p, ov_time now, const struct path_response *r, ov_time *rtt_sample);
+enum path_answer path_on_response(struct path *p, ov_time now, const struct path_response *r,
+	ov_time waited, ov_time *rtt_sample);
 
 /* ---- time ---- */
 enum path_verdict { PATH_OK, PATH_BECAME_SUSPECT, PATH_GONE };

@@ -23,7 +23,7 @@ static enum drop on_response(
 		return DROP_TOKEN;
 	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
 	bool moved = !addr_equal(&path->observed, &r->observed);
-	enum path_answer answer = path_on_response(path, now, r, &rtt);
+	enum path_answer answer = path_on_response(path, now, r, n->waited, &rtt);
 	/* Two peers may see us at two addresses: only a change on one path is news. */
 	if (moved && !addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
 		n->observed = r->observed;
@@ -52,7 +52,8 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path 
 		switch ((enum frame_type)f.type) {
 		case FRAME_PADDING: break;
 		case FRAME_PATH_CHALLENGE:
-			path_on_challenge(path, now, &f.as.challenge, len + PACKET_OVERHEAD);
+			path_on_challenge(
+				path, now, &f.as.challenge, len + PACKET_OVERHEAD, n->waited);
 			break;
 		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, &f.as.response); break;
 		case FRAME_PATH_STATUS:

@@ -1,6 +1,6 @@
 /* Woken for each small packet, the daemon spends 12 us on each; with 15 at a time 4 us. With 10,000
  * idle peers each of 450 wake-ups a second costs it 30 us, for caches and an idle processor are
- * cold; 100 a second cost a fifth of its time less (tools/bench/scale.py warm). */
+ * cold; 50 a second cost a third of its time less (tools/bench/scale.py warm). */
 #include "overlay/gather.h"
 
 #define SMALL_WINDOW OV_MS

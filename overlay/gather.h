@@ -6,12 +6,12 @@
  * Small: many small packets, few a turn. Rests GATHER_SMALL; below 40,000 a second and for large
  * packets nothing waits.
  * Quiet: the keepalives and rekeys of thousands of peers, and nobody had data or a ping for
- * GATHER_QUIET_AFTER. Rests GATHER_QUIET. The first packet ends it, and what this machine sends
- * does not wait for it. */
+ * GATHER_QUIET_AFTER. Rests GATHER_QUIET. The first packet ends it, what this machine sends does
+ * not wait for it, and measured RTTs do not contain it (dgram.waited). */
 #include "overlay/node.h"
 
 #define GATHER_SMALL       (60 * OV_US)
-#define GATHER_QUIET       (10 * OV_MS)
+#define GATHER_QUIET       (20 * OV_MS)
 #define GATHER_QUIET_AFTER (10 * OV_SEC)
 
 struct gather_window { /* what was counted since its start */

@@ -142,6 +142,7 @@ static enum drop input_one(struct node *n, ov_time now, struct cursor *c, uint8_
 void input_run(struct node *n, ov_time now, const struct dgram *run)
 {
 	struct cursor c = { .run = run };
+	n->waited = run->waited;
 	n->counters.bytes_in += run->len;
 	for (size_t at = 0; at < run->len; at += run->segment) {
 		size_t left = run->len - at, len = left < run->segment ? left : run->segment;

@@ -160,6 +160,7 @@ struct node {
 	uint8_t own_prefix[8], mac1_key[32];
 	uint64_t instance;
 	uint32_t handshake_counter; /* low half of seq */
+	ov_time waited;             /* the run at hand, in the socket */
 
 	struct peer **peers; /* insertion order */
 	size_t peer_count, peer_cap;

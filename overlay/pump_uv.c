@@ -118,5 +118,9 @@ void pump_run(struct pump *p, ov_time now)
 
 ov_time pump_rest(struct pump *p, ov_time now)
 {
-	return gather_rest(&p->gather, now, node_counters(p->node));
+	bool was_quiet = p->gather.is_quiet;
+	ov_time rest = gather_rest(&p->gather, now, node_counters(p->node));
+	if (p->gather.is_quiet != was_quiet)
+		udp_tell_waited(p->udp, p->gather.is_quiet);
+	return rest;
 }

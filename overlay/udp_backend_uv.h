@@ -16,6 +16,7 @@ struct udp_ops {
 	void (*stop)(struct udp *u); /* frees u when its handles are closed */
 	size_t (*receive)(struct udp *u, struct dgram *out, size_t max);
 	void (*send)(struct udp *u, const struct dgram *runs, size_t count);
+	void (*tell_waited)(struct udp *u, bool on); /* NULL: cannot */
 	bool (*blocked)(const struct udp *u);
 	void (*discard)(struct udp *u); /* frees u before a successful start */
 };

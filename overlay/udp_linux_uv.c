@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef UDP_SEGMENT
@@ -34,8 +35,11 @@
 #define QUEUE_BYTES    (512u << 10)
 #define NO_GSO_REMOTES 16
 #define NO_GSO_MS      60000 /* then the route may lead over another device */
+#define WAITED_MAX     OV_SEC
 
-#define CONTROL_IN  (CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(uint32_t)))
+#define CONTROL_IN                                                                   \
+	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(uint32_t)) + \
+		CMSG_SPACE(sizeof(struct timespec)))
 #define CONTROL_OUT (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)))
 
 struct queue { /* runs that the socket had no room for, oldest first */
@@ -99,6 +103,16 @@ static void read_pktinfo6(struct cmsghdr *c, struct dgram *d)
 		d->local.scope = info.ipi6_ifindex;
 }
 
+/* The kernel stamps by the wall clock, which may be set in between. */
+static ov_time waited_since(const struct cmsghdr *c)
+{
+	struct timespec then, now;
+	memcpy(&then, CMSG_DATA(c), sizeof(then));
+	clock_gettime(CLOCK_REALTIME, &now);
+	ov_time waited = (now.tv_sec - then.tv_sec) * OV_SEC + (now.tv_nsec - then.tv_nsec);
+	return waited > 0 && waited < WAITED_MAX ? waited : 0;
+}
+
 static void read_control(struct lane *l, struct msghdr *h, struct dgram *d)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
@@ -121,6 +135,8 @@ static void read_control(struct lane *l, struct msghdr *h, struct dgram *d)
 			memcpy(&total, CMSG_DATA(c), sizeof(total));
 			l->owner->base.status.overflowed += (uint32_t)(total - l->overflowed);
 			l->overflowed = total;
+		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+			d->waited = waited_since(c);
 		}
 	}
 	d->local.port = l->owner->base.status.port;
@@ -405,6 +421,16 @@ static void flush_queue(struct lane *l)
 	watch(l);
 }
 
+static void linux_tell_waited(struct udp *u, bool on)
+{
+	struct linux_udp *f = (struct linux_udp *)u;
+	int value = on;
+	for (int i = 0; i < UDP_FAMILIES; i++)
+		if (f->lanes[i].fd >= 0)
+			setsockopt(
+				f->lanes[i].fd, SOL_SOCKET, SO_TIMESTAMPNS, &value, sizeof(value));
+}
+
 static void linux_send(struct udp *u, const struct dgram *runs, size_t count)
 {
 	struct linux_udp *f = (struct linux_udp *)u;
@@ -537,6 +563,7 @@ static const struct udp_ops linux_ops = {
 	.stop = linux_stop,
 	.receive = linux_receive,
 	.send = linux_send,
+	.tell_waited = linux_tell_waited,
 	.blocked = linux_blocked,
 	.discard = linux_discard,
 };

@@ -280,6 +280,12 @@ size_t udp_receive(struct udp *u, struct dgram *out, size_t max)
 	return u->ops->receive(u, out, max);
 }
 
+void udp_tell_waited(struct udp *u, bool on)
+{
+	if (u->ops->tell_waited)
+		u->ops->tell_waited(u, on);
+}
+
 void udp_send(struct udp *u, const struct dgram *runs, size_t count)
 {
 	u->ops->send(u, runs, count);

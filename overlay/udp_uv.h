@@ -62,6 +62,8 @@ const struct udp_status *udp_status(const struct udp *u);
  * may be overwritten, and is valid until the next call. Only sockets that the loop found readable
  * are asked. */
 size_t udp_receive(struct udp *u, struct dgram *out, size_t max);
+/* From now on, should received runs tell how long they waited? Off at first: it costs. */
+void udp_tell_waited(struct udp *u, bool on);
 /* Sends runs in order (each at most UDP_RUN_SEGMENTS and UDP_RUN_BYTES). Takes all of them: what a
  * socket has no room for is copied into a bounded queue, beyond it lost and counted. */
 void udp_send(struct udp *u, const struct dgram *runs, size_t count);

@@ -255,6 +255,38 @@ static void transfer(struct end *from, struct end *to, const char *ip)
 	}
 }
 
+static void send_one(struct end *from, struct end *to, const char *ip)
+{
+	uint8_t data[64] = { 0 };
+	struct dgram run = { .data = data, .len = 64, .segment = 64, .remote = at(ip, to) };
+	to->want = 1;
+	to->got = 0;
+	to->done = false;
+	udp_send(from->udp, &run, 1);
+}
+
+static void runs_tell_how_long_they_waited(void **state)
+{
+	(void)state;
+	struct end a, b;
+	open_end(&a, UDP_AUTO, NULL);
+	open_end(&b, UDP_AUTO, NULL);
+	static const char *const ips[] = { "127.0.0.1", "::1" };
+	for (size_t i = 0; i < 2; i++) {
+		udp_tell_waited(b.udp, true);
+		send_one(&a, &b, ips[i]);
+		clock_sleep(20 * OV_MS);
+		assert_true(turn_until(&b.done, OV_SEC));
+		assert_in_range(b.last.waited, 20 * OV_MS, 500 * OV_MS);
+		udp_tell_waited(b.udp, false);
+		send_one(&a, &b, ips[i]);
+		assert_true(turn_until(&b.done, OV_SEC));
+		assert_int_equal(b.last.waited, 0);
+	}
+	close_end(&a);
+	close_end(&b);
+}
+
 static void batches_arrive_over_loopback(void **state)
 {
 	(void)state;
@@ -753,6 +785,7 @@ static void netmon_follows_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		edge_test(runs_tell_how_long_they_waited),
 		edge_test(batches_arrive_over_loopback),
 		edge_test(a_missing_family_is_no_error),
 		edge_test(a_taken_port_says_what_to_do),

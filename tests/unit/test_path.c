@@ -53,7 +53,7 @@ static enum path_answer answer(struct path *p, ov_time now, const struct said *s
 	ov_time rtt;
 	memcpy(r.token, s->asked.token, PATH_TOKEN_LEN);
 	path_on_received(p, now, 75, 1, false);
-	return path_on_response(p, now, &r, &rtt);
+	return path_on_response(p, now, &r, 0, &rtt);
 }
 
 /* A valid path with this RTT whose search for the PMTU is over. */
@@ -249,7 +249,7 @@ static void questions_are_answered_at_a_bounded_rate(void **state)
 	unsigned answered = 0;
 	for (uint8_t i = 0; i < 100; i++) {
 		struct path_challenge c = { .token = { i } };
-		path_on_challenge(&p, now, &c, 44);
+		path_on_challenge(&p, now, &c, 44, 0);
 		struct said s = poll_path(&p, now + 3 * OV_MS);
 		answered += s.response;
 		if (!s.response)
@@ -260,6 +260,29 @@ static void questions_are_answered_at_a_bounded_rate(void **state)
 		assert_true(addr_equal(&s.answer.observed, &p.remote));
 	}
 	assert_int_equal(answered, 20);
+}
+
+/* What a datagram waited in the socket is no part of the way: not here, and not for who asked. */
+static void waiting_in_the_socket_is_no_round_trip(void **state)
+{
+	(void)state;
+	ov_time now = OV_SEC;
+	struct path p = valid(&now, 20 * OV_MS);
+	struct path_challenge c = { .token = { 1 } };
+	path_on_challenge(&p, now, &c, 44, 15 * OV_MS);
+	path_ask(&p, now);
+	struct said s = poll_path(&p, now + 3 * OV_MS);
+	assert_int_equal(s.answer.hold_us, 18000);
+	struct path_response r = { .observed = here, .hold_us = 1000 };
+	ov_time rtt;
+	memcpy(r.token, s.asked.token, PATH_TOKEN_LEN);
+	path_on_response(&p, now + 39 * OV_MS, &r, 15 * OV_MS, &rtt);
+	assert_int_equal(rtt, 20 * OV_MS);
+	path_ask(&p, now + OV_SEC);
+	s = poll_path(&p, now + OV_SEC);
+	memcpy(r.token, s.asked.token, PATH_TOKEN_LEN);
+	path_on_response(&p, now + OV_SEC + 2 * OV_MS, &r, OV_SEC, &rtt); /* it cannot be */
+	assert_true(rtt >= 0 && rtt <= OV_MS);
 }
 
 /* Asking often costs one question per round trip, and does not hide that none is answered. */
@@ -342,6 +365,7 @@ int main(void)
 		cmocka_unit_test(times_follow_the_rtt),
 		cmocka_unit_test(warm_paths_are_kept_and_others_are_silent),
 		cmocka_unit_test(questions_are_answered_at_a_bounded_rate),
+		cmocka_unit_test(waiting_in_the_socket_is_no_round_trip),
 		cmocka_unit_test(asking_again_waits_for_the_question_that_is_out),
 		cmocka_unit_test(a_nomination_stays_until_its_own_answer),
 		cmocka_unit_test(a_lost_pmtu_probe_lowers_no_liveness),
