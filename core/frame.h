@@ -16,11 +16,12 @@ enum frame_type {
 	   facilitator, 56 to 63 mailbox */
 };
 
-#define PATH_TOKEN_LEN 8
+#define PATH_TOKEN_LEN       8
+#define PATH_CHALLENGE_MOVED 1 /* flag: my data goes this way now, for my old address is gone */
 
 struct path_challenge { /* is this address reachable both ways, and with datagrams of this size? */
 	uint8_t token[PATH_TOKEN_LEN];
-	uint8_t flags; /* reserved, 0 */
+	uint8_t flags; /* PATH_CHALLENGE_MOVED or 0; other bits reserved */
 };
 
 struct path_response {

@@ -340,7 +340,7 @@ static void put_challenge(struct path *p, ov_time now, const struct rng *rng, st
 		.used = true,
 	};
 	rng_fill(rng, probe->token, PATH_TOKEN_LEN);
-	struct path_challenge c = { .flags = 0 };
+	struct path_challenge c = { .flags = p->moved ? PATH_CHALLENGE_MOVED : 0 };
 	memcpy(c.token, probe->token, PATH_TOKEN_LEN);
 	frame_put_challenge(w, &c);
 	p->challenges_sent++;

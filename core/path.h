@@ -48,6 +48,7 @@ struct path {
 	bool challenge_due; /* send one with the next poll */
 	bool response_due;
 	uint8_t unanswered; /* consecutive challenges without answer */
+	bool moved;         /* questions say that our data goes this way now */
 	uint8_t keepalives; /* sent since the last question */
 	uint8_t next_probe; /* slot in probes */
 	uint32_t interface;

@@ -14,8 +14,8 @@ static struct path *path_asked(const struct association *a, const struct path_re
 	return NULL;
 }
 
-static enum drop on_response(
-	struct node *n, ov_time now, struct peer *p, const struct path_response *r)
+static enum drop on_response(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
+	const struct path_response *r)
 {
 	ov_time rtt;
 	struct path *path = path_asked(p->association, r);
@@ -23,7 +23,7 @@ static enum drop on_response(
 		return DROP_TOKEN;
 	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
 	bool moved = !addr_equal(&path->observed, &r->observed);
-	enum path_answer answer = path_on_response(path, now, r, n->waited, &rtt);
+	enum path_answer answer = path_on_response(path, now, r, at->waited, &rtt);
 	/* Two peers may see us at two addresses: only a change on one path is news. */
 	if (moved && !addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
 		n->observed = r->observed;
@@ -40,7 +40,15 @@ static enum drop on_response(
 	return DROP_NONE;
 }
 
-enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
+static void on_challenge(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
+	const struct path_challenge *c, size_t datagram_size)
+{
+	path_on_challenge(at->path, now, c, datagram_size, at->waited);
+	if ((c->flags & PATH_CHALLENGE_MOVED) && at->leads)
+		route_on_peer_data(n, now, p, at->path); /* it sends there, or will */
+}
+
+enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
 	const uint8_t *plain, size_t len)
 {
 	struct rd r = rd_init(plain, len);
@@ -52,12 +60,11 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path 
 		switch ((enum frame_type)f.type) {
 		case FRAME_PADDING: break;
 		case FRAME_PATH_CHALLENGE:
-			path_on_challenge(
-				path, now, &f.as.challenge, len + PACKET_OVERHEAD, n->waited);
+			on_challenge(n, now, p, at, &f.as.challenge, len + PACKET_OVERHEAD);
 			break;
-		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, &f.as.response); break;
+		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, at, &f.as.response); break;
 		case FRAME_PATH_STATUS:
-			route_on_status(n, now, p, path, f.as.status.sequence);
+			route_on_status(n, now, p, at->path, f.as.status.sequence);
 			break;
 		}
 		if (one != DROP_NONE)

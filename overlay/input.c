@@ -42,6 +42,13 @@ static struct path *locate(struct node *n, ov_time now, struct peer *p, const st
 	return path;
 }
 
+/* Only what leads may say where the peer is now (RFC 9000 9.3). */
+static bool may_move(const struct cursor *c, const struct header *h)
+{
+	return c->keys == c->peer->association->keys[0] &&
+	       replay_is_highest(&c->keys->session.replay, h->counter);
+}
+
 static void arrived(
 	struct node *n, ov_time now, struct cursor *c, const struct header *h, size_t len)
 {
@@ -61,8 +68,7 @@ static void arrived(
 		path_challenge(c->path, now);
 	if (!p->association->active)
 		route_use(n, now, p, c->path);
-	else if (data && c->path != p->association->active && c->keys == p->association->keys[0] &&
-		 replay_is_highest(&c->keys->session.replay, h->counter))
+	else if (data && c->path != p->association->active && may_move(c, h))
 		route_on_peer_data(n, now, p, c->path);
 	else if (data && c->path == p->association->active)
 		p->association->peer_path = c->path;
@@ -79,6 +85,18 @@ static void confirmed(struct node *n, ov_time now, struct cursor *c)
 	if (path)
 		route_keys_came(n, now, c->peer, path);
 	c->path = path;
+}
+
+/* type 7: frames about paths */
+static enum drop input_control(struct node *n, ov_time now, const struct cursor *c,
+	const struct header *h, const uint8_t *plain, size_t len)
+{
+	struct arrival at = {
+		.path = c->path,
+		.waited = c->run->waited,
+		.leads = may_move(c, h),
+	};
+	return frames_input(n, now, c->peer, &at, plain, len);
 }
 
 static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, const struct header *h,
@@ -115,7 +133,7 @@ static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, con
 	else if (h->type == PACKET_IP_FRAGMENT)
 		why = inbound_fragment(n, now, p, plain, plain_len, partial);
 	else if (c->path)
-		why = frames_input(n, now, p, c->path, plain, plain_len);
+		why = input_control(n, now, c, h, plain, plain_len);
 	if (first)
 		outbound_flush_staged(n, now, p);
 	if (h->type == PACKET_CONTROL)
@@ -142,7 +160,6 @@ static enum drop input_one(struct node *n, ov_time now, struct cursor *c, uint8_
 void input_run(struct node *n, ov_time now, const struct dgram *run)
 {
 	struct cursor c = { .run = run };
-	n->waited = run->waited;
 	n->counters.bytes_in += run->len;
 	for (size_t at = 0; at < run->len; at += run->segment) {
 		size_t left = run->len - at, len = left < run->segment ? left : run->segment;

@@ -114,7 +114,8 @@ struct association {
 	uint32_t next_fragment_id;
 	uint32_t nomination; /* sequence of the last PATH_STATUS sent or followed */
 	uint8_t path_count;
-	bool up; /* NODE_PEER_UP was told */
+	bool up;    /* NODE_PEER_UP was told */
+	bool moved; /* our address went with the active path; the peer was not told yet */
 };
 
 struct peer {
@@ -160,7 +161,6 @@ struct node {
 	uint8_t own_prefix[8], mac1_key[32];
 	uint64_t instance;
 	uint32_t handshake_counter; /* low half of seq */
-	ov_time waited;             /* the run at hand, in the socket */
 
 	struct peer **peers; /* insertion order */
 	size_t peer_count, peer_cap;
@@ -291,7 +291,12 @@ struct dgram route_where(const struct path *path);
 bool route_wants_warm(const struct path *path);
 
 /* ---- frames.c ---- */
-enum drop frames_input(struct node *n, ov_time now, struct peer *p, struct path *path,
+struct arrival { /* of a CONTROL packet */
+	struct path *path;
+	ov_time waited; /* in the socket */
+	bool leads;     /* under the newest keys, with the highest counter: it may move our data */
+};
+enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
 	const uint8_t *plain, size_t len);
 void frames_flush(
 	struct node *n, ov_time now, struct peer *p); /* sends what its paths want to say */

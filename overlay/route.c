@@ -162,11 +162,14 @@ void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
 	struct association *a = p->association;
 	if (a->active == path)
 		return;
-	if (a->active)
+	if (a->active) {
 		path_keep_warm(a->active, now, false);
+		a->active->moved = false;
+	}
 	a->active = path;
 	path_keep_warm(path, now, route_wants_warm(path));
-	if (path->state == PATH_UNTRIED)
+	path->moved = a->moved;
+	if (path->state == PATH_UNTRIED || a->moved)
 		path_challenge(path, now);
 	node_emit(n, &(struct node_event){ .type = NODE_PATH_CHANGED,
 			     .peer = p->contact.id,
@@ -262,7 +265,9 @@ void route_on_answer(
 	struct node *n, ov_time now, struct peer *p, struct path *path, bool became_valid)
 {
 	struct association *a = p->association;
-	if (path == a->previous) { /* it still works: the peer did not leave it */
+	if (path == a->active)
+		a->moved = path->moved = false; /* it has read where we are */
+	if (path == a->previous) {              /* it still works: the peer did not leave it */
 		a->previous = NULL;
 		if (a->active && a->active != path) {
 			a->active->demoted_until = now + DEMOTED_FOR;
@@ -491,10 +496,12 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 		remotes[count++] = p->candidates[i].addr;
 
 	for (size_t i = 0; i < a->path_count;) {
-		if (local_exists(n, a->paths[i]))
+		if (local_exists(n, a->paths[i])) {
 			i++;
-		else
-			route_remove(n, p, a->paths[i]);
+			continue;
+		}
+		a->moved |= a->paths[i] == a->active;
+		route_remove(n, p, a->paths[i]);
 	}
 	for (size_t i = 0; i < count; i++)
 		try_remote(n, now, p, &remotes[i]);

@@ -400,6 +400,35 @@ static void roams_when_either_side_moves(void **state)
 	}
 }
 
+static void set_address(struct wire *w, size_t i, struct ov_addr addr)
+{
+	struct local_address local = { .addr = addr, .interface = 1, .has_default_route = true };
+	w->nodes[i].addr = addr;
+	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
+	wire_drain(w, i);
+}
+
+/* Nobody has data: the mover says that it moved, or the first packet to it would go astray. */
+static void an_idle_move_is_told(void **state)
+{
+	(void)state;
+	for (size_t mover = 0; mover < 2; mover++) {
+		struct wire *w = wire_new(2);
+		set_address(w, mover, w->nodes[mover].addr);
+		meet(w, 0, 1);
+		wire_run(w, 30 * OV_SEC);
+		set_address(w, mover, addr_v4(203, 0, 113, 77, 27182));
+		wire_run(w, 4 * WIRE_DELAY);
+		assert_true(wire_uses(w, 1 - mover, mover, w->nodes[mover].addr));
+		wire_run(w, 30 * OV_SEC);
+		assert_int_equal(wire_info(w, 1 - mover, mover).path_count, 1);
+		wire_send(w, 1 - mover, mover, 3, 300);
+		wire_run(w, WIRE_DELAY);
+		assert_int_equal(wire_got(w, 1 - mover, mover, 3, 300), 1);
+		wire_free(w);
+	}
+}
+
 static void moves_to_a_v6_candidate_when_v4_dies(void **state)
 {
 	(void)state;
@@ -1137,6 +1166,7 @@ int main(void)
 		cmocka_unit_test(strangers_get_silence_and_with_pairing_a_line),
 		cmocka_unit_test(inner_addresses_and_grants_are_enforced),
 		cmocka_unit_test(roams_when_either_side_moves),
+		cmocka_unit_test(an_idle_move_is_told),
 		cmocka_unit_test(moves_to_a_v6_candidate_when_v4_dies),
 		cmocka_unit_test(an_on_path_forwarder_gains_nothing),
 		cmocka_unit_test(packets_wait_while_calling_within_bounds),
