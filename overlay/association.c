@@ -30,14 +30,19 @@ bool association_open(struct node *n, ov_time now, struct peer *p)
 	return true;
 }
 
-void association_came_up(struct node *n, struct peer *p)
+void association_came_up(struct node *n, struct peer *p, const struct path *path)
 {
 	p->away = false;
 	p->retry_at = OV_NEVER;
 	if (p->association->up)
 		return;
 	p->association->up = true;
-	node_emit(n, &(struct node_event){ .type = NODE_PEER_UP, .peer = p->contact.id });
+	struct node_event ev = { .type = NODE_PEER_UP, .peer = p->contact.id };
+	if (path) {
+		ev.addr = path->remote;
+		ev.rtt = path->rtt.smoothed;
+	}
+	node_emit(n, &ev);
 }
 
 void association_went_down(struct node *n, struct peer *p)

@@ -253,6 +253,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	k->peer_mtu = h.payload.mtu;
 	keys_install(n, now, p, k);
 	struct path *path = route_add(n, now, p, from);
+	association_came_up(n, p, path);
 	if (path) {
 		path_on_received(path, now, len, 1, false);
 		route_keys_came(n, now, p, path);

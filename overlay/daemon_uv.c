@@ -182,7 +182,7 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 	char addr[ADDR_TEXT_MAX], id[PEER_ID_TEXT_LEN + 1];
 	addr_format(&e->addr, addr);
 	switch (e->type) {
-	case NODE_PEER_UP: log_info(d->log, now, "peer", "up name=%s", name); break;
+	case NODE_PEER_UP: log_info(d->log, now, "peer", "up name=%s addr=%s", name, addr); break;
 	case NODE_PEER_DOWN: log_info(d->log, now, "peer", "down name=%s", name); break;
 	case NODE_PATH_CHANGED:
 		log_info(d->log, now, "path", "changed name=%s addr=%s", name, addr);

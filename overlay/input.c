@@ -63,7 +63,7 @@ static void arrived(
 		return;
 	path_on_received(c->path, now, len, 1, data);
 	if (!p->association->up)
-		association_came_up(n, p);
+		association_came_up(n, p, c->path);
 	if (c->path->state == PATH_UNTRIED)
 		path_challenge(c->path, now);
 	if (!p->association->active)
@@ -79,6 +79,7 @@ static void confirmed(struct node *n, ov_time now, struct cursor *c)
 	bool rekey = c->peer->association->peer_instance == c->keys->instance;
 	keys_confirm(n, now, c->peer, c->keys);
 	struct path *path = route_add(n, now, c->peer, c->run);
+	association_came_up(n, c->peer, path);
 	bool known = path && (path->state == PATH_PROBING || (rekey && path->state == PATH_VALID));
 	if (path && !known)
 		path_challenge(path, now); /* both ends ask on each path */

@@ -131,7 +131,6 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 		adopt_association(n, a, k);
 		route_on_keys(n, now, a);
 	}
-	association_came_up(n, p);
 }
 
 void keys_confirm(struct node *n, ov_time now, struct peer *p, struct keys *k)

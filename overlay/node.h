@@ -92,7 +92,7 @@ void node_set_pairing(struct node *n, bool pairing);
 
 /* ---- events ---- */
 enum node_event_type {
-	NODE_PEER_UP,         /* session confirmed */
+	NODE_PEER_UP,         /* session confirmed: addr, rtt (0: not known yet) */
 	NODE_PEER_DOWN,       /* no path answers any more */
 	NODE_PATH_CHANGED,    /* addr, rtt */
 	NODE_ADDRESS_CHANGED, /* our own address as a peer observes it: addr */

@@ -35,6 +35,8 @@ static void first_contact_takes_two_round_trips(void **state)
 	assert_int_equal(wire_got(w, 1, 0, 8, 1300), 1);
 	for (size_t i = 0; i < 2; i++) {
 		assert_int_equal(wire_events(w, i, NODE_PEER_UP), 1);
+		assert_int_equal(w->nodes[i].events[0].type, NODE_PEER_UP);
+		assert_true(addr_equal(&w->nodes[i].events[0].addr, &w->nodes[1 - i].addr));
 		assert_int_equal(wire_info(w, i, 1 - i).state, PEER_UP);
 		assert_string_equal(wire_info(w, i, 1 - i).suite, "chacha20-poly1305");
 	}
