@@ -131,6 +131,9 @@ bool path_keepalive_is_due(const struct path *p, ov_time now)
 void path_on_handshake_sent(struct path *p, ov_time now, size_t bytes)
 {
 	p->sent_bytes += bytes;
+	if (!path_keepalive_is_due(p, now))
+		return; /* a call that is not answered must not put off the question */
+	p->keepalives++;
 	put_off_keepalive(p, now);
 }
 
@@ -206,7 +209,9 @@ enum path_answer path_on_response(struct path *p, ov_time now, const struct path
 	if (slot == PATH_CHALLENGES)
 		return PATH_ANSWER_UNKNOWN;
 	struct path_probe *probe = &p->probes[slot];
-	ov_time elapsed = ov_max(now - waited - probe->sent_at, 0);
+	ov_time elapsed = now - probe->sent_at;
+	if (waited < elapsed)
+		elapsed -= waited;
 	ov_time hold = (ov_time)r->hold_us * OV_US;
 	*rtt_sample = hold < elapsed ? elapsed - hold : elapsed;
 	rtt_add(&p->rtt, *rtt_sample);
@@ -221,11 +226,14 @@ enum path_answer path_on_response(struct path *p, ov_time now, const struct path
 		p->unheard_since =
 			OV_NEVER; /* it may come by another way (8.2.3); this one works */
 
+	if (probe->moved)
+		p->moved = false;
+
 	bool was_valid = p->state == PATH_VALID;
 	p->state = PATH_VALID;
 	p->suspect_at = OV_NEVER;
 	p->unanswered = 0;
-	if (!p->status_due) { /* else the question that carries it goes on */
+	if (!p->status_due && !p->moved) { /* else the question that carries it goes on */
 		p->retry_at = OV_NEVER;
 		p->challenge_due = false;
 	}
@@ -338,6 +346,7 @@ static void put_challenge(struct path *p, ov_time now, const struct rng *rng, st
 		.status_sequence = p->status_due && !is_pmtu ? p->status_sequence : 0,
 		.is_pmtu = is_pmtu,
 		.used = true,
+		.moved = p->moved,
 	};
 	rng_fill(rng, probe->token, PATH_TOKEN_LEN);
 	struct path_challenge c = { .flags = p->moved ? PATH_CHALLENGE_MOVED : 0 };

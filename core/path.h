@@ -38,6 +38,7 @@ struct path_probe { /* an outstanding challenge */
 	uint16_t size;            /* of the datagram */
 	uint32_t status_sequence; /* of the PATH_STATUS that went with it; 0: none */
 	bool is_pmtu, used;
+	bool moved; /* said so */
 };
 
 struct path {
@@ -48,7 +49,7 @@ struct path {
 	bool challenge_due; /* send one with the next poll */
 	bool response_due;
 	uint8_t unanswered; /* consecutive challenges without answer */
-	bool moved;         /* questions say that our data goes this way now */
+	bool moved; /* questions say that our data goes this way now, until one is answered */
 	uint8_t keepalives; /* sent since the last question */
 	uint8_t next_probe; /* slot in probes */
 	uint32_t interface;
@@ -105,8 +106,8 @@ bool path_keepalive_is_due(const struct path *p, ov_time now);
 /* ---- facts ---- */
 /* `bytes` in all; largest_data: the longest datagram of them that carried data, 0 if none did. */
 void path_on_sent(struct path *p, ov_time now, size_t bytes, uint16_t largest_data);
-/* A handshake message of so many bytes went to the remote: it counts in the 3x budget and keeps a
- * NAT binding, but says nothing to the peer: only sealed packets are heard. */
+/* A handshake message of so many bytes went to the remote: it counts in the 3x budget, and as a
+ * keepalive when one is due, but says nothing to the peer: only sealed packets are heard. */
 void path_on_handshake_sent(struct path *p, ov_time now, size_t bytes);
 void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, bool data);
 /* waited: since it arrived, so that the RTT is the network's alone; counts in hold_us. */

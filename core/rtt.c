@@ -19,5 +19,5 @@ ov_time rtt_timeout(const struct rtt *r, ov_time floor, ov_time ceiling)
 {
 	if (r->smoothed == 0)
 		return ceiling;
-	return ov_min(ov_max(r->smoothed + 4 * r->variance, floor), ceiling);
+	return ov_min(ov_max(r->smoothed + 4 * r->variance + RTT_MAX_DELAY, floor), ceiling);
 }

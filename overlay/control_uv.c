@@ -351,6 +351,8 @@ static void on_connect(uv_poll_t *poll, int status, int events)
 		break;
 	}
 	settle(c, now);
+	if (c->cfg.changed)
+		c->cfg.changed(c->cfg.context);
 }
 
 /* ---- life ---- */

@@ -14,7 +14,7 @@ struct control_config {
 	uint32_t max_clients, max_per_uid, root_reserved; /* 256, 64, 4 */
 	void *context;                                    /* of the hooks */
 	ov_time (*now)(void *context);                    /* the daemon's clock (CLOCK_BOOTTIME) */
-	/* Requests have been handled: drain the node. Called from the loop, never from inside a
+	/* A client came, or requests have been handled. Called from the loop, never from inside a
 	 * function of this header. May be NULL. */
 	void (*changed)(void *context);
 };

@@ -298,6 +298,12 @@ static void on_check(uv_check_t *h)
 	rest(d, pump_rest(&d->pump, now));
 }
 
+static void on_request(void *context)
+{
+	struct daemon *d = context;
+	d->pump.gather.requests++; /* whoever types a command does not wait for keepalives */
+}
+
 static ov_time now_for_control(void *context)
 {
 	(void)context;
@@ -467,6 +473,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	c.root_reserved = d->cfg->root_reserved;
 	c.context = d;
 	c.now = now_for_control;
+	c.changed = on_request;
 	if (!(d->control = control_open(&d->loop, &c, d->api, why, size)))
 		return false;
 	struct netmon_options m = { .own_interface = d->tun ? tun_status(d->tun)->name : NULL,

@@ -9,51 +9,64 @@
 #define SMALL_BYTES  400 /* on average */
 
 #define QUIET_WINDOW OV_SEC
-#define QUIET_COUNT  100
-#define QUIET_BATCH  32 /* as many a turn: no keepalives, or the rest is of no use */
+#define QUIET_COUNT  100 /* authentic control packets in a window: junk alone changes nothing */
+#define QUIET_FULL   64  /* datagrams of one turn, in and out */
+#define QUIET_MAX    (QUIET_FULL / 2 * (QUIET_WINDOW / GATHER_QUIET)) /* in a window: 1,600 */
 
-static void start(struct gather_window *w, ov_time now, uint64_t datagrams, uint64_t bytes)
+static struct gather_window window(ov_time now, const struct node_counters *c)
 {
-	*w = (struct gather_window){ .at = now, .datagrams = datagrams, .bytes = bytes };
+	return (struct gather_window){
+		.at = now,
+		.datagrams = c->datagrams_in + c->datagrams_out,
+		.bytes = c->bytes_in + c->bytes_out,
+		.controls = c->controls_in,
+	};
 }
 
-static bool is_small(struct gather *g, ov_time now, uint64_t datagrams, uint64_t bytes)
+static bool is_small(struct gather *g, ov_time now, const struct node_counters *c)
 {
-	struct gather_window *w = &g->small;
-	w->turns++;
-	if (now - w->at < SMALL_WINDOW)
+	struct gather_window *then = &g->small, here = window(now, c);
+	then->turns++;
+	if (now - then->at < SMALL_WINDOW)
 		return g->is_small;
-	uint64_t count = datagrams - w->datagrams, size = bytes - w->bytes;
-	bool recent = now - w->at < 4 * SMALL_WINDOW;
-	bool few = count < SMALL_BATCH * (uint64_t)w->turns || g->is_small;
-	start(w, now, datagrams, bytes);
+	uint64_t count = here.datagrams - then->datagrams, size = here.bytes - then->bytes;
+	bool recent = now - then->at < 4 * SMALL_WINDOW;
+	bool few = count < SMALL_BATCH * (uint64_t)then->turns || g->is_small;
+	*then = here;
 	return recent && few && count >= SMALL_COUNT && size < count * SMALL_BYTES;
 }
 
-static bool is_quiet(struct gather *g, ov_time now, uint64_t datagrams, uint64_t activity)
+static bool is_active(struct gather *g, ov_time now, const struct node_counters *c)
 {
-	struct gather_window *w = &g->quiet;
-	w->turns++;
-	if (activity != g->activity) {
-		g->activity = activity;
+	uint64_t activity = c->packets_in + c->packets_out + c->pings + g->requests;
+	if (activity != g->activity)
 		g->active_at = now;
-	}
-	if (now - g->active_at < GATHER_QUIET_AFTER)
+	g->activity = activity;
+	return now - g->active_at < GATHER_QUIET_AFTER;
+}
+
+static bool is_quiet(struct gather *g, ov_time now, const struct node_counters *c)
+{
+	struct gather_window *then = &g->quiet, here = window(now, c);
+	bool full = here.datagrams - g->seen >= QUIET_FULL;
+	g->seen = here.datagrams;
+	if (is_active(g, now, c) || full) {
+		*then = here;
 		return false;
-	if (now - w->at < QUIET_WINDOW)
+	}
+	if (now - then->at < QUIET_WINDOW)
 		return g->is_quiet;
-	uint64_t count = datagrams - w->datagrams;
-	bool recent = now - w->at < 2 * QUIET_WINDOW;
-	bool few = count < QUIET_BATCH * (uint64_t)w->turns;
-	start(w, now, datagrams, 0);
-	return recent && few && count >= QUIET_COUNT;
+	bool recent = now - then->at < 2 * QUIET_WINDOW;
+	bool low = here.datagrams - then->datagrams < QUIET_MAX;
+	bool many = here.controls - then->controls >= QUIET_COUNT;
+	*then = here;
+	return recent && low && many;
 }
 
 ov_time gather_rest(struct gather *g, ov_time now, const struct node_counters *c)
 {
-	uint64_t datagrams = c->datagrams_in + c->datagrams_out;
-	g->is_small = is_small(g, now, datagrams, c->bytes_in + c->bytes_out);
-	g->is_quiet = is_quiet(g, now, datagrams, c->packets_in + c->packets_out + c->pings);
+	g->is_small = is_small(g, now, c);
+	g->is_quiet = is_quiet(g, now, c);
 	if (g->is_small)
 		return GATHER_SMALL;
 	return g->is_quiet ? GATHER_QUIET : 0;

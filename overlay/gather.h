@@ -5,9 +5,11 @@
  *
  * Small: many small packets, few a turn. Rests GATHER_SMALL; below 40,000 a second and for large
  * packets nothing waits.
- * Quiet: the keepalives and rekeys of thousands of peers, and nobody had data or a ping for
- * GATHER_QUIET_AFTER. Rests GATHER_QUIET. The first packet ends it, what this machine sends does
- * not wait for it, and measured RTTs do not contain it (dgram.waited). */
+ * Quiet: the keepalives and rekeys of thousands of peers, and nobody had data, a ping or a request
+ * for GATHER_QUIET_AFTER. Rests GATHER_QUIET. The first of them ends it, what this machine sends
+ * does not wait for it, and where the kernel stamps arrivals measured RTTs do not contain it
+ * (dgram.waited); the asker allows for it (RTT_MAX_DELAY). A turn reads UDP_BATCH at most, so it
+ * ends at once when a turn was full, and is not tried near that rate. */
 #include "overlay/node.h"
 
 #define GATHER_SMALL       (60 * OV_US)
@@ -16,13 +18,15 @@
 
 struct gather_window { /* what was counted since its start */
 	ov_time at;
-	uint64_t datagrams, bytes; /* the node's counters then */
+	uint64_t datagrams, bytes, controls; /* the node's counters then */
 	uint32_t turns;
 };
 
 struct gather {
 	struct gather_window small, quiet;
-	uint64_t activity; /* inner packets and pings so far */
+	uint64_t requests; /* on the overlay socket so far; counted by the daemon */
+	uint64_t activity; /* inner packets, pings and requests so far */
+	uint64_t seen;     /* datagrams until the last turn */
 	ov_time active_at; /* when there was the last */
 	bool is_small, is_quiet;
 };

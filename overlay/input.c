@@ -57,6 +57,7 @@ static void arrived(
 	p->heard_at = now;
 	p->received_bytes += len;
 	p->received_packets++;
+	n->counters.controls_in += !data;
 	if (!c->path)
 		c->path = locate(n, now, p, c->keys, h->counter, c->run);
 	if (!c->path)

@@ -177,6 +177,6 @@ bool node_request_take(struct node *n, const struct peer_id *id,
 struct node_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
-		handshakes, pings, pending_handshakes, under_load;
+		controls_in, handshakes, pings, pending_handshakes, under_load;
 };
 const struct node_counters *node_counters(const struct node *n);

@@ -266,8 +266,8 @@ void route_on_answer(
 {
 	struct association *a = p->association;
 	if (path == a->active)
-		a->moved = path->moved = false; /* it has read where we are */
-	if (path == a->previous) {              /* it still works: the peer did not leave it */
+		a->moved = path->moved; /* false: the peer has read where we are */
+	if (path == a->previous) {      /* it still works: the peer did not leave it */
 		a->previous = NULL;
 		if (a->active && a->active != path) {
 			a->active->demoted_until = now + DEMOTED_FOR;

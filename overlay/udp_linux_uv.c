@@ -34,8 +34,8 @@
 #define QUEUE_RUNS     64
 #define QUEUE_BYTES    (512u << 10)
 #define NO_GSO_REMOTES 16
-#define NO_GSO_MS      60000 /* then the route may lead over another device */
-#define WAITED_MAX     OV_SEC
+#define NO_GSO_MS      60000         /* then the route may lead over another device */
+#define WAITED_MAX     (100 * OV_MS) /* longer: the wall clock was set */
 
 #define CONTROL_IN                                                                   \
 	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(uint32_t)) + \
@@ -178,11 +178,13 @@ static int receive_batch(struct linux_udp *f, struct lane *l, size_t first, size
 	return n;
 }
 
+/* *used grows by the messages that came, of which the sound ones are kept. */
 static size_t lane_receive(
-	struct linux_udp *f, struct lane *l, struct dgram *out, size_t first, size_t count)
+	struct linux_udp *f, struct lane *l, struct dgram *out, size_t *used, size_t count)
 {
+	size_t first = *used, kept = 0;
 	int n = receive_batch(f, l, first, count);
-	size_t kept = 0;
+	*used += n > 0 ? (size_t)n : 0;
 	for (int i = 0; i < n; i++) {
 		struct mmsghdr *m = &f->in.messages[first + (size_t)i];
 		if (m->msg_len != 0 && !(m->msg_hdr.msg_flags & MSG_TRUNC)) {
@@ -215,8 +217,7 @@ static size_t linux_receive(struct udp *u, struct dgram *out, size_t max)
 		if (!l->readable || room == 0)
 			continue;
 		size_t count = room < batch ? room : batch;
-		kept += lane_receive(f, l, out + kept, used, count);
-		used += count;
+		kept += lane_receive(f, l, out + kept, &used, count);
 	}
 	return kept;
 }

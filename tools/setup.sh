@@ -18,6 +18,7 @@ declare -A why_check=(
 	[nftables]='NATs of the lab' [iproute2]='namespaces of the lab' [iperf3]='traffic'
 	[ethtool]='offloads of the lab' [iputils-ping]='ping' [python3]='lab and accept'
 	[procps]='process figures' [openssl]='second opinion on vectors' [util-linux]='unshare'
+	[patch]='seeded mutants'
 )
 
 # libipsec-mb exists for amd64 only; without it AES-GCM comes from OpenSSL.

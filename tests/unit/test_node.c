@@ -112,6 +112,29 @@ static void an_idle_natted_session_costs_nine_datagrams_in_125_s(void **state)
 	wire_free(w);
 }
 
+/* Whenever the peer of an idle session dies, and whoever is due to rekey then. */
+static void a_peer_that_died_behind_a_nat_is_missed_in_75_s(void **state)
+{
+	(void)state;
+	for (ov_time phase = 0; phase < 125 * OV_SEC; phase += 12 * OV_SEC) {
+		struct wire *w = wire_new(2);
+		struct nat nat = { .outside = addr_v4(203, 0, 113, 7, 40000), .sent_at = w->now };
+		w->hook = translate;
+		w->context = &nat;
+		wire_know(w, 0, 1, &w->nodes[1].addr, "all");
+		wire_know(w, 1, 0, NULL, "all");
+		wire_send(w, 0, 1, 1, 100);
+		wire_run(w, 250 * OV_SEC + phase);
+		assert_int_equal(wire_info(w, 0, 1).state, PEER_UP);
+		wire_stop(w, 1);
+		wire_run(w, 76 * OV_SEC);
+		assert_int_not_equal(wire_info(w, 0, 1).state, PEER_UP);
+		wire_run(w, 16 * OV_SEC);
+		assert_int_equal(wire_events(w, 0, NODE_PEER_DOWN), 1);
+		wire_free(w);
+	}
+}
+
 static void a_peer_that_restarted_is_reached_again(void **state)
 {
 	(void)state;
@@ -455,6 +478,7 @@ int main(void)
 		cmocka_unit_test(cold_and_idle_nodes_are_silent_for_hours),
 		cmocka_unit_test(rekey_under_traffic_loses_nothing),
 		cmocka_unit_test(an_idle_natted_session_costs_nine_datagrams_in_125_s),
+		cmocka_unit_test(a_peer_that_died_behind_a_nat_is_missed_in_75_s),
 		cmocka_unit_test(a_peer_that_restarted_is_reached_again),
 		cmocka_unit_test(a_rolled_back_epoch_heals_in_one_round_trip),
 		cmocka_unit_test(seen_seq_of_one_peer_does_not_reach_another),

@@ -285,6 +285,43 @@ static void waiting_in_the_socket_is_no_round_trip(void **state)
 	assert_true(rtt >= 0 && rtt <= OV_MS);
 }
 
+/* RFC 9002 6.2.1: the other side may read what came up to RTT_MAX_DELAY late, and takes it off the
+ * RTT. */
+static void late_reading_is_allowed_for(void **state)
+{
+	(void)state;
+	ov_time now = OV_SEC;
+	struct path p = valid(&now, 50 * OV_MS);
+	for (unsigned i = 0; i < 50; i++) { /* a steady path: no variance */
+		now += OV_SEC;
+		path_ask(&p, now);
+		struct said s = poll_path(&p, now);
+		path_tick(&p, now + 72 * OV_MS);
+		assert_false(poll_path(&p, now + 72 * OV_MS).challenge);
+		answer(&p, now + 72 * OV_MS, &s, 22000);
+	}
+	assert_int_equal(p.challenges_lost, 0);
+}
+
+static void handshakes_keep_the_binding_but_do_not_put_off_the_question(void **state)
+{
+	(void)state;
+	ov_time now = OV_SEC;
+	struct path p = valid(&now, 20 * OV_MS);
+	path_keep_warm(&p, now, true);
+	ov_time due = p.keepalive_at;
+	path_on_handshake_sent(&p, due - OV_SEC, 296);
+	assert_int_equal(p.keepalive_at, due);
+	for (unsigned i = 1; i <= 3; i++) { /* in place of three keepalives: then one asks */
+		assert_true(path_keepalive_is_due(&p, due));
+		path_on_handshake_sent(&p, due, 296);
+		assert_int_equal(path_deadline(&p), due + PATH_KEEPALIVE);
+		due += PATH_KEEPALIVE;
+	}
+	path_tick(&p, due);
+	assert_true(poll_path(&p, due).challenge);
+}
+
 /* Asking often costs one question per round trip, and does not hide that none is answered. */
 static void asking_again_waits_for_the_question_that_is_out(void **state)
 {
@@ -366,6 +403,8 @@ int main(void)
 		cmocka_unit_test(warm_paths_are_kept_and_others_are_silent),
 		cmocka_unit_test(questions_are_answered_at_a_bounded_rate),
 		cmocka_unit_test(waiting_in_the_socket_is_no_round_trip),
+		cmocka_unit_test(late_reading_is_allowed_for),
+		cmocka_unit_test(handshakes_keep_the_binding_but_do_not_put_off_the_question),
 		cmocka_unit_test(asking_again_waits_for_the_question_that_is_out),
 		cmocka_unit_test(a_nomination_stays_until_its_own_answer),
 		cmocka_unit_test(a_lost_pmtu_probe_lowers_no_liveness),
