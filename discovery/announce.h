@@ -7,9 +7,9 @@
 #define ANNOUNCE_EVERY   (30 * OV_SEC)
 #define ANNOUNCE_BEACONS 4 /* at a time */
 
-struct announce { /* of one interface */
-	ov_time at;       /* next; OV_NEVER: silent */
-	ov_time heard_at; /* start of the period in which senders are counted */
+struct announce {                     /* of one interface */
+	ov_time at;                   /* next; OV_NEVER: silent */
+	ov_time heard_at;             /* start of the period in which senders are counted */
 	uint32_t heard, heard_before; /* beacons of others in this period and in the last */
 	uint8_t hurried;              /* so many of the first three are out */
 	size_t turn;                  /* first contact of the next beacon */

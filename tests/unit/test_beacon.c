@@ -36,7 +36,8 @@ static void contacts_understand_it_and_nobody_else(void **state)
 		for (size_t i = 0; i < counts[c]; i++) {
 			bool sender_is_lower = i % 2 == 0;
 			assert_true(beacon_is_from(&b, keys[i], !sender_is_lower));
-			assert_false(beacon_is_from(&b, keys[i], sender_is_lower)); /* our own, back */
+			assert_false(
+				beacon_is_from(&b, keys[i], sender_is_lower)); /* our own, back */
 		}
 		key_of(other, 200);
 		assert_false(beacon_is_from(&b, other, true));
