@@ -1,4 +1,4 @@
-/* Layout (docs/protocol.md 9), encode and decode side by side:
+/* Layout (docs/protocol.md 11), encode and decode side by side:
  *
  *   0 header: type 11, all else 0 | 16 nonce 16 | 32 port u16 | 34 count u8 | 35 zero u8 | 36 tags
  *

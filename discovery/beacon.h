@@ -1,6 +1,6 @@
 #pragma once
 /* beacon - "I am here", said to a whole network segment so that only contacts understand it
- * (docs/protocol.md 9). It names nobody: for each contact it carries 8 bytes of a hash keyed with
+ * (docs/protocol.md 11). It names nobody: for each contact it carries 8 bytes of a hash keyed with
  * what only the two share, over a nonce of this beacon. An observer sees neither who sends nor whom
  * it knows, and cannot link two beacons of one sender. Nothing answers it but a handshake. */
 #include "core/drop.h"

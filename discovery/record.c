@@ -1,10 +1,10 @@
-/* Layout (docs/protocol.md 10), encode and decode side by side:
+/* Layout (docs/protocol.md 12), encode and decode side by side:
  *
  *   0 "R1" | 2 suite u8 = 1 | 3 flags u8 = 0 | 4 PeerId 32 | 36 seq u64 | 44 not_before u64 |
  *   52 ttl u32 | 56 body length u16 | 58 zero u16 | 60 body | signature 64
  *
- * The body is a row of type u8, length u16, value. Unknown types are skipped; 0x01 to 0x0f are ours,
- * 0x10 (prekey) is reserved. */
+ * The body is a row of type u8, length u16, value. Unknown types are skipped; 0x01 to 0x0f are
+ * ours, 0x10 (prekey) is reserved. */
 #include "discovery/record.h"
 
 #include "core/bytes.h"

@@ -1,6 +1,6 @@
 #pragma once
-/* record - where a peer is, in its own words: signed by its PeerId, so that a facilitator can hand it
- * on but neither make nor change it (docs/protocol.md 10; the shape is BEP 44's: key, sequence,
+/* record - where a peer is, in its own words: signed by its PeerId, so that a facilitator can hand
+ * it on but neither make nor change it (docs/protocol.md 12; the shape is BEP 44's: key, sequence,
  * signature). What it says is still the peer's claim: every address in it is checked before use. */
 #include "core/addr.h"
 #include "core/identity.h"
@@ -43,7 +43,8 @@ size_t record_encode(struct record *r, const struct identity *self, uint8_t out[
  * that does not convert. *out is set only with OV_OK. */
 OV_MUST_CHECK int record_decode(struct record *out, const uint8_t *data, size_t len);
 
-/* Has it expired at this wall-clock time? Who does not trust the clock does not ask: seq decides. */
+/* Has it expired at this wall-clock time? Who does not trust the clock does not ask: seq decides.
+ */
 bool record_expired(const struct record *r, uint64_t wall_s);
 enum record_order { RECORD_OLDER, RECORD_SAME, RECORD_NEWER };
 /* `fresh` against the one we have, of the same owner. */

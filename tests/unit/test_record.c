@@ -13,7 +13,9 @@ static struct identity owner(uint8_t number)
 
 static struct record full(void)
 {
-	struct record r = { .seq = 77, .not_before_s = 1800000000, .ttl_s = 3600, .capabilities = 5 };
+	struct record r = {
+		.seq = 77, .not_before_s = 1800000000, .ttl_s = 3600, .capabilities = 5
+	};
 	for (size_t i = 0; i < RECORD_ENDPOINTS; i++)
 		r.endpoints[r.endpoint_count++] = (struct record_endpoint){
 			.kind = (uint8_t)(1 + i % 4),
