@@ -3,6 +3,7 @@
  * re-arms the one timer. */
 #include "overlay/daemon_uv.h"
 
+#include "overlay/alarm_uv.h"
 #include "overlay/api.h"
 #include "overlay/arena_os.h"
 #include "overlay/clock_os.h"
@@ -33,7 +34,7 @@ struct daemon {
 	uv_loop_t loop;
 	uv_check_t check;
 	uv_idle_t idle; /* active while the pump has more to do: the loop must not sleep */
-	uv_timer_t timer;
+	struct alarm alarm;
 	uv_poll_t tun_poll[TUN_QUEUES];
 	uv_signal_t signals[3];
 	struct arena *arena;
@@ -100,9 +101,9 @@ static void do_not_sleep(struct daemon *d)
 	uv_idle_start(&d->idle, on_idle);
 }
 
-static void on_timer(uv_timer_t *h)
+static void on_alarm(void *context)
 {
-	struct daemon *d = h->data;
+	struct daemon *d = context;
 	d->timer_at = 0;
 	do_not_sleep(d);
 }
@@ -251,8 +252,7 @@ static void arm_timer(struct daemon *d, ov_time now)
 		return; /* it may fire too early; then it is set anew: cheaper than once a packet */
 	d->timer_at = at;
 	ov_time wait = at > now ? at - now : 0;
-	uv_update_time(&d->loop);
-	uv_timer_start(&d->timer, on_timer, (uint64_t)((wait + OV_MS - 1) / OV_MS), 0);
+	alarm_set(&d->alarm, wait);
 }
 
 /* What is due by the timer, which is never set later than anything that waits. */
@@ -323,7 +323,7 @@ static void close_all(struct daemon *d)
 		uv_close((uv_handle_t *)&d->tun_poll[q], NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);
 	uv_close((uv_handle_t *)&d->idle, NULL);
-	uv_close((uv_handle_t *)&d->timer, NULL);
+	alarm_close(&d->alarm);
 	for (size_t i = 0; i < 3; i++)
 		uv_close((uv_handle_t *)&d->signals[i], NULL);
 	d->stopping = true;
@@ -359,8 +359,8 @@ static void start_handles(struct daemon *d)
 	static const int numbers[3] = { SIGINT, SIGTERM, SIGHUP };
 	uv_check_init(&d->loop, &d->check);
 	uv_idle_init(&d->loop, &d->idle);
-	uv_timer_init(&d->loop, &d->timer);
-	d->check.data = d->idle.data = d->timer.data = d;
+	alarm_open(&d->alarm, &d->loop, on_alarm, d);
+	d->check.data = d->idle.data = d;
 	uv_check_start(&d->check, on_check);
 	uv_unref((uv_handle_t *)&d->check);
 	for (size_t i = 0; i < 3; i++) {
