@@ -4,8 +4,7 @@
  * where many speak each does so more rarely. With more contacts than fit, they take turns. */
 #include "core/rng.h"
 
-#define ANNOUNCE_EVERY   (30 * OV_SEC)
-#define ANNOUNCE_BEACONS 4 /* at a time */
+#define ANNOUNCE_EVERY (30 * OV_SEC)
 
 struct announce {                     /* of one interface */
 	ov_time at;                   /* next; OV_NEVER: silent */

@@ -1,6 +1,6 @@
 #pragma once
 /* nat - what kind of NAT stands before us, from the addresses that others observed, and how two
- * machines behind theirs may meet. Terms of RFC 4787; thresholds of docs/nat.md. */
+ * machines behind theirs may meet. Terms of RFC 4787; thresholds of nat.md, part 1. */
 #include "core/addr.h"
 
 #define NAT_SAMPLES   8

@@ -88,18 +88,26 @@ static bool translate(struct wire *w, struct flight *f)
 	return true;
 }
 
+/* Node 0 stands behind it and calls node 1, which knows no address of it. */
+static struct wire *natted_session(struct nat *nat)
+{
+	struct wire *w = wire_new(2);
+	*nat = (struct nat){ .outside = addr_v4(203, 0, 113, 7, 40000), .sent_at = w->now };
+	w->hook = translate;
+	w->context = nat;
+	wire_know(w, 0, 1, &w->nodes[1].addr, "all");
+	wire_know(w, 1, 0, NULL, "all");
+	wire_send(w, 0, 1, 1, 100);
+	return w;
+}
+
 /* Behind a NAT: in each 125 s four keepalives, one of them a question, and a rekey in place of the
  * fifth. */
 static void an_idle_natted_session_costs_nine_datagrams_in_125_s(void **state)
 {
 	(void)state;
-	struct wire *w = wire_new(2);
-	struct nat nat = { .outside = addr_v4(203, 0, 113, 7, 40000), .sent_at = w->now };
-	w->hook = translate;
-	w->context = &nat;
-	wire_know(w, 0, 1, &w->nodes[1].addr, "all");
-	wire_know(w, 1, 0, NULL, "all");
-	wire_send(w, 0, 1, 1, 100);
+	struct nat nat;
+	struct wire *w = natted_session(&nat);
 	wire_run(w, 250 * OV_SEC); /* the first cycle also searches the PMTU */
 	uint64_t near = w->nodes[0].sent, far = w->nodes[1].sent;
 	uint64_t handshakes = wire_info(w, 0, 1).handshakes;
@@ -117,13 +125,8 @@ static void a_peer_that_died_behind_a_nat_is_missed_in_75_s(void **state)
 {
 	(void)state;
 	for (ov_time phase = 0; phase < 125 * OV_SEC; phase += 12 * OV_SEC) {
-		struct wire *w = wire_new(2);
-		struct nat nat = { .outside = addr_v4(203, 0, 113, 7, 40000), .sent_at = w->now };
-		w->hook = translate;
-		w->context = &nat;
-		wire_know(w, 0, 1, &w->nodes[1].addr, "all");
-		wire_know(w, 1, 0, NULL, "all");
-		wire_send(w, 0, 1, 1, 100);
+		struct nat nat;
+		struct wire *w = natted_session(&nat);
 		wire_run(w, 250 * OV_SEC + phase);
 		assert_int_equal(wire_info(w, 0, 1).state, PEER_UP);
 		wire_stop(w, 1);
