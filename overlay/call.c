@@ -20,7 +20,7 @@ static const ov_time gaps[] = { 500 * OV_MS, 500 * OV_MS, OV_SEC, 2 * OV_SEC, OV
 
 static bool has_targets(const struct peer *p)
 {
-	return p->candidate_count > 0 || p->association->path_count > 0;
+	return p->candidates.count > 0 || p->association->path_count > 0;
 }
 
 void call_end(struct node *n, struct peer *p)
@@ -144,10 +144,11 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		struct dgram where = route_where(a->paths[i]);
 		send_to(n, now, c, &where, a->paths[i]);
 	}
-	for (size_t i = 0; i < p->candidate_count && left > 0; i++) {
-		if (was_sent_to(a, &p->candidates[i].addr))
+	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
+		const struct ov_addr *addr = &p->candidates.list[i].addr;
+		if (was_sent_to(a, addr))
 			continue;
-		struct dgram where = { .carrier = CARRIER_UDP, .remote = p->candidates[i].addr };
+		struct dgram where = { .carrier = CARRIER_UDP, .remote = *addr };
 		send_to(n, now, c, &where, NULL);
 		left--;
 	}

@@ -70,7 +70,7 @@ bool node_peer_info(
 		.sent_packets = p->sent_packets,
 		.received_packets = p->received_packets,
 		.last_heard = p->heard_at == OV_NEVER ? 0 : p->heard_at,
-		.candidate_count = p->candidate_count,
+		.candidate_count = p->candidates.count,
 		.handshakes = p->handshake_count,
 	};
 	memcpy(out->refused, p->refused, REFUSED_WORD_MAX);
@@ -97,10 +97,12 @@ size_t node_peer_candidates(
 {
 	const struct peer *p = node_peer(n, id);
 	size_t count = 0;
-	for (; p && count < p->candidate_count && count < max; count++)
-		out[count] = (struct candidate_info){ .addr = p->candidates[count].addr,
-			.source = (enum candidate_source)p->candidates[count].source,
-			.added = p->candidates[count].added_at };
+	for (; p && count < p->candidates.count && count < max; count++) {
+		const struct candidate *c = &p->candidates.list[count];
+		out[count] = (struct candidate_info){ .addr = c->addr,
+			.source = (enum candidate_source)c->source,
+			.added = c->added_at };
+	}
 	return count;
 }
 

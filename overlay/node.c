@@ -74,7 +74,7 @@ static void peer_free(struct node *n, struct peer *p)
 	if (table_find(n->by_static, key) == &p->known)
 		table_remove(n->by_static, key);
 	contact_fini(&p->contact);
-	free(p->candidates);
+	candidates_fini(&p->candidates);
 	sodium_memzero(p, sizeof(*p));
 	free(p);
 }
@@ -389,16 +389,16 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 	}
 	contact_fini(&p->contact);
 	p->contact = copy;
-	route_forget_written(p);
+	candidates_forget_written(&p->candidates);
 	for (size_t i = 0; i < c->endpoint_count; i++) {
 		struct ov_addr a;
 		bool is_name;
 		if (endpoint_check(c->endpoints[i], n->config.listen_port, &a, &is_name) &&
 			!is_name)
-			route_candidate(p, now, &a, SOURCE_CONFIG);
+			(void)candidates_add(&p->candidates, now, &a, SOURCE_CONFIG);
 	}
 	if (!addr_is_any(&c->last_endpoint))
-		route_candidate(p, now, &c->last_endpoint, SOURCE_CACHE);
+		(void)candidates_add(&p->candidates, now, &c->last_endpoint, SOURCE_CACHE);
 	if (call)
 		p->wanted_at = now;
 	if (call && !association_reaches(p->association, now))
@@ -438,7 +438,7 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 	if (!p || memcmp(a->ip, n->own_prefix, 8) == 0 ||
 		table_find(n->by_prefix, load_le64(a->ip)))
 		return; /* an overlay address is never a way to a peer */
-	route_candidate(p, now, a, source);
+	(void)candidates_add(&p->candidates, now, a, source);
 	if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 		call_start(n, now, p, false);
 }

@@ -15,6 +15,7 @@
 #include "core/dgram.h"
 #include "core/drop.h"
 #include "core/handshake.h"
+#include "discovery/candidates.h"
 #include "overlay/contact.h"
 #include "overlay/offload.h"
 
@@ -51,8 +52,7 @@ OV_MUST_CHECK int node_contact_put(struct node *n, ov_time now, const struct con
 OV_MUST_CHECK int node_contact_remove(struct node *n, const struct peer_id *id);
 const struct contact *node_contact(const struct node *n, const struct peer_id *id);
 
-enum candidate_source { SOURCE_CONFIG, SOURCE_CACHE, SOURCE_OBSERVED, SOURCE_USER };
-/* Another address where the peer may be. Bounded to 16 per peer; the worst is replaced. */
+/* Another address where the peer may be. See candidates_add. */
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	enum candidate_source source);
 

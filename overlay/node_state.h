@@ -18,7 +18,6 @@
 #include "overlay/node.h"
 #include "overlay/output.h"
 
-#define CANDIDATES_MAX   16
 #define PATHS_MAX        16
 #define KEYS_MAX         3 /* [0] sends; the others only receive */
 #define PENDING_MAX      4 /* per peer, security.md 2.2 */
@@ -79,12 +78,6 @@ struct call { /* initiator's side: HS1 to the peer until HS2 */
 	uint8_t liveness[COOKIE_LEN], cookie[COOKIE_LEN];
 };
 
-struct candidate {
-	struct ov_addr addr;
-	ov_time added_at;
-	uint8_t source; /* enum candidate_source */
-};
-
 struct staged {
 	uint16_t len;
 	bool partial;
@@ -127,8 +120,7 @@ struct peer {
 		lower; /* lower: our PeerId is the lower one: we nominate, our handshake wins */
 	bool away;
 	uint8_t away_step;
-	struct candidate *candidates; /* room for the next power of two of candidate_count */
-	uint8_t candidate_count;
+	struct candidates candidates;
 	uint64_t seen_seq;       /* highest of its HS1 that was confirmed */
 	uint64_t told_seq;       /* highest of ours that it says it has seen */
 	struct limit handshakes; /* 5/s */
@@ -283,11 +275,8 @@ void route_tick(struct node *n, ov_time now, struct peer *p);
 struct path *route_second(const struct association *a,
 	ov_time now); /* for duplicates while the active one is doubtful */
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed);
-void route_candidate(
-	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source);
 void route_on_keys(struct node *n, ov_time now,
-	struct association *a);            /* other keys send: the peer may take other sizes */
-void route_forget_written(struct peer *p); /* the contact's endpoints are replaced */
+	struct association *a); /* other keys send: the peer may take other sizes */
 struct dgram route_where(const struct path *path);
 bool route_wants_warm(const struct path *path);
 

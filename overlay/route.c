@@ -137,7 +137,8 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 	struct association *a = p->association;
 	output_forget(&n->output, path);
 	if (path->validated && path->carrier == CARRIER_UDP)
-		route_candidate(p, path->created_at, &path->remote, SOURCE_OBSERVED);
+		(void)candidates_add(
+			&p->candidates, path->created_at, &path->remote, SOURCE_OBSERVED);
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i] == path) {
 			a->paths[i] = a->paths[--a->path_count];
@@ -385,65 +386,6 @@ void route_tick(struct node *n, ov_time now, struct peer *p)
 	}
 }
 
-/* A free one, or the oldest; but what the user wrote stays. NULL: all are his. */
-static struct candidate *candidate_slot(struct peer *p)
-{
-	if (p->candidate_count < CANDIDATES_MAX)
-		return &p->candidates[p->candidate_count++];
-	struct candidate *oldest = NULL;
-	for (size_t i = 0; i < CANDIDATES_MAX; i++) {
-		struct candidate *c = &p->candidates[i];
-		if (c->source != SOURCE_OBSERVED && c->source != SOURCE_CACHE)
-			continue;
-		if (!oldest || c->added_at < oldest->added_at)
-			oldest = c;
-	}
-	return oldest;
-}
-
-/* Room for one more. Most peers have one or two, so the array doubles. */
-static bool candidates_reserve(struct peer *p)
-{
-	static_assert((CANDIDATES_MAX & (CANDIDATES_MAX - 1)) == 0, "doubling ends there");
-	size_t count = p->candidate_count;
-	if (count & (count - 1))
-		return true; /* not full: it holds a power of two */
-	size_t cap = count ? 2 * count : 1;
-	struct candidate *grown = realloc(p->candidates, cap * sizeof(*grown));
-	if (grown)
-		p->candidates = grown;
-	return grown != NULL;
-}
-
-void route_candidate(
-	struct peer *p, ov_time now, const struct ov_addr *addr, enum candidate_source source)
-{
-	if (addr_scope(addr) == ADDR_UNUSABLE || addr->port == 0)
-		return;
-	for (size_t i = 0; i < p->candidate_count; i++)
-		if (addr_equal(&p->candidates[i].addr, addr)) {
-			if (source != SOURCE_OBSERVED && source != SOURCE_CACHE)
-				p->candidates[i].source = (uint8_t)source;
-			return;
-		}
-	if (p->candidate_count < CANDIDATES_MAX && !candidates_reserve(p))
-		return;
-	struct candidate *slot = candidate_slot(p);
-	if (slot)
-		*slot = (struct candidate){
-			.addr = *addr, .added_at = now, .source = (uint8_t)source
-		};
-}
-
-void route_forget_written(struct peer *p)
-{
-	uint8_t kept = 0;
-	for (size_t i = 0; i < p->candidate_count; i++)
-		if (p->candidates[i].source != SOURCE_CONFIG)
-			p->candidates[kept++] = p->candidates[i];
-	p->candidate_count = kept;
-}
-
 static bool local_exists(const struct node *n, const struct path *path)
 {
 	if (addr_is_any(&path->local) || addr_scope(&path->local) == ADDR_LOOPBACK)
@@ -492,8 +434,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 		if (a->paths[i]->validated)
 			remotes[count++] = a->paths[i]->remote;
 	proved = count;
-	for (size_t i = 0; i < p->candidate_count; i++)
-		remotes[count++] = p->candidates[i].addr;
+	for (size_t i = 0; i < p->candidates.count; i++)
+		remotes[count++] = p->candidates.list[i].addr;
 
 	for (size_t i = 0; i < a->path_count;) {
 		if (local_exists(n, a->paths[i])) {

@@ -42,7 +42,7 @@ static struct flight *pick(struct wire *w, size_t k)
 static void check_peer(const struct node *n, const struct peer *p)
 {
 	const struct association *a = p->association;
-	check(p->candidate_count <= CANDIDATES_MAX, "candidates");
+	check(p->candidates.count <= CANDIDATES_MAX, "candidates");
 	check(!p->touched, "a verb that did not settle");
 	if (!a)
 		return;
