@@ -23,6 +23,8 @@
 
 struct node;
 
+enum facilitator_policy { FACILITATOR_OFF, FACILITATOR_CONTACTS, FACILITATOR_OPEN };
+
 struct node_config {
 	uint32_t max_contacts;           /* 16,384 */
 	uint32_t max_pending_handshakes; /* 1,024 */
@@ -31,7 +33,11 @@ struct node_config {
 	uint16_t listen_port;  /* for default ports of endpoints, and to recognise ourselves */
 	uint16_t datagram_max; /* largest UDP payload local interfaces allow; <= PMTU_MAX is used */
 	uint32_t boot_epoch;   /* from the store; raised at each start */
-	bool pairing;          /* strangers with a valid handshake are listed as requests */
+	uint8_t facilitator;   /* enum facilitator_policy: whom we serve */
+	uint32_t max_clients;  /* strangers served, 10,000 */
+	uint16_t relay_channels;         /* of one client, 64 */
+	uint32_t relay_bytes_per_second; /* of one client, 12,500,000 */
+	bool pairing; /* strangers with a valid handshake are listed as requests */
 	struct handshake_network network;
 	struct blocks
 		key_memory; /* node_key_size() bytes each, for session keys; alloc NULL: the heap */
@@ -55,6 +61,10 @@ const struct contact *node_contact(const struct node *n, const struct peer_id *i
 /* Another address where the peer may be. See candidates_add. */
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	enum candidate_source source);
+
+/* It shall tell others where we are, and relay: called always and kept warm. Endpoints as a
+ * contact's; it may be a contact as well. OV_EFULL: 8 of them, or as node_contact_put. */
+OV_MUST_CHECK int node_facilitator_put(struct node *n, ov_time now, const struct contact *c);
 
 /* ---- verbs ---- */
 /* A batch of received runs (data is overwritten by opened packets). */
@@ -177,6 +187,7 @@ bool node_request_take(struct node *n, const struct peer_id *id,
 struct node_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
-		controls_in, handshakes, pings, pending_handshakes, under_load;
+		controls_in, handshakes, pings, pending_handshakes, under_load, relayed_bytes,
+		relay_refusals;
 };
 const struct node_counters *node_counters(const struct node *n);
