@@ -27,6 +27,7 @@ static const struct api_op ops[] = {
 	{ "id",            api_op_id,            API_READ,   "" },
 	{ "status",        api_op_status,        API_READ,   "from " },
 	{ "hosts",         api_op_hosts,         API_READ,   "from " },
+	{ "facilitator.status", api_op_facilitator_status, API_READ, "" },
 	{ "subscribe",     api_op_subscribe,     API_READ,   "events " },
 	{ "ping",          api_op_ping,          API_READ,   "peer timeout_ms " },
 	{ "peer.list",     api_op_peer_list,     API_READ,   "from " },

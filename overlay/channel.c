@@ -39,6 +39,7 @@ struct channel *channel_new(
 		return NULL;
 	}
 	session->association->channels = c;
+	n->forward_count += kind == CHANNEL_FORWARD;
 	return c;
 }
 
@@ -81,6 +82,7 @@ static void channel_free(struct node *n, struct channel *c)
 	unlink_channel(c);
 	if (c->kind == CHANNEL_FORWARD && c->session->client && c->session->client->channels > 0)
 		c->session->client->channels--;
+	n->forward_count -= c->kind == CHANNEL_FORWARD;
 	output_forget(&n->output, c);
 	free(c);
 }

@@ -35,6 +35,9 @@ struct contact {
 	int64_t last_seen_at_s;       /* Unix time, display only; 0: never */
 };
 
+/* Whom we serve as facilitator (design 4, admission). */
+enum facilitator_policy { FACILITATOR_OFF, FACILITATOR_CONTACTS, FACILITATOR_OPEN };
+
 bool contact_name_ok(const char *name);
 OV_MUST_CHECK int contact_copy(struct contact *to, const struct contact *from);
 OV_MUST_CHECK int contact_add_endpoint(

@@ -27,7 +27,13 @@ struct node_config node_config_default(void)
 
 static size_t peers_max(const struct node_config *c)
 {
-	return (size_t)c->max_contacts + FACILITATORS_MAX + c->max_clients;
+	size_t clients = c->facilitator == FACILITATOR_OPEN ? c->max_clients : 0;
+	return (size_t)c->max_contacts + FACILITATORS_MAX + clients;
+}
+
+size_t node_keys_max(const struct node_config *c)
+{
+	return peers_max(c) * KEYS_MAX + c->max_pending_handshakes;
 }
 
 static bool tables_new(struct node *n)

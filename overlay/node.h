@@ -23,8 +23,6 @@
 
 struct node;
 
-enum facilitator_policy { FACILITATOR_OFF, FACILITATOR_CONTACTS, FACILITATOR_OPEN };
-
 struct node_config {
 	uint32_t max_contacts;           /* 16,384 */
 	uint32_t max_pending_handshakes; /* 1,024 */
@@ -43,6 +41,7 @@ struct node_config {
 		key_memory; /* node_key_size() bytes each, for session keys; alloc NULL: the heap */
 };
 size_t node_key_size(void);
+size_t node_keys_max(const struct node_config *c); /* session keys in use at one time, at most */
 struct node_config node_config_default(void);
 
 /* Borrowed until node_free: aead table, identity. NULL: out of memory. */
@@ -161,6 +160,7 @@ struct peer_info {
 	ov_time refused_at;
 };
 size_t node_peer_count(const struct node *n);
+size_t node_known_count(const struct node *n); /* without facilitators and clients of ours */
 bool node_peer_info(
 	const struct node *n, ov_time now, const struct peer_id *id, struct peer_info *out);
 size_t node_peer_paths(
@@ -174,6 +174,29 @@ size_t node_peer_candidates(
 	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max);
 /* i-th contact in insertion order, or NULL. */
 const struct contact *node_contact_at(const struct node *n, size_t i);
+
+/* Is this address of a path, an event or a ping the far end of a relay's channel? Then which
+ * relay's. */
+bool node_relay_of(const struct node *n, const struct ov_addr *a, struct peer_id *relay);
+
+struct facilitator_info { /* one of ours */
+	struct peer_id id;
+	enum peer_state state;
+	bool registered;
+	uint8_t refused;                 /* enum relay_reason: why it does not serve us */
+	ov_time srtt;                    /* 0: not known */
+	struct ov_addr remote, observed; /* any: not known */
+};
+size_t node_facilitators(
+	const struct node *n, ov_time now, struct facilitator_info *out, size_t max);
+
+struct facilitator_role { /* we as one */
+	uint8_t policy;   /* enum facilitator_policy */
+	size_t clients;   /* registered with us now */
+	size_t channels;  /* pairs that we relay between */
+	uint64_t relayed_bytes, refusals;
+};
+struct facilitator_role node_facilitator_role(const struct node *n, ov_time now);
 
 struct peer_request {
 	struct peer_id id;

@@ -225,7 +225,8 @@ struct node {
 	struct peer *touched;
 	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */
 	size_t facilitator_count;
-	size_t client_count; /* peers of CONTACT_CLIENT */
+	size_t client_count;  /* peers of CONTACT_CLIENT */
+	size_t forward_count; /* channels of CHANNEL_FORWARD */
 
 	struct cookie_jar cookies;
 	struct source_limits *sources; /* made under load */
