@@ -151,6 +151,7 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = *addr };
 		send_to(n, now, c, &where, NULL);
+		p->candidates.list[i].tried_at = now;
 		left--;
 	}
 	link_call(n, now, p, c->handshake.hs1, HS1_LEN);

@@ -79,8 +79,10 @@ static void begin_round(struct node *n, ov_time now, struct peer *p)
 static void probe(struct node *n, ov_time now, struct peer *p)
 {
 	struct meeting *m = &p->association->meeting;
-	for (size_t i = 0; i < p->candidates.count; i++)
+	for (size_t i = 0; i < p->candidates.count; i++) {
 		route_probe(n, now, p, &p->candidates.list[i].addr);
+		p->candidates.list[i].tried_at = now;
+	}
 	m->step++;
 	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
 }

@@ -168,10 +168,22 @@ size_t node_peer_paths(
 struct candidate_info {
 	struct ov_addr addr;
 	enum candidate_source source;
+	const char *state; /* "untried" "asked" "silent" "answers" "suspect" */
 	ov_time added;
 };
 size_t node_peer_candidates(
 	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max);
+
+#define WHY_TEXT_MAX 240
+
+/* Why the peer is reached the way it is, or not at all. */
+struct why {
+	const char
+		*code; /* "direct" "udp-blocked" "no-candidates" "peer-silent" "no-route" "idle" */
+	char text[WHY_TEXT_MAX]; /* one sentence, for people; without the peer's name */
+};
+bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);
+
 /* i-th contact in insertion order, or NULL. */
 const struct contact *node_contact_at(const struct node *n, size_t i);
 

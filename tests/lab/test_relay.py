@@ -72,10 +72,15 @@ def relayed_then_direct():
         f"the facilitator says {serving}")
     size = 8
     load.Transfer(world.bob_ns, world.alice_ns, world.alice.address, size).finish()
+    why = world.alice.cli("why", "bob")
+    lab.check(why["code"] == "peer-silent" and "by relay" in why["text"], f"why says {why}")
     world.gate(True)
     start = time.monotonic()
     lab.wait_for("direct", 20, lambda: world.carrier() == "udp")
     direct_s = time.monotonic() - start
+    lab.check(world.alice.cli("why", "bob")["code"] == "direct", "why does not say direct")
+    found = world.alice.cli("peer", "show", "bob")["candidates"]
+    lab.check(any(c["source"] == "peer" and c["state"] == "answers" for c in found), f"candidates {found}")
     before = world.facilitator.cli("facilitator", "status")["serving"]["relayed_bytes"]
     load.Transfer(world.bob_ns, world.alice_ns, world.alice.address, size).finish()
     after = world.facilitator.cli("facilitator", "status")["serving"]["relayed_bytes"]
