@@ -99,4 +99,5 @@ int cmd_peer_requests(struct cli *cli);
 int cmd_peer_accept(struct cli *cli);
 int cmd_peer_refuse(struct cli *cli);
 int cmd_why(struct cli *cli);
+int cmd_netcheck(struct cli *cli);
 int cmd_facilitator_status(struct cli *cli);
