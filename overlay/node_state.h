@@ -163,6 +163,7 @@ struct association {
 	struct call *call;
 	struct path *paths[PATHS_MAX];
 	struct path *active;    /* the one data path; NULL: none */
+	struct path *nominated; /* by the peer, before it answered us; NULL: none */
 	struct path *peer_path; /* where the peer's data came from last */
 	struct path *
 		previous; /* left because the peer's data came elsewhere; if it answers we return */
