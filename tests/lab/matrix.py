@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""matrix - do two sites find each other, and directly, behind any pair of NATs? 36 ordered pairs.
+
+A cell is a world of its own: two sites of the two kinds and a public facilitator, 20 ms each way
+between any two. Real daemons; the contacts know each other's PeerId and nothing else, nothing is
+cached. What is measured:
+
+  zero       both daemons have said that they are ready
+  first      first ICMPv6 echo reply that came back to A through the TUN, ms after zero
+  direct     first moment at which the core had seen pings of our size pass between the two sites in
+             both directions, ms after zero; and it counts only when at the end, for a second, every
+             ping goes that way and none over the facilitator's line
+  possible   what mathematics allows (nat.md part 4): all but symmetric with symmetric, and udp-blocked
+             with anything but open (there: TCP). 26 of 36
+
+  matrix.py --all                    every cell, a table, exit status 1 when a possible one is missed
+  matrix.py --third [N]              cells N, N + 3, N + 6 ...; without N another third every day
+  matrix.py --cells open/cgnat,...   these
+  matrix.py --static ...             no facilitator: A knows B's endpoint instead, so B must be open
+  --json FILE                        one object per cell, appended
+
+Each router is proven by natprobe.py before the daemons start. As a module: case(a, b) gives a case
+for lab.main.
+"""
+import argparse
+import concurrent.futures
+import datetime
+import json
+import pathlib
+import sys
+import tempfile
+import time
+
+import lab
+import load
+import nat
+import natprobe
+import node
+
+KINDS = ("open", "full-cone", "port-restricted", "symmetric", "cgnat", "udp-blocked")
+CELLS = [(a, b) for a in KINDS for b in KINDS]
+PORT = 27182
+PAYLOAD = 800  # of a ping: 908 to 950 bytes at the core, over UDP or TCP, relayed or not
+INTERVAL_MS = 100
+CONNECT_S = 6.0
+SETTLE_S = 1.0
+RELAYED_S = 3.0  # how long a pair that cannot be direct is watched for it
+CONE_S = 5.0
+GUESSING_S = 20.0  # symmetric with a cone: ports must be guessed
+
+
+def is_possible(a, b):
+    if "udp-blocked" in (a, b):
+        return "open" in (a, b)
+    return (a, b) != ("symmetric", "symmetric")
+
+
+def patience_s(a, b):
+    """How long a cell may take from the first answer to the direct path."""
+    if not is_possible(a, b):
+        return RELAYED_S
+    return GUESSING_S if "symmetric" in (a, b) and "open" not in (a, b) else CONE_S
+
+
+# --- the one place that knows how daemons are told of a facilitator and of each other -------------
+
+def introduce(hub, a, b):
+    """Starts the facilitator; afterwards a and b are ready to be started: each has the other as a
+    contact by its PeerId alone, and the facilitator by PeerId and endpoint. Every daemon has its
+    identity made and its contacts stored in a namespace without a network, so nothing is cached."""
+    _born(a, b)
+    facilitator = node.Node(hub.ns, args=["--facilitator", "--facilitator-policy", "open"]).start()
+    for site in (a, b):
+        config = site.dir / "overlay.json"
+        config.write_text(json.dumps({"facilitators": [f"{facilitator.peer}@{hub.address}:{PORT}"]}))
+        site.args += ["--config", config]
+
+
+def introduce_static(_hub, a, b):
+    """No facilitator: a has b's endpoint, b waits to be called."""
+    _born(a, b, node.endpoint(b.address4, PORT))
+
+
+def _born(a, b, *endpoints_of_b):
+    cradle = lab.Ns("cradle")
+    homes = a.ns, b.ns
+    a.ns = b.ns = cradle
+    a.start()
+    peer_of_a = a.peer
+    a.stop()
+    b.start()
+    b.cli("peer", "add", a.name, peer_of_a, "--allow", "all")
+    b.stop()
+    a.start()
+    a.cli("peer", "add", b.name, b.peer, *endpoints_of_b, "--allow", "all")
+    a.stop()
+    a.ns, b.ns = homes
+
+
+# --- one cell ----------------------------------------------------------------------------------
+
+def prove(host, hub, name):
+    """The router of a host is what its name says; the port of the daemon stays unused."""
+    kind = nat.natrules.KINDS[name]
+    probe = natprobe.Probe(host, hub)
+    found = probe.mapping(port=0)
+    wanted = "blocked" if kind.tcp_only else kind.mapping
+    lab.check(found == wanted, f"{host.name}: {name} has the mapping {found}, not {wanted}")
+    if not kind.tcp_only:
+        found, wanted = probe.filtering(), "eif" if kind.filtering == "open" else kind.filtering
+        lab.check(found == wanted, f"{host.name}: {name} has the filtering {found}, not {wanted}")
+    probe.close()
+
+
+def ms_since(zero, ns):
+    return (ns - zero) / 1e6
+
+
+def wait(seconds, probe, step_s=0.02):
+    """The first true value of probe() within so many seconds, or None."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = probe()
+        if value:
+            return value
+        time.sleep(step_s)
+    return None
+
+
+def is_all_direct(world, a, b, hub, pings):
+    """For a second: does every ping and every answer pass between the sites, none through the hub?"""
+    def counts():
+        relayed = sum(sum(world.carried(x, hub)) for x in (a, b))
+        return (len(pings.so_far()), *world.carried(a, b), relayed)
+    before = counts()
+    time.sleep(SETTLE_S)
+    answered, there, back, relayed = (n - m for n, m in zip(counts(), before))
+    least = SETTLE_S * 1000 / INTERVAL_MS - 2  # one each may be on its way at either end
+    return min(answered, there, back) >= least and relayed == 0
+
+
+def cell(kind_a, kind_b, static=False):
+    """Builds, starts, measures; the row of the table."""
+    world = nat.World()
+    hub = world.server("hub")
+    hosts = world.host("a", world.router(kind_a)), world.host("b", world.router(kind_b))
+    for host, kind in zip(hosts, (kind_a, kind_b)):
+        prove(host, hub, kind)
+    a, b = (node.Node(host.ns, port=PORT) for host in hosts)
+    a.address4, b.address4 = (host.address for host in hosts)
+    (introduce_static if static else introduce)(hub, a, b)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(node.Node.start, (a, b)))
+    zero = time.monotonic_ns()
+    pings = load.Pings(a.ns, b.address, INTERVAL_MS, PAYLOAD, live=True)
+    row = {"a": kind_a, "b": kind_b, "possible": is_possible(kind_a, kind_b), "connected": False,
+        "direct": False, "first_ms": None, "direct_ms": None}
+    answers = wait(CONNECT_S, pings.so_far)
+    if answers:
+        row.update(connected=True, first_ms=round(ms_since(zero, answers[0][1]), 1))
+        if wait(patience_s(kind_a, kind_b), lambda: all(world.carried(*hosts))):
+            row["direct_ms"] = round(ms_since(zero, time.monotonic_ns()), 1)
+            row["direct"] = is_all_direct(world, *hosts, hub, pings)
+    pings.stop()
+    return row
+
+
+def expected(kind_a, kind_b, static):
+    """(connected, direct) as the gates want it. Static: B must be open and A must have UDP."""
+    if static:
+        works = kind_b == "open" and kind_a != "udp-blocked"
+        return works, works
+    return True, is_possible(kind_a, kind_b)
+
+
+def case(kind_a, kind_b, static=False):
+    """A case for lab.main: fails when the pair does not connect, or not directly though it could."""
+    def run():
+        row = cell(kind_a, kind_b, static)
+        connected, direct = expected(kind_a, kind_b, static)
+        lab.check(row["connected"] == connected, f"connected={row['connected']}, expected {connected}")
+        lab.check(row["direct"] == direct, f"direct={row['direct']}, expected {direct}: {row}")
+        return {k: v for k, v in row.items() if k.endswith("_ms") and v is not None}
+    return run
+
+
+def third_of(cells, index=None):
+    """Every third cell: of all three thirds one after the other, a new one each day."""
+    index = datetime.date.today().toordinal() if index is None else index
+    return cells[index % 3::3]
+
+
+# --- the program -------------------------------------------------------------------------------
+
+def measured(kind_a, kind_b, static, path):
+    """One cell in a sandbox of its own; its row comes back through a file."""
+    def inside():
+        try:
+            lab.enter()
+        except lab.Skip as skip:
+            return lab.skipped(str(skip))
+        try:
+            row = cell(kind_a, kind_b, static)
+        except lab.Failed as failed:
+            row = {"a": kind_a, "b": kind_b, "error": f"{failed}\n{node.logs()}"}
+        path.write_text(json.dumps(row))
+        return 0
+    path.write_text("")
+    status = lab.isolated(inside)
+    if status == lab.SKIP:
+        sys.exit(lab.SKIP)
+    text = path.read_text()
+    return json.loads(text) if text else {"a": kind_a, "b": kind_b, "error": f"ended with {status}"}
+
+
+def text_of(row):
+    """A cell in ten characters: first answer and time to direct, or what is missing."""
+    if "error" in row:
+        return "error"
+    if not row["connected"]:
+        return "-"
+    direct = f"{row['direct_ms']:.0f}" if row["direct"] else "relay"
+    return f"{row['first_ms']:.0f}/{direct}"
+
+
+def print_table(rows):
+    found = {(r["a"], r["b"]): text_of(r) for r in rows}
+    print("\nfirst answer / direct in ms after both daemons were ready; relay: connected, not direct")
+    print(f"{'A / B':<16}" + " ".join(f"{b:>15}" for b in KINDS))
+    for a in KINDS:
+        print(f"{a:<16}" + " ".join(f"{found.get((a, b), ''):>15}" for b in KINDS))
+
+
+def summary(rows, static):
+    """The sums that the gates are about; true when every cell is as expected."""
+    fine = [r for r in rows if "error" not in r]
+    firsts = sorted(r["first_ms"] for r in fine if r["connected"])
+    wrong = [r for r in rows if "error" in r or
+        (r["connected"], r["direct"]) != expected(r["a"], r["b"], static)]
+    print(f"cells={len(rows)} connected={len(firsts)} direct={sum(r['direct'] for r in fine)} "
+        f"possible={sum(is_possible(r['a'], r['b']) for r in rows)}" +
+        (f" first_median_ms={load.quantile(firsts, 0.5):.0f} first_worst_ms={firsts[-1]:.0f}"
+        if firsts else ""))
+    for row in wrong:
+        print(f"not as expected: {row['a']}/{row['b']}: {row.get('error', text_of(row))}")
+    return not wrong
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--all", action="store_true")
+    which.add_argument("--third", nargs="?", type=int, const=-1, metavar="N")
+    which.add_argument("--cells", metavar="A/B,...")
+    parser.add_argument("--static", action="store_true")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE")
+    args = parser.parse_args()
+    if args.cells:
+        args.chosen = [tuple(c.split("/")) for c in args.cells.split(",")]
+        for chosen in args.chosen:
+            if chosen not in CELLS:
+                parser.error(f"no such cell: {'/'.join(chosen)}; A and B are of {', '.join(KINDS)}")
+    else:
+        args.chosen = CELLS if args.all else third_of(CELLS, None if args.third == -1 else args.third)
+    return args
+
+
+def main():
+    args = arguments()
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        for a, b in args.chosen:
+            row = measured(a, b, args.static, pathlib.Path(directory) / "row")
+            rows.append(row)
+            print(f"{a + '/' + b:<32} {text_of(row)}", flush=True)
+            if args.json:
+                with open(args.json, "a", encoding="utf-8") as out:
+                    out.write(json.dumps(row) + "\n")
+    print_table(rows)
+    return 0 if summary(rows, args.static) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
