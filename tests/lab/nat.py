@@ -5,6 +5,7 @@
 
 The Internet is 45.0.0.0/8 (miniupnpd and others refuse reserved ranges); router n has 10.n.0.0/24
 inside (45.n.0.0/24 without translation, 100.64.n.0/24 inside a carrier) and 45.(128+n).0.2 outside.
+World(v6=True) adds IPv6: 2a45:n::/64 inside, routed, and every kind but open drops what comes unasked.
 Each line to the core is a cable of delay.c with a quarter of the round trip each way: two sites are
 20 ms apart one way unless told. Such a cable carries at most 157,000 frames/s, 1.9 Gbit/s of full
 frames one by one (delay.c says how that was measured); each has a process of its own.
@@ -71,13 +72,13 @@ class _Nft:
 
 
 COUNTING = """
-table ip count {
+table inet count {
     set pairs { type ifname . ifname . inet_proto; flags dynamic; size 65536; }
     set sized { type ifname . ifname . inet_proto; flags dynamic; size 65536; }
     chain pass {
         type filter hook forward priority 0
         update @pairs { iifname . oifname . meta l4proto counter }
-        ip length %d-%d update @sized { iifname . oifname . meta l4proto counter }
+        meta length %d-%d update @sized { iifname . oifname . meta l4proto counter }
     }
 }
 """
@@ -108,14 +109,17 @@ class Router:
         self.gateway, self.lan = f"{self._inside}.1", f"{self._inside}.0/24"
         self.ns.ip("link add lan type bridge")
         self.ns.address("lan", f"{self.gateway}/24")
+        if world.v6:
+            self.gateway6 = f"2a45:{self.number}::1"
+            self.ns.address("lan", f"{self.gateway6}/64")
         self._hosts = self._outside = 0
         self._connect()
         self._load()
 
     def take_address(self):
-        """An address of the inside network that nobody has."""
+        """An address of the inside network that nobody has, and the one of IPv6 that goes with it."""
         self._hosts += 1
-        return f"{self._inside}.{9 + self._hosts}"
+        return f"{self._inside}.{9 + self._hosts}", f"2a45:{self.number}::{9 + self._hosts}"
 
     def plug(self, ns, dev):
         """A cable from a port of the lan to a machine."""
@@ -139,10 +143,27 @@ class Router:
         self.ns.ip(f"route add default via {self._next_hop}")
         if self.kind.mapping == "none":
             self.world.core.ip(f"route add {self.lan} via {self.wan}")
+        if self.world.v6:
+            self._connect6()
+
+    def _connect6(self):
+        """The same without translation; the way back is told to everything between us and the core."""
+        if self.carrier:
+            next_hop, self.wan6 = self.carrier.gateway6, self.carrier.take_address()[1]
+        else:
+            next_hop, self.wan6 = (f"2a45:{1000 + self.number}::{i}" for i in (1, 2))
+            self.world.core.address(self.core_dev, f"{next_hop}/64")
+        self.ns.address("wan", f"{self.wan6}/64")
+        self.ns.ip(f"route add default via {next_hop}")
+        hop = self
+        while hop:
+            upstream = hop.carrier.ns if hop.carrier else self.world.core
+            upstream.ip(f"route add 2a45:{self.number}::/64 via {hop.wan6}")
+            hop = hop.carrier
 
     def _new_outside(self):
         if self.carrier:
-            return self.carrier.take_address()
+            return self.carrier.take_address()[0]
         self._outside += 1
         return f"{self._net}.{1 + self._outside}"
 
@@ -155,8 +176,8 @@ class Router:
             self.ns.sysctl("net.netfilter.nf_conntrack_udp_timeout_stream", stream)
 
     def _unload(self):
-        for table in ("nat", "closed"):
-            self.ns.nft(f"table ip {table}\ndelete table ip {table}\n")
+        for table in ("ip nat", "inet closed"):
+            self.ns.nft(f"table {table}\ndelete table {table}\n")
 
     def restart(self, down_s, new_address):
         """What reboot() does; see there."""
@@ -176,12 +197,13 @@ class Router:
 
 
 class Host:
-    """A machine that joins routers, one at a time. address: the present one, None outside."""
+    """A machine that joins routers, one at a time. address, address6: the present ones, None when it
+    has none."""
 
     def __init__(self, name):
         self.name, self.ns = name, lab.Ns(name)
-        self.router = self.address = None
-        self._cables = {}  # router number: (device, address)
+        self.router = self.address = self.address6 = None
+        self._cables = {}  # router number: (device, address, address6)
 
     @property
     def edge(self):
@@ -194,21 +216,30 @@ class Host:
             dev = f"net{router.number}"
             router.plug(self.ns, dev)
             self.ns.ip(f"link set dev {dev} down")
-            self._cables[router.number] = (dev, router.take_address())
+            self._cables[router.number] = (dev, *router.take_address())
 
-    def join(self, router):
+    def join(self, router, v4=True, v6=True):
+        """Addresses and default routes of the families asked for (IPv6 only where the world has it);
+        usable when this returns."""
         self.prepare(router)
-        dev, address = self._cables[router.number]
-        self.ns.ip(f"link set dev {dev} up", f"addr add {address}/24 dev {dev}",
-            f"route add default via {router.gateway} dev {dev}")
-        self.router, self.address = router, address
+        dev, address, address6 = self._cables[router.number]
+        lines = [f"link set dev {dev} up"]
+        if v4:
+            lines += [f"addr add {address}/24 dev {dev}",
+                f"route add default via {router.gateway} dev {dev}"]
+        if v6 and router.world.v6:
+            lines += [f"addr add {address6}/64 dev {dev} nodad",
+                f"route add default via {router.gateway6} dev {dev}"]
+        self.ns.ip(*lines)
+        self.router, self.address = router, address if v4 else None
+        self.address6 = address6 if v6 and router.world.v6 else None
         return self
 
     def leave(self):
         """The address goes first, then the interface: what a lost WLAN looks like."""
-        dev, _ = self._cables[self.router.number]
+        dev = self._cables[self.router.number][0]
         self.ns.ip(f"addr flush dev {dev}", f"link set dev {dev} down")
-        self.router = self.address = None
+        self.router = self.address = self.address6 = None
 
 
 class Server:
@@ -226,13 +257,19 @@ class Server:
         self.address = self.addresses[0]
         self.ns.address("eth0", *(f"{a}/24" for a in self.addresses))
         self.ns.ip(f"route add default via {net}.1")
+        if world.v6:
+            self.address6 = f"2a45:{1000 + self.number}::2"
+            world.core.address(self.core_dev, f"2a45:{1000 + self.number}::1/64")
+            self.ns.address("eth0", f"{self.address6}/64")
+            self.ns.ip(f"route add default via 2a45:{1000 + self.number}::1")
 
 
 class World:
     """The core and everything on it. rtt_ms: round trip between two sites; None: cables only.
-    sized: lengths of the IPv4 packets that carried() counts."""
+    sized: lengths of the IP packets that carried() counts."""
 
-    def __init__(self, rtt_ms=RTT_MS, sized=(860, 1000)):
+    def __init__(self, rtt_ms=RTT_MS, sized=(860, 1000), v6=False):
+        self.v6 = v6
         self.core = lab.Ns("core", forward=True)
         self.core.nft(COUNTING % sized)
         self._rtt_ms, self._count, self._nft = rtt_ms, 0, _Nft()
@@ -266,7 +303,7 @@ class World:
     def _pair(self, table, a, b, protocol):
         """(packets, bytes) from a to b and from b to a."""
         both = []
-        elements = self._nft.list_set(self.core, "ip count", table)
+        elements = self._nft.list_set(self.core, "inet count", table)
         for x, y in ((a, b), (b, a)):
             hits = [v for (i, o, p), v in elements.items()
                 if (i, o) == (x.edge.core_dev, y.edge.core_dev) and protocol in (None, p)]
@@ -275,7 +312,7 @@ class World:
 
     def direct_packets(self, a, b, protocol=None):
         """How many packets crossed the core between the sites of a and b (host, router or server),
-        both ways. protocol: "udp", "tcp", "icmp"; None: all."""
+        both ways. protocol: "udp", "tcp", "icmp", "ipv6-icmp"; None: all."""
         return sum(packets for packets, _ in self._pair("pairs", a, b, protocol))
 
     def direct_bytes(self, a, b, protocol=None):

@@ -108,11 +108,14 @@ def _enter(kind, wan):
 
 def _learn(kind, wan, lan):
     """What a translated packet teaches. The inside endpoint is the source of that direction of the
-    flow in which the packet goes."""
+    flow in which the packet goes. An answer only keeps alive what is there: its flow may have come
+    in by a port map of somebody else (miniupnpd), which is no mapping of ours."""
     rules = []
     for way in ("original", "reply"):
         inside = f"ct {way} ip saddr . ct {way} proto-src"
         mine = f"meta l4proto udp ip saddr {wan} ct direction {way} ct {way} ip saddr {lan}"
+        if way == "reply":
+            mine += " udp sport @taken"
         rules += [f"{mine} update @int2ext {{ {inside} : ip saddr . udp sport }}",
             f"{mine} update @ext2int {{ ip saddr . udp sport : {inside} }}",
             f"{mine} update @taken {{ udp sport }}"]
@@ -162,12 +165,13 @@ table ip nat {{{_maps(kind) if kind.mapping == "eim" else ""}
 
 
 def filter_table(kind):
-    """The table that decides who passes; also what it learnt of flows is conntrack's."""
+    """The table that decides who passes, IPv6 included. What was translated inwards has been let in
+    by the maps, or by a port map of miniupnpd."""
     if kind.filtering == "open":
         return ""
     tcp_only = ['iifname "lan" tcp dport { 80, 443 } accept', 'iifname "lan" oifname "wan" drop']
     return f"""
-table ip closed {{
+table inet closed {{
     chain in {{
         type filter hook input priority 0
         iifname "wan" ct state new,invalid drop

@@ -114,6 +114,67 @@ LIFETIMES = {
 }
 
 
+def port_map():
+    """The hook for miniupnpd: who is inside reaches a daemon of the gateway, who is outside does not;
+    a port map that it makes lets anybody in, and ends when it is taken away."""
+    world, router, probe = built("full-cone", neighbour=False)
+    port, inside = 40000, probe.inside
+    with natprobe.udp(router.gateway_ns, "0.0.0.0", 5351) as gateway:
+        with natprobe.udp(inside.ns, inside.address) as s:
+            probe.far[probe.first].sendto(b"outside", (router.wan, 5351))
+            probe.answers(s, probe.open(s), [])  # what was sent before has arrived or is lost
+            s.sendto(b"inside", (router.gateway, 5351))
+            got = [gateway.recv(64)] + [data for data, _ in natprobe.drain(gateway)]
+            lab.check(got == [b"inside"], f"the gateway's daemon hears {got}")
+    router.gateway_ns.nft(f"""
+        table inet miniupnpd {{
+            chain pre {{ type nat hook prerouting priority -100
+                iifname "wan" udp dport {port} dnat ip to {inside.address}:27182
+            }}
+        }}""")
+    with natprobe.udp(inside.ns, inside.address, 27182) as s:
+        for far in probe.far.values():
+            far.sendto(b"in", (router.wan, port))
+            _, source = s.recvfrom(64)
+            s.sendto(b"back", source)
+            lab.check(far.recvfrom(64) == (b"back", (router.wan, port)), "the answer has another port")
+        router.gateway_ns.nft("delete table inet miniupnpd")
+        lab.flush_conntrack(router.ns)
+        probe.far[probe.first].sendto(b"late", (router.wan, port))
+        lab.check(probe.open(s) == (router.wan, 27182), "the port map outlives itself as a mapping")
+        lab.check(not natprobe.drain(s), "the port map outlives itself")
+
+
+def ipv6():
+    """Beside the NATs: routed, and closed from outside behind all kinds but open; behind two routers
+    as well. The core counts it."""
+    world = nat.World(None, v6=True)
+    server, reached = world.server("server"), {}
+    for kind in ("open", "firewall", "port-restricted", "cgnat"):
+        host = world.host(kind, world.router(kind))
+        with server.ns.socket(natprobe.socket.AF_INET6, natprobe.socket.SOCK_DGRAM) as far, \
+                host.ns.socket(natprobe.socket.AF_INET6, natprobe.socket.SOCK_DGRAM) as s:
+            far.settimeout(natprobe.ARRIVE_S)
+            s.settimeout(natprobe.ARRIVE_S)
+            far.bind((server.address6, 5000))
+            s.bind((host.address6, 27182))
+            far.sendto(b"unasked", s.getsockname()[:2])
+            s.sendto(b"out", far.getsockname()[:2])
+            _, source = far.recvfrom(64)
+            lab.check(source[:2] == (host.address6, 27182), f"{kind}: comes from {source}")
+            far.sendto(b"answer", source)
+            got = [s.recv(64)] + [data for data, _ in natprobe.drain(s)]
+            lab.check(got[-1] == b"answer", f"{kind}: {got}")
+            reached[kind] = got[0] == b"unasked"
+        lab.check(world.direct_packets(host, server, "udp") == 3, f"{kind}: the core counts otherwise")
+    lab.check(reached == {"open": True, "firewall": False, "port-restricted": False, "cgnat": False},
+        str(reached))
+    host.leave()
+    host.join(world.router("firewall"), v4=False)
+    routes = host.ns.run("ip", "-4", "route")
+    lab.check(host.address is None and not routes, f"an IPv6-only host has routes: {routes}")
+
+
 def counters():
     """The core counts what passes between two sites, and nothing else; 20 ms each way."""
     world = nat.World()
@@ -171,5 +232,5 @@ if __name__ == "__main__":
     cases.update({name: lifetime(*what) for name, what in LIFETIMES.items()})
     cases.update(udp_blocked=udp_blocked, neighbours=neighbours(False),
         neighbours_hairpin=neighbours(True), masquerade_is_not_strict=masquerade_is_not_strict,
-        counters=counters)
+        port_map=port_map, ipv6=ipv6, counters=counters)
     sys.exit(lab.main(cases))
