@@ -22,7 +22,7 @@ cached. What is measured:
   --json FILE                        one object per cell, appended
 
 Each router is proven by natprobe.py before the daemons start. As a module: case(a, b) gives a case
-for lab.main.
+for lab.main, Meeting is two connected sites for whatever happens to them next.
 """
 import argparse
 import concurrent.futures
@@ -76,15 +76,17 @@ def patience_s(a, b):
 # --- the one place that knows how daemons are told of a facilitator and of each other -------------
 
 def introduce(hub, a, b):
-    """Starts the facilitator; afterwards a and b are ready to be started: each has the other as a
-    contact by its PeerId alone, and the facilitator by PeerId and endpoint. Every daemon has its
-    identity made and its contacts stored in a namespace without a network, so nothing is cached."""
+    """Starts the facilitator and hands it back; afterwards a and b are ready to be started: each has
+    the other as a contact by its PeerId alone, and the facilitator by PeerId and endpoint. Their
+    identities are made and their contacts stored in a namespace without a network: nothing is
+    cached."""
     _born(a, b)
     facilitator = node.Node(hub.ns, args=["--facilitator", "--facilitator-policy", "open"]).start()
     for site in (a, b):
         config = site.dir / "overlay.json"
         config.write_text(json.dumps({"facilitators": [f"{facilitator.peer}@{hub.address}:{PORT}"]}))
         site.args += ["--config", config]
+    return facilitator
 
 
 def introduce_static(_hub, a, b):
@@ -123,10 +125,6 @@ def prove(host, hub, name):
     probe.close()
 
 
-def ms_since(zero, ns):
-    return (ns - zero) / 1e6
-
-
 def wait(seconds, probe, step_s=0.02):
     """The first true value of probe() within so many seconds, or None."""
     deadline = time.monotonic() + seconds
@@ -138,43 +136,79 @@ def wait(seconds, probe, step_s=0.02):
     return None
 
 
-def is_all_direct(world, a, b, hub, pings):
-    """For a second: does every ping and every answer pass between the sites, none through the hub?"""
-    def counts():
-        relayed = sum(sum(world.carried(x, hub)) for x in (a, b))
-        return (len(pings.so_far()), *world.carried(a, b), relayed)
-    before = counts()
-    time.sleep(SETTLE_S)
-    answered, there, back, relayed = (n - m for n, m in zip(counts(), before))
-    least = SETTLE_S * 1000 / INTERVAL_MS - 2  # one each may be on its way at either end
-    return min(answered, there, back) >= least and relayed == 0
+class Meeting:
+    """Two sites, proven, whose daemons run: hosts (nat.Host) and nodes (node.Node) of A and B, the hub
+    (nat.Server) with the facilitator (node.Node; static: None), zero in ns."""
+
+    def __init__(self, kind_a, kind_b, static=False):
+        self.world = nat.World()
+        self.hub = self.world.server("hub")
+        self.hosts = [self.world.host(name, self.world.router(kind))
+            for name, kind in (("a", kind_a), ("b", kind_b))]
+        for host, kind in zip(self.hosts, (kind_a, kind_b)):
+            prove(host, self.hub, kind)
+        self.nodes = [node.Node(host.ns, port=PORT) for host in self.hosts]
+        for one, host in zip(self.nodes, self.hosts):
+            one.address4 = host.address
+        self.facilitator = (introduce_static if static else introduce)(self.hub, *self.nodes)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            list(pool.map(node.Node.start, self.nodes))
+        self.zero = time.monotonic_ns()
+
+    def pings(self, **kw):
+        """A pings B, live."""
+        return load.Pings(self.hosts[0].ns, self.nodes[1].address, live=True, **kw)
+
+    def is_all_direct(self, pings):
+        """For a second: does every ping and every answer pass between the sites, none through the
+        hub? pings: those of PAYLOAD and INTERVAL_MS, which are counted."""
+        def counts():
+            relayed = sum(sum(self.world.carried(x, self.hub)) for x in self.hosts)
+            return (len(pings.so_far()), *self.world.carried(*self.hosts), relayed)
+        before = counts()
+        time.sleep(SETTLE_S)
+        answered, there, back, relayed = (n - m for n, m in zip(counts(), before))
+        least = SETTLE_S * 1000 / INTERVAL_MS - 2  # one each may be on its way at either end
+        return min(answered, there, back) >= least and relayed == 0
+
+    def direct_ns(self, patience_s):
+        """When the two speak directly, and go on to: the time at which both directions were first seen
+        at the core, or None. Waits for that so long, then for a second in which all is direct."""
+        pings = self.pings(interval_ms=INTERVAL_MS, payload=PAYLOAD)
+        before = self.world.carried(*self.hosts)
+        seen = wait(patience_s, lambda: all(n > m for n, m in
+            zip(self.world.carried(*self.hosts), before)) and time.monotonic_ns())
+        # Both sides choose their path by themselves: give the slower one two more windows.
+        direct = seen and any(self.is_all_direct(pings) for _ in range(3))
+        pings.stop()
+        return seen if direct else None
+
+    def gap(self, event, after_s=3.0, megabit=20):
+        """Runs event() under a 100 Hz ping and a TCP transfer from A to B; it hands back the time from
+        which the network could be used again (nat.py). Fails when TCP breaks or a byte differs."""
+        pings = self.pings(interval_ms=10)
+        transfer = load.Transfer(self.hosts[0].ns, self.hosts[1].ns, self.nodes[1].address,
+            megabit / 8 * (0.4 + after_s), rate_mbit=megabit)
+        time.sleep(0.4)
+        at = event()
+        time.sleep(after_s)
+        transfer.finish()
+        return {"gap_ms": pings.stop().gap_ms(at, after_s), "tcp_stall_ms": transfer.stall_ms(at)}
 
 
 def cell(kind_a, kind_b, static=False):
     """Builds, starts, measures; the row of the table."""
-    world = nat.World()
-    hub = world.server("hub")
-    hosts = world.host("a", world.router(kind_a)), world.host("b", world.router(kind_b))
-    for host, kind in zip(hosts, (kind_a, kind_b)):
-        prove(host, hub, kind)
-    a, b = (node.Node(host.ns, port=PORT) for host in hosts)
-    a.address4, b.address4 = (host.address for host in hosts)
-    (introduce_static if static else introduce)(hub, a, b)
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(node.Node.start, (a, b)))
-    zero = time.monotonic_ns()
-    small = load.Pings(a.ns, b.address, INTERVAL_MS, live=True)
+    meeting = Meeting(kind_a, kind_b, static)
     row = {"a": kind_a, "b": kind_b, "possible": is_possible(kind_a, kind_b), "connected": False,
         "direct": False, "first_ms": None, "direct_ms": None}
-    answers = wait(CONNECT_S if expected(kind_a, kind_b, static)[0] else SILENT_S, small.so_far)
-    small.stop()
+    pings = meeting.pings(interval_ms=INTERVAL_MS)
+    answers = wait(CONNECT_S if expected(kind_a, kind_b, static)[0] else SILENT_S, pings.so_far)
+    pings.stop()
     if answers:
-        row.update(connected=True, first_ms=round(ms_since(zero, answers[0][1]), 1))
-        pings = load.Pings(a.ns, b.address, INTERVAL_MS, PAYLOAD, live=True)
-        if wait(patience_s(kind_a, kind_b), lambda: all(world.carried(*hosts))):
-            row["direct_ms"] = round(ms_since(zero, time.monotonic_ns()), 1)
-            row["direct"] = is_all_direct(world, *hosts, hub, pings)
-        pings.stop()
+        row.update(connected=True, first_ms=round((answers[0][1] - meeting.zero) / 1e6, 1))
+        direct = meeting.direct_ns(patience_s(kind_a, kind_b))
+        if direct:
+            row.update(direct=True, direct_ms=round((direct - meeting.zero) / 1e6, 1))
     return row
 
 
