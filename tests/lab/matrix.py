@@ -229,6 +229,11 @@ def third_of(cells, index=None):
     return cells[index % 3::3]
 
 
+def third_cases():
+    """Today's third of the cells as cases for lab.main."""
+    return {f"{a} / {b}": case(a, b) for a, b in third_of(CELLS)}
+
+
 # --- the program -------------------------------------------------------------------------------
 
 def measured(kind_a, kind_b, static, path):
