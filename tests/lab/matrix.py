@@ -16,8 +16,9 @@ cached. What is measured:
              with anything but open (there: TCP). 26 of 36
 
   matrix.py --all                    every cell, a table, exit status 1 when a possible one is missed
-  matrix.py --third [N]              cells N, N + 3, N + 6 ...; without N another third every day
-  matrix.py --cells open/cgnat,...   these
+  matrix.py --third [N]              a third of them; without N another one every day
+  matrix.py --cells open/cgnat,...   these; any kind of natrules.py, with words behind it:
+                                     sequential/port-restricted+random
   matrix.py --static ...             no facilitator: A knows B's endpoint instead, so B must be open
   --json FILE                        one object per cell, appended
 
@@ -52,16 +53,30 @@ CONE_S = 5.0
 GUESSING_S = 20.0  # symmetric with a cone: ports must be guessed
 
 
+def base(kind):
+    """cgnat of cgnat+random: what the words change makes nothing impossible."""
+    return kind.partition("+")[0]
+
+
 def is_possible(a, b):
-    if "udp-blocked" in (a, b):
-        return "open" in (a, b)
-    return (a, b) != ("symmetric", "symmetric")
+    pair = {base(a), base(b)}
+    if "udp-blocked" in pair:
+        return "open" in pair
+    return not ("symmetric" in pair and pair <= {"symmetric", "sequential"})
+
+
+def patience_s(a, b):
+    """How long a cell may take from the first answer to the direct path."""
+    if not is_possible(a, b):
+        return RELAYED_S
+    pair = {base(a), base(b)}
+    return GUESSING_S if "symmetric" in pair and "open" not in pair else CONE_S
 
 
 def expected(kind_a, kind_b, static):
     """(connected, direct) as the gates want it. Static: B must be open and A must have UDP."""
     if static:
-        works = kind_b == "open" and kind_a != "udp-blocked"
+        works = base(kind_b) == "open" and base(kind_a) != "udp-blocked"
         return works, works
     return True, is_possible(kind_a, kind_b)
 
@@ -114,7 +129,7 @@ def _born(a, b, *endpoints_of_b):
 
 def prove(host, hub, name):
     """The router of a host is what its name says; the port of the daemon stays unused."""
-    kind = nat.natrules.KINDS[name]
+    kind = nat.natrules.kind_of(name)
     probe = natprobe.Probe(host, hub)
     found = probe.mapping(port=0)
     wanted = "blocked" if kind.tcp_only else kind.mapping
@@ -224,9 +239,10 @@ def case(kind_a, kind_b, static=False):
 
 
 def third_of(cells, index=None):
-    """Every third cell: of all three thirds one after the other, a new one each day."""
+    """Every third cell, along the diagonals, so that each kind is on each side twice; another third
+    every day, three days see all."""
     index = datetime.date.today().toordinal() if index is None else index
-    return cells[index % 3::3]
+    return [(a, b) for a, b in cells if (KINDS.index(a) + KINDS.index(b) + index) % 3 == 0]
 
 
 def third_cases():
@@ -270,9 +286,12 @@ def text_of(row):
 def print_table(rows):
     found = {(r["a"], r["b"]): text_of(r) for r in rows}
     print("\nfirst answer / direct in ms after both daemons were ready; relay: connected, not direct")
-    print(f"{'A / B':<16}" + " ".join(f"{b:>15}" for b in KINDS))
-    for a in KINDS:
-        print(f"{a:<16}" + " ".join(f"{found.get((a, b), ''):>15}" for b in KINDS))
+    # All six, or only what was asked for.
+    sides = [KINDS, KINDS] if set(found) <= set(CELLS) else [list(dict.fromkeys(k)) for k in zip(*found)]
+    wide = max(len(kind) for side in sides for kind in side)
+    print(f"{'A / B':<{wide}}" + "".join(f"  {b:>{wide}}" for b in sides[1]))
+    for a in sides[0]:
+        print(f"{a:<{wide}}" + "".join(f"  {found.get((a, b), ''):>{wide}}" for b in sides[1]))
 
 
 def summary(rows, static):
@@ -290,6 +309,13 @@ def summary(rows, static):
     return not wrong
 
 
+def is_cell(kinds):
+    try:
+        return len(kinds) == 2 and all(nat.natrules.kind_of(kind) for kind in kinds)
+    except (KeyError, ValueError):
+        return False
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -303,8 +329,9 @@ def arguments():
     if args.cells:
         args.chosen = [tuple(c.split("/")) for c in args.cells.split(",")]
         for chosen in args.chosen:
-            if chosen not in CELLS:
-                parser.error(f"no such cell: {'/'.join(chosen)}; A and B are of {', '.join(KINDS)}")
+            if not is_cell(chosen):
+                parser.error(f"no such cell: {'/'.join(chosen)}; kinds: {' '.join(nat.natrules.KINDS)}; "
+                    f"words: {' '.join(nat.natrules.WORDS)}")
     else:
         args.chosen = CELLS if args.all else third_of(CELLS, None if args.third == -1 else args.third)
     return args

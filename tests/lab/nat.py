@@ -287,8 +287,8 @@ class World:
                 name=f"l-{core_dev}")
 
     def router(self, name, carrier=None, **changes):
-        """A router by the name of its kind, with fields of it changed (natrules.Kind). For a kind
-        behind a carrier the inner router comes back; carrier: an existing one, for neighbours."""
+        """A router by the name of its kind, words that change it and fields changed (natrules.kind_of).
+        For a kind behind a carrier the inner router comes back; carrier: an existing one, for neighbours."""
         kind = natrules.kind_of(name, **changes)
         if kind.carrier and carrier is None:
             carrier = Router(self, kind, is_carrier=True)

@@ -58,8 +58,20 @@ KINDS = {
 }
 
 
-def kind_of(name, **changes):
-    """A kind by its name, with fields changed: kind_of("port-restricted", ports="random")."""
+WORDS = {
+    "random": {"ports": "random"},
+    "sequential": {"ports": "sequential"},
+    "hairpin": {"hairpin": True},
+    "short": {"lifetime_s": (10, 20)},  # shorter than any keepalive that is not measured
+}
+
+
+def kind_of(text, **changes):
+    """A kind by its name, with words that change it: "port-restricted+random+hairpin"; or fields:
+    kind_of("port-restricted", ports="random"). KeyError: no such name or word."""
+    name, *words = text.split("+")
+    for word in words:
+        changes = {**WORDS[word], **changes}
     kind = dataclasses.replace(KINDS[name], **changes)
     if kind.mapping == "none" and (kind.ports != "preserve" or kind.hairpin):
         raise ValueError(f"{name} translates nothing: neither ports nor hairpin mean anything")
