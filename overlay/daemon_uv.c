@@ -9,6 +9,7 @@
 #include "overlay/clock_os.h"
 #include "overlay/control_uv.h"
 #include "overlay/entropy_os.h"
+#include "overlay/lan_uv.h"
 #include "overlay/log_os.h"
 #include "overlay/netmon_uv.h"
 #include "overlay/pump_uv.h"
@@ -42,6 +43,7 @@ struct daemon {
 	struct udp *udp;
 	struct tun *tun;
 	struct netmon *netmon;
+	struct lan_edge *lan; /* NULL: switched off */
 	struct store *store;
 	struct api *api;
 	struct control *control;
@@ -128,6 +130,7 @@ static void on_network(
 		set_wall(d, now);
 	}
 	node_network_changed(d->node, now, list, count, resumed);
+	lan_edge_network(d->lan, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
 	do_not_sleep(d);          /* the monitor's timer brought us here */
 }
@@ -150,6 +153,8 @@ static void on_contact_changed(void *context, const struct contact *c, bool remo
 {
 	struct daemon *d = context;
 	roster_changed(&d->roster, clock_now(), c, removed);
+	if (!removed)
+		lan_edge_on_contact(d->lan, clock_now());
 }
 
 static int post_to_store(void *context, struct store_request *r)
@@ -246,6 +251,7 @@ static bool needs_housekeeping(const struct daemon *d)
 static void arm_timer(struct daemon *d, ov_time now)
 {
 	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
+	at = ov_min(at, lan_edge_deadline(d->lan));
 	if (needs_housekeeping(d))
 		at = ov_min(at, d->housekeeping_at);
 	if (at >= d->timer_at)
@@ -289,6 +295,7 @@ static void on_check(uv_check_t *h)
 	ov_time now = clock_now();
 	pump_run(&d->pump, now); /* packets do not wait for bookkeeping */
 	tick(d, now);
+	lan_edge_run(d->lan, now);
 	hand_on_events(d, now);
 	control_flush(d->control, now);
 	pump_send(&d->pump, now);
@@ -316,6 +323,7 @@ static void close_all(struct daemon *d)
 {
 	control_close(d->control);
 	netmon_close(d->netmon);
+	lan_edge_close(d->lan);
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
@@ -351,6 +359,7 @@ static void on_hangup(uv_signal_t *h, int signum)
 	node_set_pairing(d->node, pairing);
 	d->facts.pairing = pairing;
 	roster_reload(&d->roster, clock_now(), contacts, count);
+	lan_edge_on_contact(d->lan, clock_now());
 	log_info(d->log, clock_now(), "daemon", "reloaded contacts=%zu", count);
 }
 
@@ -408,6 +417,18 @@ static bool make_node(struct daemon *d, const struct aead_table *aead)
 	return d->node != NULL;
 }
 
+/* Without it everything else works. */
+static void open_lan(struct daemon *d)
+{
+	char why[128];
+	struct rng rng = entropy_rng();
+	if (!d->cfg->lan)
+		return;
+	d->lan = lan_edge_open(&d->loop, d->node, udp_status(d->udp)->port, &rng, why, sizeof(why));
+	if (!d->lan)
+		log_warn(d->log, clock_now(), "lan", "unavailable why=%s", why);
+}
+
 static void state_facts(struct daemon *d, const struct aead_table *aead)
 {
 	const struct udp_status *u = udp_status(d->udp);
@@ -427,6 +448,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		.tun_mtu = t ? (uint16_t)t->mtu : 0,
 		.udp_port = u->port,
 		.pairing = d->cfg->node.pairing,
+		.lan = lan_edge_counters(d->lan),
 		.features = d->features,
 	};
 }
@@ -461,6 +483,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	open_tun(d);
 	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
+	open_lan(d);
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
 	if (!d->resolver || !make_api(d, aead) ||

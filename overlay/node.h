@@ -56,6 +56,26 @@ const struct contact *node_contact(const struct node *n, const struct peer_id *i
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	enum candidate_source source);
 
+/* ---- LAN (heard.c) ---- */
+struct node_pair {
+	const uint8_t
+		*key; /* 32 bytes that only the two know, beacon_pair_key; until the next verb */
+	bool we_are_lower;
+	bool computed; /* by this call: a DH */
+};
+/* Of the i-th contact; false: there is none. */
+bool node_pair(struct node *n, size_t i, struct node_pair *out);
+/* A beacon of this contact came from `a` on a network of ours. News hold for `lasts`: the address
+ * is a candidate as long, and the first beacon after none for so long is a sign of life: who is not
+ * reached is called, wanted or not. Later ones keep the address, and call only who is wanted; so
+ * two who have nothing to say fall asleep beside each other. True: it was the first. */
+bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
+	ov_time lasts);
+/* We came into a network (back): call whom we heard there less than `lasts` ago. */
+void node_heard_again(struct node *n, ov_time now, ov_time lasts);
+/* Forgets the addresses of whom we did not hear for `lasts`. */
+void node_heard_expire(struct node *n, ov_time now, ov_time lasts);
+
 /* ---- verbs ---- */
 /* A batch of received runs (data is overwritten by opened packets). */
 void node_input(struct node *n, ov_time now, const struct dgram *in, size_t count);

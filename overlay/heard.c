@@ -1,0 +1,99 @@
+/* Contacts heard on the LAN. A beacon is a hint, not a proof: whoever recorded one may send it
+ * again from another address of the segment, so all it earns is a candidate (20 new ones a minute)
+ * and, if nobody was heard for a while, a call. It never keeps anything alive: sessions end by
+ * silence as ever (association.c), and the beacons that go on meanwhile do not call again. */
+#include "overlay/node_state.h"
+
+#include "discovery/beacon.h"
+
+#define NEWS_PER_MINUTE 20 /* design 5: new addresses to send to, per peer */
+#define NEWS_BURST      60 /* in seconds of the limit below: 20 x 3 */
+
+bool node_pair(struct node *n, size_t i, struct node_pair *out)
+{
+	if (i >= n->peer_count)
+		return false;
+	struct peer *p = n->peers[i];
+	*out = (struct node_pair){ .key = p->pair_key, .we_are_lower = p->lower };
+	if (!p->has_pair_key && call_knows_ss(n, p)) {
+		beacon_pair_key(p->pair_key, p->known.key.ss);
+		p->has_pair_key = out->computed = true;
+	}
+	return p->has_pair_key;
+}
+
+static bool is_fresh(const struct peer *p, ov_time now, ov_time lasts)
+{
+	return p->lan_heard_at != OV_NEVER && now - p->lan_heard_at <= lasts;
+}
+
+/* There is a session, by another way perhaps: is this one better? And does it still work, or did
+ * the peer start anew? */
+static void try_path(
+	struct node *n, ov_time now, struct peer *p, const struct ov_addr *a, bool first)
+{
+	struct dgram where = { .carrier = CARRIER_UDP, .remote = *a };
+	struct path *path = route_add(n, now, p, &where);
+	if (path && path->state == PATH_UNTRIED)
+		path_challenge(path, now);
+	if (first)
+		path_ask(p->association->active, now);
+	peer_touch(n, p);
+}
+
+static void call_it(struct node *n, ov_time now, struct peer *p, bool first)
+{
+	struct call *c = p->association ? p->association->call : NULL;
+	if (!c)
+		call_start(n, now, p, false);
+	else if (first)
+		call_hurry(n, now, p); /* its next HS1 may be 5 s away */
+	else
+		c->next_at = ov_min(c->next_at, now); /* the same HS1, there too */
+	peer_touch(n, p);
+}
+
+static bool is_waited_for(const struct peer *p, ov_time now)
+{
+	return peer_is_wanted(p, now) && !(p->association && p->association->call);
+}
+
+bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
+	ov_time lasts)
+{
+	struct peer *p = node_peer(n, id);
+	bool known = p && candidates_find(&p->candidates, a);
+	if (!p || table_find(n->by_prefix, load_le64(a->ip)) ||
+		(!known && !limit_take(&p->hearings, now, 1, NEWS_BURST, 60 / NEWS_PER_MINUTE)))
+		return false;
+	bool first = !is_fresh(p, now, lasts);
+	p->lan_heard_at = now;
+	bool fresh = candidates_add(&p->candidates, now, a, SOURCE_LAN);
+	bool reached = association_reaches(p->association, now);
+	if (reached && (first || fresh))
+		try_path(n, now, p, a, first);
+	else if (!reached && (first || fresh || is_waited_for(p, now)))
+		call_it(n, now, p, first);
+	return first;
+}
+
+void node_heard_again(struct node *n, ov_time now, ov_time lasts)
+{
+	for (size_t i = 0; i < n->peer_count; i++) {
+		struct peer *p = n->peers[i];
+		if (!is_fresh(p, now, lasts))
+			continue;
+		p->lan_heard_at = now - lasts - 1; /* there, the next beacon is the first */
+		if (!association_reaches(p->association, now))
+			call_it(n, now, p, true);
+	}
+}
+
+void node_heard_expire(struct node *n, ov_time now, ov_time lasts)
+{
+	for (size_t i = 0; i < n->peer_count; i++) {
+		struct peer *p = n->peers[i];
+		if (p->lan_heard_at != OV_NEVER)
+			candidates_expire(&p->candidates, now, SOURCE_LAN, lasts);
+	}
+}
