@@ -406,7 +406,7 @@ static void open_tun(struct daemon *d)
 static bool make_node(struct daemon *d, const struct aead_table *aead)
 {
 	struct node_config c = d->cfg->node;
-	size_t keys = (size_t)c.max_contacts * 3 + c.max_pending_handshakes;
+	size_t keys = node_keys_max(&c);
 	d->arena = arena_new(node_key_size(), keys);
 	if (!d->arena)
 		return false;
@@ -531,10 +531,24 @@ static void say_ready(const struct daemon *d)
 	fflush(stdout);
 }
 
+static void load_facilitators(struct daemon *d, ov_time now)
+{
+	for (size_t i = 0; i < d->cfg->facilitator_count; i++) {
+		const struct contact *c = &d->cfg->facilitators[i];
+		int err = node_facilitator_put(d->node, now, c);
+		if (err == OV_OK)
+			resolver_contact(d->resolver, c, udp_status(d->udp)->port);
+		else
+			log_warn(d->log, now, "facilitator", "refused endpoint=%s why=%s",
+				c->endpoints[0], ov_err_text(err));
+	}
+}
+
 static void run_until_stopped(struct daemon *d)
 {
 	clock_sharpen();
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
+	load_facilitators(d, clock_now());
 	d->stored = NULL;
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());

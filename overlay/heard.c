@@ -14,6 +14,8 @@ bool node_pair(struct node *n, size_t i, struct node_pair *out)
 	if (i >= n->peer_count)
 		return false;
 	struct peer *p = n->peers[i];
+	if (p->contact.source == CONTACT_CLIENT)
+		return false; /* a stranger that we relay for */
 	*out = (struct node_pair){ .key = p->pair_key, .we_are_lower = p->lower };
 	if (!p->has_pair_key && call_knows_ss(n, p)) {
 		beacon_pair_key(p->pair_key, p->known.key.ss);
@@ -63,7 +65,7 @@ bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const str
 {
 	struct peer *p = node_peer(n, id);
 	bool known = p && candidates_find(&p->candidates, a);
-	if (!p || table_find(n->by_prefix, load_le64(a->ip)) ||
+	if (!p || node_is_overlay_addr(n, a) ||
 		(!known && !limit_take(&p->hearings, now, 1, NEWS_BURST, 60 / NEWS_PER_MINUTE)))
 		return false;
 	bool first = !is_fresh(p, now, lasts);

@@ -216,7 +216,8 @@ static void address_to_all(struct lan *l, const struct interface *f)
 		add_way(l, f, NULL, lan_group(false));
 }
 
-static void write_beacon(struct lan *l, struct interface *f, size_t total)
+/* False: to nobody. */
+static bool write_beacon(struct lan *l, struct interface *f, size_t total)
 {
 	struct beacon_reader readers[BEACON_TAGS];
 	struct node_pair pair;
@@ -224,8 +225,11 @@ static void write_beacon(struct lan *l, struct interface *f, size_t total)
 	for (size_t i = 0; i < count; i++)
 		if (node_pair(l->node, (first + i) % total, &pair))
 			readers[used++] = (struct beacon_reader){ pair.key, pair.we_are_lower };
+	if (used == 0)
+		return false;
 	l->out.len = beacon_encode(l->out.data, l->port, readers, used, &l->rng);
 	memcpy(l->own[l->own_next++ % OWN_NONCES], l->out.data + HEADER_LEN, BEACON_NONCE_LEN);
+	return true;
 }
 
 /* One beacon of the first interface that is due. */
@@ -241,8 +245,8 @@ static void speak(struct lan *l, ov_time now)
 			beacons = BEACONS_AT_A_TIME;
 		if (f->left == 0)
 			f->left = beacons;
-		write_beacon(l, f, total);
-		address_to_all(l, f);
+		if (write_beacon(l, f, total))
+			address_to_all(l, f);
 		if (--f->left > 0)
 			return;
 		announce_done(&f->announce, now, &l->rng);

@@ -98,3 +98,5 @@ int cmd_peer_allow(struct cli *cli);
 int cmd_peer_requests(struct cli *cli);
 int cmd_peer_accept(struct cli *cli);
 int cmd_peer_refuse(struct cli *cli);
+int cmd_why(struct cli *cli);
+int cmd_facilitator_status(struct cli *cli);
