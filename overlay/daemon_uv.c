@@ -170,11 +170,27 @@ static unsigned config_line(void *context, const struct peer_id *id)
 
 /* ---- events of the node ---- */
 
+/* A link-local address is good in this network only, and as long as interfaces keep their numbers.
+ */
+static bool has_better_endpoint(
+	const struct daemon *d, const struct contact *c, const struct ov_addr *a)
+{
+	struct path_info paths[16];
+	if (addr_scope(a) != ADDR_LINK_LOCAL)
+		return false;
+	size_t count = node_peer_paths(d->node, &c->id, paths, 16);
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(paths[i].state, "valid") == 0 && paths[i].carrier == CARRIER_UDP &&
+			addr_scope(&paths[i].remote) != ADDR_LINK_LOCAL)
+			return true;
+	return !addr_is_any(&c->last_endpoint) && addr_scope(&c->last_endpoint) != ADDR_LINK_LOCAL;
+}
+
 static void keep_endpoint(struct daemon *d, const struct node_event *e)
 {
 	const struct contact *c = node_contact(d->node, &e->peer);
 	struct store_request r = { .op = STORE_LAST_ENDPOINT };
-	if (!c || contact_copy(&r.contact, c) != OV_OK)
+	if (!c || has_better_endpoint(d, c, &e->addr) || contact_copy(&r.contact, c) != OV_OK)
 		return;
 	r.contact.last_endpoint = e->addr;
 	r.contact.last_seen_at_s = (int64_t)time(NULL);

@@ -1,13 +1,16 @@
 /* Contacts heard on the LAN. A beacon is a hint, not a proof: whoever recorded one may send it
  * again from another address of the segment, so all it earns is a candidate (20 new ones a minute)
- * and, if nobody was heard for a while, a call. It never keeps anything alive: sessions end by
+ * and, if it is news, a call. It never keeps anything alive: sessions end by
  * silence as ever (association.c), and the beacons that go on meanwhile do not call again. */
 #include "overlay/node_state.h"
 
 #include "discovery/beacon.h"
 
-#define NEWS_PER_MINUTE 20 /* design 5: new addresses to send to, per peer */
-#define NEWS_BURST      60 /* in seconds of the limit below: 20 x 3 */
+#define NEWS_PER_MINUTE 20            /* design 5: new addresses to send to, per peer */
+#define NEWS_BURST      60            /* in seconds of the limit below: 20 x 3 */
+#define SAME_NEWS       (5 * OV_SEC)  /* the beacons at 0, 1 and 3 s, announce.h */
+#define EARLY_EVERY     10            /* seconds, in the long run; three at once */
+#define EARLY           (20 * OV_SEC) /* no rhythm is shorter: 30 s less 20 % */
 
 bool node_pair(struct node *n, size_t i, struct node_pair *out)
 {
@@ -29,28 +32,28 @@ static bool is_fresh(const struct peer *p, ov_time now, ov_time lasts)
 	return p->lan_heard_at != OV_NEVER && now - p->lan_heard_at <= lasts;
 }
 
-/* There is a session, by another way perhaps: is this one better? And does it still work, or did
- * the peer start anew? */
-static void try_path(
-	struct node *n, ov_time now, struct peer *p, const struct ov_addr *a, bool first)
+/* There is a session, by another way perhaps: is this one better? News about a peer with keys from
+ * before mean that it may have started anew, without them: new ones, then. */
+static void refresh(struct node *n, ov_time now, struct peer *p, const struct ov_addr *a, bool news)
 {
 	struct dgram where = { .carrier = CARRIER_UDP, .remote = *a };
 	struct path *path = route_add(n, now, p, &where);
 	if (path && path->state == PATH_UNTRIED)
 		path_challenge(path, now);
-	if (first)
-		path_ask(p->association->active, now);
+	if (news && now - p->association->last_key_at >= SAME_NEWS)
+		call_start(n, now, p, false);
 	peer_touch(n, p);
 }
 
-static void call_it(struct node *n, ov_time now, struct peer *p, bool first)
+/* moved: there is an address that its last HS1 did not go to. */
+static void call_it(struct node *n, ov_time now, struct peer *p, bool news, bool moved)
 {
 	struct call *c = p->association ? p->association->call : NULL;
 	if (!c)
 		call_start(n, now, p, false);
-	else if (first)
+	else if (news && now - c->started_at >= SAME_NEWS)
 		call_hurry(n, now, p); /* its next HS1 may be 5 s away */
-	else
+	else if (moved)
 		c->next_at = ov_min(c->next_at, now); /* the same HS1, there too */
 	peer_touch(n, p);
 }
@@ -60,23 +63,31 @@ static bool is_waited_for(const struct peer *p, ov_time now)
 	return peer_is_wanted(p, now) && !(p->association && p->association->call);
 }
 
+/* Earlier than its rhythm has it, from this address: it has something to say, its start or another
+ * network. */
+static bool is_early(const struct candidate *c, ov_time now)
+{
+	return c && now > c->added_at && now - c->added_at < EARLY;
+}
+
 bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	ov_time lasts)
 {
 	struct peer *p = node_peer(n, id);
-	bool known = p && candidates_find(&p->candidates, a);
+	const struct candidate *known = p ? candidates_find(&p->candidates, a) : NULL;
 	if (!p || node_is_overlay_addr(n, a) ||
 		(!known && !limit_take(&p->hearings, now, 1, NEWS_BURST, 60 / NEWS_PER_MINUTE)))
 		return false;
-	bool first = !is_fresh(p, now, lasts);
+	bool news = !is_fresh(p, now, lasts) ||
+		    (is_early(known, now) && limit_take(&p->lan_news, now, 1, 30, EARLY_EVERY));
 	p->lan_heard_at = now;
-	bool fresh = candidates_add(&p->candidates, now, a, SOURCE_LAN);
+	bool moved = candidates_add(&p->candidates, now, a, SOURCE_LAN);
 	bool reached = association_reaches(p->association, now);
-	if (reached && (first || fresh))
-		try_path(n, now, p, a, first);
-	else if (!reached && (first || fresh || is_waited_for(p, now)))
-		call_it(n, now, p, first);
-	return first;
+	if (reached && (news || moved))
+		refresh(n, now, p, a, news);
+	else if (!reached && (news || moved || is_waited_for(p, now)))
+		call_it(n, now, p, news, moved);
+	return news;
 }
 
 void node_heard_again(struct node *n, ov_time now, ov_time lasts)
@@ -87,7 +98,7 @@ void node_heard_again(struct node *n, ov_time now, ov_time lasts)
 			continue;
 		p->lan_heard_at = now - lasts - 1; /* there, the next beacon is the first */
 		if (!association_reaches(p->association, now))
-			call_it(n, now, p, true);
+			call_it(n, now, p, true, false);
 	}
 }
 

@@ -17,7 +17,7 @@ import lab
 import node
 
 PORT, GROUP4, GROUP6 = 27184, "239.255.27.182", "ff12::6a2e"
-BEACON, HS1 = 11, 4
+BEACON, HS1, CONTROL = 11, 4, 7
 ETH_P_ALL = 3
 SOON_S = 1.0  # the bound
 
@@ -351,7 +351,8 @@ def forged():
             forger.send(payload, "10.7.0.3")
         got = drain(s, 1.5)
     replies = [p for _, to, _, p in got if to == 27182]
-    lab.check(len(replies) <= 12, f"{len(replies)} datagrams for a replay")
+    lab.check(1 <= len(replies) <= 12, f"{len(replies)} datagrams for a replay")
+    lab.check(all(p[0] in (HS1, CONTROL) for p in replies), f"types {[p[0] for p in replies]}")
     lab.check(len(laptop.cli("peer", "show", "desk")["candidates"]) <= 16, "candidates without bound")
     lab.check(laptop.cli("ping", "desk", "-c", 1)[0]["rtt_us"] > 0, "the session suffered")
     return {"up_ms": up, "replies": len(replies)}

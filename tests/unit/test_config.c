@@ -102,7 +102,7 @@ static void test_messages_of_the_file(void **state)
 		"o.json:4: unknown key \"tun.mut\"; did you mean \"tun.mtu\"?");
 	T("{\"xyzzyplugh\": 1}", "o.json:1: unknown key \"xyzzyplugh\"");
 	T("{\n\"paring\": true}", "o.json:2: unknown key \"paring\"; did you mean \"pairing\"?");
-	T("{\n \"lan\": 3}", "o.json:2: \"lan\": expected true or false, not 3");
+	T("{\n \"lan\": 3}", "o.json:2: lan: expected true or false, not a number");
 	T("{\n \"portmap\": true}",
 		"o.json:2: \"portmap\" is not available in this version yet: remove it");
 	T("{\"listen\": {\n\"tcp\": 443}}",
