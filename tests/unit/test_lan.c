@@ -318,7 +318,7 @@ static void every_network_is_spoken_to(void **state)
 		{ .addr = addr_v4(192, 168, 5, 1, 0), .interface = 4, .prefix_len = 24 },
 	};
 	ov_time now = s.wire->now;
-	struct heard_way w[16];
+	struct heard_way w[16] = { 0 };
 	lan_network(l, now, list, 4, false);
 	assert_int_equal(ways(l, now, w), 4);
 	struct ov_addr four = lan_group(true), all = lan_group(false);
@@ -516,8 +516,8 @@ static void a_stolen_nonce_hides_nobody(void **state)
 	work(&s);
 	struct sift *f = sift_new(s.wire->nodes[0].node);
 	struct ov_addr from = s.wire->nodes[1].addr, thief = addr_v4(198, 51, 100, 66, 1);
-	struct beacon good, bad;
-	uint8_t forged[BEACON_MAX];
+	struct beacon good = { 0 }, bad = { 0 };
+	uint8_t forged[BEACON_MAX] = { 0 };
 	memcpy(forged, s.last, s.last_len);
 	forged[s.last_len - 1] ^= 1;
 	assert_int_equal(beacon_decode(&good, s.last, s.last_len), DROP_NONE);
