@@ -21,7 +21,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SLEEP_CHECK OV_SEC
+#define SLEEP_CHECK   OV_SEC
+#define SECOND_BUFFER (64u << 10)
 #define HOUSEKEEPING \
 	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
 #define ENDPOINT_EVERY \
@@ -41,6 +42,7 @@ struct daemon {
 	struct arena *arena;
 	struct node *node;
 	struct udp *udp;
+	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
 	struct lan_edge *lan; /* NULL: switched off */
@@ -66,6 +68,11 @@ struct daemon {
 static void on_udp(void *context)
 {
 	((struct daemon *)context)->pump.udp_readable = true;
+}
+
+static void on_second(void *context)
+{
+	((struct daemon *)context)->pump.second_readable = true;
 }
 
 static void on_tun(uv_poll_t *h, int status, int events)
@@ -170,33 +177,6 @@ static unsigned config_line(void *context, const struct peer_id *id)
 
 /* ---- events of the node ---- */
 
-/* A link-local address is good in this network only, and as long as interfaces keep their numbers.
- */
-static bool has_better_endpoint(
-	const struct daemon *d, const struct contact *c, const struct ov_addr *a)
-{
-	struct path_info paths[16];
-	if (addr_scope(a) != ADDR_LINK_LOCAL)
-		return false;
-	size_t count = node_peer_paths(d->node, &c->id, paths, 16);
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(paths[i].state, "valid") == 0 && paths[i].carrier == CARRIER_UDP &&
-			addr_scope(&paths[i].remote) != ADDR_LINK_LOCAL)
-			return true;
-	return !addr_is_any(&c->last_endpoint) && addr_scope(&c->last_endpoint) != ADDR_LINK_LOCAL;
-}
-
-static void keep_endpoint(struct daemon *d, const struct node_event *e)
-{
-	const struct contact *c = node_contact(d->node, &e->peer);
-	struct store_request r = { .op = STORE_LAST_ENDPOINT };
-	if (!c || has_better_endpoint(d, c, &e->addr) || contact_copy(&r.contact, c) != OV_OK)
-		return;
-	r.contact.last_endpoint = e->addr;
-	r.contact.last_seen_at_s = (int64_t)time(NULL);
-	(void)!store_post_take(d->store, &r); /* a hint: losing it costs one lookup */
-}
-
 static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 {
 	const struct contact *c = node_contact(d->node, &e->peer);
@@ -237,7 +217,7 @@ static void hand_on_events(struct daemon *d, ov_time now)
 	while (node_event(d->node, &e)) {
 		log_event(d, now, &e);
 		if (e.type == NODE_ENDPOINT)
-			keep_endpoint(d, &e);
+			roster_on_endpoint(&d->roster, &e.peer, &e.addr);
 		else
 			api_on_event(d->api, now, &e);
 	}
@@ -343,6 +323,7 @@ static void close_all(struct daemon *d)
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
+	udp_close(d->second);
 	for (size_t q = 0; d->tun_opened && q < tun_status(d->tun)->queues; q++)
 		uv_close((uv_handle_t *)&d->tun_poll[q], NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);
@@ -419,6 +400,22 @@ static void open_tun(struct daemon *d)
 	watch_tun(d);
 }
 
+/* For what NATs do to clients (overlay/netcheck.c); a facilitator works without it. */
+static void open_second(struct daemon *d)
+{
+	char why[200];
+	struct udp_options u = d->cfg->udp;
+	if (d->cfg->node.facilitator == FACILITATOR_OFF)
+		return;
+	u.port = u.port ? (uint16_t)(u.port + 1) : 0;
+	u.receive_buffer = u.send_buffer = SECOND_BUFFER;
+	u.on_readable = on_second;
+	u.context = d;
+	d->second = udp_open(&d->loop, &u, why, sizeof(why));
+	if (!d->second)
+		log_warn(d->log, clock_now(), "facilitator", "no_second_port why=%s", why);
+}
+
 static bool make_node(struct daemon *d, const struct aead_table *aead)
 {
 	struct node_config c = d->cfg->node;
@@ -429,20 +426,9 @@ static bool make_node(struct daemon *d, const struct aead_table *aead)
 	c.key_memory = arena_blocks(d->arena);
 	c.boot_epoch = store_boot_epoch(d->store);
 	c.listen_port = udp_status(d->udp)->port;
+	c.second_port = d->second ? udp_status(d->second)->port : 0;
 	d->node = node_new(&c, d->self, aead, entropy_rng(), clock_now());
 	return d->node != NULL;
-}
-
-/* Without it everything else works. */
-static void open_lan(struct daemon *d)
-{
-	char why[128];
-	struct rng rng = entropy_rng();
-	if (!d->cfg->lan)
-		return;
-	d->lan = lan_edge_open(&d->loop, d->node, udp_status(d->udp)->port, &rng, why, sizeof(why));
-	if (!d->lan)
-		log_warn(d->log, clock_now(), "lan", "unavailable why=%s", why);
 }
 
 static void state_facts(struct daemon *d, const struct aead_table *aead)
@@ -497,9 +483,12 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	if (!(d->udp = udp_open(&d->loop, &u, why, size)))
 		return false;
 	open_tun(d);
+	open_second(d);
 	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
-	open_lan(d);
+	if (d->cfg->lan)
+		d->lan = lan_edge_open(&d->loop, d->node, udp_status(d->udp)->port, d->log);
+	d->pump.second = d->second;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
 	if (!d->resolver || !make_api(d, aead) ||

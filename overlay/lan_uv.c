@@ -9,12 +9,13 @@
 #include "overlay/lan_uv.h"
 
 #include "discovery/beacon.h"
+#include "overlay/clock_os.h"
+#include "overlay/entropy_os.h"
 #include "overlay/udp_backend_uv.h"
 
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -298,31 +299,32 @@ void lan_edge_close(struct lan_edge *e)
 		free_edge(e);
 }
 
-struct lan_edge *lan_edge_open(uv_loop_t *loop, struct node *n, uint16_t hs1_port,
-	const struct rng *rng, char *why, size_t why_size)
+static void open_lane(struct lane *l, uv_loop_t *loop, int family)
+{
+	l->fd = socket_open(family);
+	if (l->fd < 0 || uv_poll_init(loop, &l->poll, l->fd) != 0)
+		return;
+	l->poll.data = l;
+	l->owner->open_handles++;
+	uv_poll_start(&l->poll, UV_READABLE, on_readable);
+}
+
+struct lan_edge *lan_edge_open(uv_loop_t *loop, struct node *n, uint16_t hs1_port, struct log *log)
 {
 	struct lan_edge *e = calloc(1, sizeof(*e));
-	snprintf(why, why_size, "out of memory");
-	if (!e || !(e->lan = lan_new(n, hs1_port, rng))) {
-		free(e);
-		return NULL;
+	struct rng rng = entropy_rng();
+	errno = ENOMEM;
+	for (int i = 0; e && i < UDP_FAMILIES; i++) {
+		e->lanes[i].owner = e;
+		open_lane(&e->lanes[i], loop, families[i]); /* one family may be absent */
 	}
-	for (int i = 0; i < UDP_FAMILIES; i++) {
-		struct lane *l = &e->lanes[i];
-		l->owner = e;
-		l->fd = socket_open(families[i]);
-		if (l->fd < 0) {
-			snprintf(why, why_size, "UDP port %d: %s", LAN_PORT, strerror(errno));
-			continue; /* a machine without IPv6, for one */
-		}
-		if (uv_poll_init(loop, &l->poll, l->fd) != 0)
-			continue;
-		l->poll.data = l;
-		e->open_handles++;
-		uv_poll_start(&l->poll, UV_READABLE, on_readable);
-	}
-	if (e->open_handles > 0)
+	int error = errno;
+	if (e && e->open_handles > 0)
+		e->lan = lan_new(n, hs1_port, &rng);
+	if (e && e->lan)
 		return e;
+	log_warn(log, clock_now(), "lan", "unavailable port=%d why=\"%s\"", LAN_PORT,
+		strerror(error));
 	lan_edge_close(e);
 	return NULL;
 }

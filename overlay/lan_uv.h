@@ -3,14 +3,14 @@
  * this machine, members of our groups on every interface that is one of a network: up, with
  * multicast, not point-to-point, and not left out by netmon. */
 #include "overlay/lan.h"
+#include "overlay/log.h"
 
 #include <uv.h>
 
 struct lan_edge; /* handle */
 
-/* hs1_port: where we take HS1. NULL: `why` says what failed. */
-struct lan_edge *lan_edge_open(uv_loop_t *loop, struct node *n, uint16_t hs1_port,
-	const struct rng *rng, char *why, size_t why_size);
+/* hs1_port: where we take HS1. NULL: not possible here, said on `log`; all else works without. */
+struct lan_edge *lan_edge_open(uv_loop_t *loop, struct node *n, uint16_t hs1_port, struct log *log);
 /* Closes the sockets; memory goes when the loop has closed the handles. */
 void lan_edge_close(struct lan_edge *e);
 /* These take NULL: the LAN is switched off. */

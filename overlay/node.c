@@ -511,6 +511,7 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
 		if (!p->registration)
 			return OV_ENOMEM;
 		p->registration->next_at = p->registration->check_at = OV_NEVER;
+		p->registration->netcheck.next_at = OV_NEVER;
 		p->registration->relayed_at = p->registration->heard_at = OV_NEVER;
 		n->facilitators[n->facilitator_count++] = p;
 	}
@@ -548,6 +549,7 @@ void node_network_changed(
 	size_t max = sizeof(n->locals) / sizeof(n->locals[0]);
 	n->local_count = count < max ? count : max;
 	memcpy(n->locals, list, n->local_count * sizeof(*list));
+	netcheck_forget(n, now);
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
 		if (p->association)

@@ -15,6 +15,7 @@
 #include "core/path.h"
 #include "core/session.h"
 #include "core/table.h"
+#include "discovery/nat.h"
 #include "overlay/filter.h"
 #include "overlay/node.h"
 #include "overlay/output.h"
@@ -112,7 +113,15 @@ struct link_request { /* a RELAY_OPEN on its way */
 
 #define LINK_REQUESTS 8
 
+struct netcheck {        /* at one facilitator: which NAT stands before us? */
+	ov_time next_at; /* OV_NEVER: done */
+	uint32_t token;
+	uint16_t second_port;
+	uint8_t tests; /* of filtering, sent */
+};
+
 struct registration { /* ours, at a facilitator */
+	struct netcheck netcheck;
 	uint32_t request;
 	ov_time next_at; /* say it again, or renew; OV_NEVER: it has no session with us */
 	uint8_t attempts;
@@ -256,6 +265,7 @@ struct node {
 	struct local_address locals[64];
 	size_t local_count;
 	bool locals_known;
+	struct nat nat[2];       /* IPv4, IPv6: as facilitators see this network */
 	struct ov_addr observed; /* last address of ours that a peer told */
 	struct node_counters counters;
 };
@@ -419,7 +429,17 @@ size_t registration_observed(const struct node *n, struct ov_addr *out, size_t m
 bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN]);
 
+/* ---- netcheck.c ---- */
+void netcheck_begin(struct node *n, ov_time now, struct peer *p, uint16_t second_port);
+void netcheck_forget(struct node *n, ov_time now); /* another network: all anew */
+void netcheck_tick(struct node *n, ov_time now, struct peer *p);
+void netcheck_on_observed(struct node *n, const struct peer *p, const struct path *path);
+enum drop netcheck_on_answer(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
+
 /* ---- facilitator.c: others at us ---- */
+enum drop facilitator_on_filter_test(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
 enum drop facilitator_on_register(
 	struct node *n, ov_time now, struct peer *p, const struct register_frame *f);
 bool facilitator_admits(const struct node *n, const struct peer *p); /* may it use us at all? */
