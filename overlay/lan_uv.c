@@ -323,8 +323,7 @@ struct lan_edge *lan_edge_open(uv_loop_t *loop, struct node *n, uint16_t hs1_por
 		e->lan = lan_new(n, hs1_port, &rng);
 	if (e && e->lan)
 		return e;
-	log_warn(log, clock_now(), "lan", "unavailable port=%d why=\"%s\"", LAN_PORT,
-		strerror(error));
+	log_warn(log, clock_now(), "lan", "unavailable port=%d why=%s", LAN_PORT, strerror(error));
 	lan_edge_close(e);
 	return NULL;
 }
