@@ -8,6 +8,7 @@
 
 #define NEWS_PER_MINUTE 20            /* design 5: new addresses to send to, per peer */
 #define NEWS_BURST      60            /* in seconds of the limit below: 20 x 3 */
+#define ASKED_ACTIVE    2             /* call.c: then a renewal of keys asks everywhere */
 #define SAME_NEWS       (5 * OV_SEC)  /* the beacons at 0, 1 and 3 s, announce.h */
 #define EARLY_EVERY     10            /* seconds, in the long run; three at once */
 #define EARLY           (20 * OV_SEC) /* no rhythm is shorter: 30 s less 20 % */
@@ -40,9 +41,15 @@ static void refresh(struct node *n, ov_time now, struct peer *p, const struct ov
 	struct path *path = route_add(n, now, p, &where);
 	if (path && path->state == PATH_UNTRIED)
 		path_challenge(path, now);
-	if (news && now - p->association->last_key_at >= SAME_NEWS)
-		call_start(n, now, p, false);
 	peer_touch(n, p);
+	struct association *s = p->association;
+	if (!news || now - s->last_key_at < SAME_NEWS)
+		return;
+	call_start(n, now, p, false);
+	if (s->call && !addr_equal(&s->active->remote, a)) {
+		s->call->attempts = ASKED_ACTIVE; /* the same HS1 to all its addresses, now */
+		s->call->next_at = now;
+	}
 }
 
 /* moved: there is an address that its last HS1 did not go to. */
