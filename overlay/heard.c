@@ -6,12 +6,12 @@
 
 #include "discovery/beacon.h"
 
-#define NEWS_PER_MINUTE 20            /* design 5: new addresses to send to, per peer */
-#define NEWS_BURST      60            /* in seconds of the limit below: 20 x 3 */
-#define ASKED_ACTIVE    2             /* call.c: then a renewal of keys asks everywhere */
-#define SAME_NEWS       (5 * OV_SEC)  /* the beacons at 0, 1 and 3 s, announce.h */
-#define EARLY_EVERY     10            /* seconds, in the long run; three at once */
-#define EARLY           (20 * OV_SEC) /* no rhythm is shorter: 30 s less 20 % */
+#define NEWS_PER_MINUTE  20            /* design 5: new addresses to send to, per peer */
+#define NEWS_BURST       60            /* in seconds of the limit below: 20 x 3 */
+#define ASKED_ACTIVE     2             /* call.c: then a renewal of keys asks everywhere */
+#define SAME_NEWS        (5 * OV_SEC)  /* the beacons at 0, 1 and 3 s, announce.h */
+#define UNEXPECTED_EVERY 10            /* seconds, in the long run; three at once */
+#define EARLY            (20 * OV_SEC) /* no rhythm is shorter: 30 s less 20 % */
 
 bool node_pair(struct node *n, size_t i, struct node_pair *out)
 {
@@ -70,11 +70,11 @@ static bool is_waited_for(const struct peer *p, ov_time now)
 	return peer_is_wanted(p, now) && !(p->association && p->association->call);
 }
 
-/* Earlier than its rhythm has it, from this address: it has something to say, its start or another
- * network. */
-static bool is_early(const struct candidate *c, ov_time now)
+/* From an address that is new, or earlier than its rhythm from there has it: it started, or is in
+ * another network. */
+static bool is_unexpected(const struct candidate *c, ov_time now)
 {
-	return c && now > c->added_at && now - c->added_at < EARLY;
+	return !c || (now > c->added_at && now - c->added_at < EARLY);
 }
 
 bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
@@ -86,7 +86,8 @@ bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const str
 		(!known && !limit_take(&p->hearings, now, 1, NEWS_BURST, 60 / NEWS_PER_MINUTE)))
 		return false;
 	bool news = !is_fresh(p, now, lasts) ||
-		    (is_early(known, now) && limit_take(&p->lan_news, now, 1, 30, EARLY_EVERY));
+		    (is_unexpected(known, now) &&
+			    limit_take(&p->lan_news, now, 1, 30, UNEXPECTED_EVERY));
 	p->lan_heard_at = now;
 	bool moved = candidates_add(&p->candidates, now, a, SOURCE_LAN);
 	bool reached = association_reaches(p->association, now);

@@ -75,11 +75,11 @@ struct node_pair {
 };
 /* Of the i-th peer (node_contact_at); false: there is none, or it is no contact. */
 bool node_pair(struct node *n, size_t i, struct node_pair *out);
-/* A beacon of this contact came from `a` on a network of ours. The address is a candidate as long
- * as it is news, for `lasts`. The first beacon after none for so long, or one sooner than the
- * rhythm of announce.h, is a sign of life: who is not reached is called, wanted or not, and old
- * session keys are renewed. Others keep the address, and call only who is wanted; so two who have
- * nothing to say fall asleep beside each other. True: a sign of life. */
+/* A beacon of this contact came from `a` on a network of ours: a candidate as long as nothing else
+ * is heard for `lasts`. The first beacon after none for so long, one from a new address, and one
+ * sooner than the rhythm of announce.h are signs of life: who is not reached is called, wanted or
+ * not, and old session keys are renewed. Others keep the address, and call only who is wanted; so
+ * two who have nothing to say fall asleep beside each other. True: a sign of life. */
 bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	ov_time lasts);
 /* We came into a network (back): call whom we heard there less than `lasts` ago. */

@@ -191,7 +191,7 @@ struct peer {
 	struct candidates candidates;
 	uint8_t pair_key[32];  /* valid if has_pair_key */
 	struct limit hearings; /* new addresses by beacons: 20 a minute */
-	struct limit lan_news; /* beacons that came early */
+	struct limit lan_news; /* beacons that were not expected */
 	ov_time lan_heard_at;  /* last beacon; OV_NEVER: none */
 	bool has_pair_key;
 	uint64_t seen_seq;       /* highest of its HS1 that was confirmed */

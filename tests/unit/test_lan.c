@@ -233,28 +233,36 @@ static void coming_back_calls_whom_we_heard(void **state)
 	segment_free(&s);
 }
 
-/* It lost its keys and is back before anybody missed it: its first beacons come too early for their
- * rhythm, and we have a session that it does not know. */
+/* It lost its keys and is back before anybody missed it, at the same address or another: we have a
+ * session that it does not know. */
 static void who_starts_anew_is_called_at_once(void **state)
 {
 	(void)state;
-	struct segment s = segment_new(2);
-	know(&s, 0, 1);
-	come(&s, 0);
-	come(&s, 1);
-	run(&s, 10 * OV_SEC);
-	assert_int_equal(state_of(&s, 0, 1), PEER_UP);
-	assert_int_equal(wire_info(s.wire, 0, 1).handshakes, 1);
-	leave(&s, 1);
-	wire_stop(s.wire, 1);
-	wire_start(s.wire, 1);
-	wire_know(s.wire, 1, 0, NULL, "all");
-	come(&s, 1);
-	run(&s, 100 * OV_MS);
-	assert_int_equal(state_of(&s, 1, 0), PEER_UP);
-	run(&s, 10 * OV_SEC);
-	assert_int_equal(wire_info(s.wire, 0, 1).handshakes, 2); /* one for all three beacons */
-	segment_free(&s);
+	for (unsigned moves = 0; moves < 2; moves++) {
+		struct segment s = segment_new(2);
+		know(&s, 0, 1);
+		come(&s, 0);
+		come(&s, 1);
+		run(&s, 10 * OV_SEC);
+		assert_int_equal(state_of(&s, 0, 1), PEER_UP);
+		assert_int_equal(wire_info(s.wire, 0, 1).handshakes, 1);
+		leave(&s, 1);
+		wire_stop(s.wire, 1);
+		wire_start(s.wire, 1);
+		wire_know(s.wire, 1, 0, NULL, "all");
+		if (moves)
+			s.wire->nodes[1].addr = addr_v4(198, 51, 100, 99, 27182);
+		come(&s, 1);
+		run(&s, 100 * OV_MS);
+		assert_int_equal(state_of(&s, 1, 0), PEER_UP);
+		assert_true(wire_uses(s.wire, 1, 0, s.wire->nodes[0].addr));
+		run(&s, 10 * OV_SEC);
+		assert_int_equal(wire_info(s.wire, 0, 1).handshakes, 2); /* not one a beacon */
+		wire_send(s.wire, 0, 1, 1, 100);
+		run(&s, 100 * OV_MS);
+		assert_int_equal(wire_got(s.wire, 0, 1, 1, 100), 1);
+		segment_free(&s);
+	}
 }
 
 /* A session by another way: the address heard here becomes a path of it. */
