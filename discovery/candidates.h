@@ -25,7 +25,13 @@ struct candidate {
 	struct ov_addr addr;
 	ov_time added_at; /* told for the last time */
 	uint8_t source;   /* enum candidate_source */
+	bool asked;       /* something was sent there */
 };
+/* Somebody else's word may be a third party's address. */
+static inline bool candidate_is_trusted(const struct candidate *c)
+{
+	return c->source < SOURCE_PORTMAP;
+}
 
 struct candidates {             /* of one peer; zeroed: empty */
 	struct candidate *list; /* owned; room for the next power of two of count */

@@ -22,6 +22,16 @@ struct channel *channel_of_addr(const struct node *n, const struct ov_addr *a)
 	return same ? c : NULL;
 }
 
+/* The relay has said whose datagrams these are. Anything else in them would be a path that nobody
+ * asked for, above all one to the relay through itself. */
+bool channel_carries(const struct node *n, const struct dgram *run, const struct peer_id *who)
+{
+	if (run->carrier != CARRIER_RELAY)
+		return true;
+	const struct channel *c = channel_of_addr(n, &run->remote);
+	return c && peer_id_equal(&c->other, who);
+}
+
 struct channel *channel_new(
 	struct node *n, struct peer *session, enum channel_kind kind, uint32_t id)
 {
@@ -39,7 +49,10 @@ struct channel *channel_new(
 		return NULL;
 	}
 	session->association->channels = c;
-	n->forward_count += kind == CHANNEL_FORWARD;
+	if (kind == CHANNEL_FORWARD) {
+		session->client->channels++;
+		n->forward_count++;
+	}
 	return c;
 }
 
@@ -51,8 +64,9 @@ static void unlink_channel(struct channel *c)
 	*at = c->next;
 }
 
-/* The paths of the peer at the far end that went through the link. */
-static void remove_paths(struct node *n, ov_time now, const struct channel *c)
+/* The path of the peer at the far end that went through the link. Another is found, or the peer
+ * called, when the node settles. */
+static void remove_path(struct node *n, const struct channel *c)
 {
 	struct peer *p = node_peer(n, &c->other);
 	if (!p || !p->association)
@@ -62,9 +76,6 @@ static void remove_paths(struct node *n, ov_time now, const struct channel *c)
 	if (!path)
 		return;
 	route_remove(n, p, path);
-	route_elect(n, now, p);
-	if (!p->association->active && peer_is_wanted(p, now))
-		call_start(n, now, p, false);
 	peer_touch(n, p);
 }
 
@@ -78,11 +89,14 @@ static void tell_closed(struct node *n, ov_time now, const struct channel *c)
 
 static void channel_free(struct node *n, struct channel *c)
 {
+	if (c->kind == CHANNEL_LINK)
+		remove_path(n, c);
 	table_remove(n->by_channel, c->id);
 	unlink_channel(c);
-	if (c->kind == CHANNEL_FORWARD && c->session->client && c->session->client->channels > 0)
+	if (c->kind == CHANNEL_FORWARD) {
 		c->session->client->channels--;
-	n->forward_count -= c->kind == CHANNEL_FORWARD;
+		n->forward_count--;
+	}
 	output_forget(&n->output, c);
 	free(c);
 }
@@ -101,8 +115,6 @@ void channel_close(struct node *n, ov_time now, struct channel *c, bool tell)
 		tell_closed(n, now, c);
 	if (c->twin)
 		tell_closed(n, now, c->twin);
-	if (c->kind == CHANNEL_LINK)
-		remove_paths(n, now, c);
 	channel_discard(n, c);
 }
 

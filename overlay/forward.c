@@ -2,6 +2,10 @@
  * much, nothing else: what passes is sealed between the ends. */
 #include "overlay/node_state.h"
 
+#define IDLE_FOR         (60 * OV_SEC)
+#define OPENS_PER_SECOND 20 /* a call asks six times in 10 s */
+#define OPEN_BURST       128
+
 static struct channel *pair_of(const struct peer *source, const struct peer *destination)
 {
 	struct channel *c = source->association->channels;
@@ -10,28 +14,42 @@ static struct channel *pair_of(const struct peer *source, const struct peer *des
 	return c;
 }
 
-static bool has_room(const struct node *n, const struct peer *p)
+static ov_time used_at(const struct channel *c)
 {
-	return p->client && p->client->channels < n->config.relay_channels;
+	return ov_max(c->used_at, c->twin->used_at);
+}
+
+/* A pair that nobody uses keeps its place only as long as nobody else wants it. */
+static bool make_room(struct node *n, ov_time now, struct peer *p)
+{
+	if (!p->client || p->client->channels < n->config.relay_channels)
+		return p->client;
+	struct channel *idle = NULL;
+	for (struct channel *c = p->association->channels; c; c = c->next)
+		if (c->kind == CHANNEL_FORWARD && (!idle || used_at(c) < used_at(idle)))
+			idle = c;
+	if (!idle || now - used_at(idle) < IDLE_FOR)
+		return false;
+	channel_close(n, now, idle, true);
+	return true;
 }
 
 /* Both directions at once. NULL: a quota, or out of memory. */
 static struct channel *pair_new(
 	struct node *n, ov_time now, struct peer *source, struct peer *destination)
 {
-	if (!has_room(n, source) || !has_room(n, destination))
+	if (!make_room(n, now, source) || !make_room(n, now, destination))
 		return NULL;
 	struct channel *c = channel_new(n, source, CHANNEL_FORWARD, 0);
 	if (!c)
 		return NULL;
 	c->twin = channel_new(n, destination, CHANNEL_FORWARD, 0);
 	if (!c->twin) {
-		channel_close(n, now, c, false);
+		channel_discard(n, c);
 		return NULL;
 	}
 	c->twin->twin = c;
-	source->client->channels++;
-	destination->client->channels++;
+	c->used_at = c->twin->used_at = now;
 	return c;
 }
 
@@ -67,6 +85,8 @@ enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const str
 	}
 	if (f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
 		return DROP_FORMAT;
+	if (!limit_take(&p->client->opens, now, OPENS_PER_SECOND, OPEN_BURST, 1))
+		return DROP_RATE;
 	/* Not here and not let in look alike: who is online is nobody's business. */
 	struct peer *to = node_peer(n, &f->destination);
 	if (!to || to == p || !facilitator_lets_in(n, now, to, f->tag)) {
@@ -88,10 +108,15 @@ enum drop forward_datagram(
 	struct node *n, ov_time now, struct channel *c, const uint8_t *data, size_t len)
 {
 	const struct association *to = c->twin->session->association;
+	if (len < HEADER_LEN)
+		return DROP_SHORT;
+	if (!facilitator_admits(n, c->session) || !facilitator_admits(n, c->twin->session))
+		return DROP_GRANT; /* its owner has changed his mind */
 	if (!to->active || !to->active->validated || to->active->carrier == CARRIER_RELAY)
 		return DROP_AWAY;
 	uint32_t rate = n->config.relay_bytes_per_second;
-	if (!limit_take(&c->session->client->bytes, now, rate, rate / 8, (uint32_t)len))
+	if (!limit_take(&c->session->client->bytes, now, rate, rate / 8,
+		    (uint32_t)len + RELAY_HEADER_LEN))
 		return DROP_RATE;
 	uint8_t *room = output_room(&n->output, len + RELAY_HEADER_LEN, true);
 	if (!room)
@@ -102,5 +127,6 @@ enum drop forward_datagram(
 	output_add(&n->output, &where, c->twin, len + RELAY_HEADER_LEN);
 	n->counters.relayed_bytes += len;
 	c->bytes += len;
+	c->used_at = now;
 	return DROP_NONE;
 }

@@ -80,6 +80,14 @@ struct node *node_new(const struct node_config *cfg, const struct identity *self
 	return n;
 }
 
+/* Facilitators have their own list. */
+static void count_source(struct node *n, uint8_t source, int by)
+{
+	size_t *count = source == CONTACT_CLIENT ? &n->client_count : &n->known_count;
+	if (source != CONTACT_FACILITATOR)
+		*count = by > 0 ? *count + 1 : *count - 1;
+}
+
 static void peer_free(struct node *n, struct peer *p)
 {
 	ping_forget(n, p);
@@ -92,8 +100,10 @@ static void peer_free(struct node *n, struct peer *p)
 	for (size_t i = 0; i < n->facilitator_count; i++)
 		if (n->facilitators[i] == p)
 			n->facilitators[i--] = n->facilitators[--n->facilitator_count];
-	n->client_count -= p->contact.source == CONTACT_CLIENT;
+	count_source(n, p->contact.source, -1);
 	client_free(p);
+	if (p->registration)
+		contact_fini(&p->registration->written);
 	free(p->registration);
 	contact_fini(&p->contact);
 	candidates_fini(&p->candidates);
@@ -302,16 +312,34 @@ static void untouch(struct node *n, const struct peer *p)
 		*at = p->next_touched;
 }
 
+/* Insertion order is what users see in lists. */
+static void close_gap(struct node *n, size_t at)
+{
+	for (; at < n->peer_count; at++) {
+		n->peers[at] = n->peers[at + 1];
+		n->peers[at]->position = at;
+	}
+}
+
 static void remove_peer(struct node *n, struct peer *p)
 {
-	untouch(n, p);
-	n->peer_count--;
-	for (size_t i = p->position; i < n->peer_count;
-		i++) { /* insertion order is what users see in lists */
-		n->peers[i] = n->peers[i + 1];
-		n->peers[i]->position = i;
+	struct peer *last = n->peers[--n->peer_count];
+	if (last->contact.source == CONTACT_CLIENT) { /* they come and go by the thousand */
+		n->peers[p->position] = last;
+		last->position = p->position;
+	} else {
+		close_gap(n, p->position);
 	}
+	association_close(n, p); /* may touch it */
+	untouch(n, p);
 	peer_free(n, p);
+}
+
+/* A client without a session is nobody: also one whose call was refused. */
+static bool is_leftover(const struct peer *p, ov_time now)
+{
+	const struct association *a = p->association;
+	return p->contact.source == CONTACT_CLIENT && (!a || association_is_over(a, now));
 }
 
 static void settle(struct node *n, ov_time now)
@@ -319,13 +347,15 @@ static void settle(struct node *n, ov_time now)
 	while (n->touched) {
 		struct peer *p = n->touched;
 		n->touched = p->next_touched;
+		if (p->association && p->association->up && !p->association->active)
+			route_find_other(n, now, p);
 		if (p->association && p->association->staging)
 			outbound_flush_staged(
 				n, now, p); /* whatever it was that made it possible */
 		frames_flush(n, now, p);
 		p->touched = false;
 		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
-		if (p->contact.source == CONTACT_CLIENT && !p->association)
+		if (is_leftover(p, now))
 			remove_peer(n, p);
 	}
 }
@@ -390,10 +420,7 @@ ov_time node_deadline(const struct node *n)
 
 static int peer_insert(struct node *n, struct peer *p)
 {
-	if (n->peer_count == peers_max(&n->config) ||
-		(contact_is_known(p->contact.source) &&
-			n->peer_count - n->client_count - n->facilitator_count >=
-				n->config.max_contacts))
+	if (n->peer_count == peers_max(&n->config))
 		return OV_EFULL;
 	if (n->peer_count == n->peer_cap) {
 		size_t cap = n->peer_cap ? 2 * n->peer_cap : 16;
@@ -428,6 +455,7 @@ static int peer_new(struct node *n, const struct contact *c, struct peer **out)
 		return OV_ENOMEM;
 	p->retry_at = p->wanted_at = p->heard_at = OV_NEVER;
 	p->timer.at = OV_NEVER;
+	p->contact.source = CONTACT_FACILITATOR; /* not counted until replace_contact */
 	p->lower = peer_id_compare(&n->self->id, &c->id) < 0;
 	peer_id_prefix(&c->id, p->prefix);
 	int err = peer_id_to_dh(&c->id, p->known.key.s_public);
@@ -453,6 +481,14 @@ static void add_endpoints(
 	}
 }
 
+static void replace_contact(struct node *n, struct peer *p, const struct contact *c)
+{
+	count_source(n, p->contact.source, -1);
+	contact_fini(&p->contact);
+	p->contact = *c;
+	count_source(n, c->source, 1);
+}
+
 int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool call)
 {
 	if (peer_id_equal(&c->id, &n->self->id))
@@ -462,15 +498,20 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 	if (err != OV_OK)
 		return err;
 	struct peer *p = node_peer(n, &c->id);
-	err = p ? OV_OK : peer_new(n, c, &p);
+	bool more = contact_is_known(c->source) && !(p && contact_is_known(p->contact.source));
+	if (more && n->known_count >= n->config.max_contacts)
+		err = OV_EFULL;
+	else if (!p)
+		err = peer_new(n, c, &p);
 	if (err != OV_OK) {
 		contact_fini(&copy);
 		return err;
 	}
-	contact_fini(&p->contact);
-	p->contact = copy;
+	replace_contact(n, p, &copy);
 	candidates_forget_written(&p->candidates);
 	add_endpoints(n, now, p, c);
+	if (p->registration)
+		add_endpoints(n, now, p, &p->registration->written);
 	if (!addr_is_any(&c->last_endpoint))
 		(void)candidates_add(&p->candidates, now, &c->last_endpoint, SOURCE_CACHE);
 	if (contact_is_known(c->source))
@@ -485,9 +526,28 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 int node_contact_remove(struct node *n, const struct peer_id *id)
 {
 	struct peer *p = node_peer(n, id);
-	if (!p)
+	if (!p || p->contact.source == CONTACT_FACILITATOR)
 		return OV_ENOENT;
-	remove_peer(n, p);
+	if (contact_is_known(p->contact.source))
+		registration_renew_soon(n); /* who may reach us changed */
+	if (!p->registration) {
+		remove_peer(n, p);
+		return OV_OK;
+	}
+	struct contact plain = { .id = *id, .source = CONTACT_FACILITATOR };
+	replace_contact(n, p, &plain);
+	p->wanted_at = OV_NEVER;
+	return OV_OK;
+}
+
+static int facilitator_new(struct node *n, struct peer *p)
+{
+	p->registration = calloc(1, sizeof(*p->registration));
+	if (!p->registration)
+		return OV_ENOMEM;
+	p->registration->next_at = p->registration->check_at = OV_NEVER;
+	p->registration->relayed_at = p->registration->heard_at = OV_NEVER;
+	n->facilitators[n->facilitator_count++] = p;
 	return OV_OK;
 }
 
@@ -506,14 +566,14 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
 	} else {
 		add_endpoints(n, now, p, c);
 	}
-	if (!p->registration) {
-		p->registration = calloc(1, sizeof(*p->registration));
-		if (!p->registration)
-			return OV_ENOMEM;
-		p->registration->next_at = p->registration->check_at = OV_NEVER;
-		p->registration->relayed_at = p->registration->heard_at = OV_NEVER;
-		n->facilitators[n->facilitator_count++] = p;
-	}
+	struct contact written;
+	int err = contact_copy(&written, c);
+	if (err == OV_OK && !p->registration)
+		err = facilitator_new(n, p);
+	if (err != OV_OK)
+		return err; /* of a contact_copy that failed nothing is left */
+	contact_fini(&p->registration->written);
+	p->registration->written = written;
 	if (!association_reaches(p->association, now))
 		call_start(n, now, p, false);
 	return OV_OK;
@@ -526,7 +586,6 @@ struct peer *node_client(struct node *n, ov_time now, const struct peer_id *id)
 	struct contact c = { .id = *id, .source = CONTACT_CLIENT };
 	if (node_contact_put(n, now, &c, false) != OV_OK)
 		return NULL;
-	n->client_count++;
 	return node_peer(n, id);
 }
 

@@ -100,7 +100,7 @@ struct channel { /* RELAY datagrams between a peer and us */
 	struct channel *next; /* of the same session */
 	struct peer_id other; /* LINK: who is at the far end */
 	struct channel *twin; /* FORWARD: what comes here leaves there */
-	struct limit rate;    /* FORWARD */
+	ov_time used_at;      /* FORWARD: opened, or came in here */
 	uint64_t bytes;       /* FORWARD: came in here */
 };
 
@@ -110,9 +110,11 @@ struct link_request { /* a RELAY_OPEN on its way */
 	bool used;
 };
 
-#define LINK_REQUESTS 8
+#define LINK_REQUESTS 64 /* at one time: after a change of network all who are wanted are called \
+			  */
 
-struct registration { /* ours, at a facilitator */
+struct registration {           /* ours, at a facilitator */
+	struct contact written; /* as in the configuration: outlives a contact of the same PeerId */
 	uint32_t request;
 	ov_time next_at; /* say it again, or renew; OV_NEVER: it has no session with us */
 	uint8_t attempts;
@@ -132,6 +134,7 @@ struct client { /* a peer's registration, with us */
 	uint8_t counts[REGISTER_PAGES_MAX];
 	uint16_t channels;
 	struct limit bytes; /* what it may send through us */
+	struct limit opens; /* RELAY_OPEN */
 };
 
 struct meeting { /* the way from a relay to a direct path */
@@ -140,8 +143,9 @@ struct meeting { /* the way from a relay to a direct path */
 	uint8_t backoff;
 	ov_time probe_at; /* OV_NEVER: no round is on */
 	ov_time started_at;
-	ov_time round_at;  /* next round; OV_NEVER: none is wanted */
-	struct limit told; /* our endpoints */
+	ov_time round_at;    /* next round; OV_NEVER: none is wanted */
+	struct limit told;   /* its endpoints */
+	struct limit rounds; /* that we take part in */
 };
 
 struct association {
@@ -184,6 +188,7 @@ struct peer {
 	struct limit handshakes; /* 5/s */
 	char refused[REFUSED_WORD_MAX];
 	ov_time refused_at;
+	struct limit places;               /* of its, that are asked for the first time */
 	struct limit refusals;             /* told: 1/s */
 	struct limit hurries;              /* calls begun anew */
 	struct limit liveness_cookies;     /* 1 per 5 s */
@@ -226,11 +231,13 @@ struct node {
 	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */
 	size_t facilitator_count;
 	size_t client_count;  /* peers of CONTACT_CLIENT */
+	size_t known_count;   /* peers that contact_is_known */
 	size_t forward_count; /* channels of CHANNEL_FORWARD */
 
 	struct cookie_jar cookies;
 	struct source_limits *sources; /* made under load */
 	struct limit dh, dh_hard, cookie_replies;
+	struct limit places; /* as a peer's, for all of them */
 	ov_time load_until;
 	size_t pending_count;
 
@@ -342,6 +349,8 @@ void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path
 void route_on_status(
 	struct node *n, ov_time now, struct peer *p, struct path *path, uint32_t sequence);
 void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path);
+/* The active path is gone: another, or a call. */
+void route_find_other(struct node *n, ov_time now, struct peer *p);
 void route_tick(struct node *n, ov_time now, struct peer *p);
 struct path *route_second(const struct association *a,
 	ov_time now); /* for duplicates while the active one is doubtful */
@@ -371,11 +380,15 @@ void envelope_add(struct node *n, ov_time now, const struct envelope *e, const v
 /* The far end of a link as an address: a path's remote, a datagram's source. */
 struct ov_addr channel_addr(const struct channel *c);
 struct channel *channel_of_addr(const struct node *n, const struct ov_addr *a); /* NULL: gone */
-/* A free id is chosen unless one is given. NULL: out of memory, or the id is taken. */
+/* May a datagram of this peer come by this run? Always, but for a relay's. */
+bool channel_carries(const struct node *n, const struct dgram *run, const struct peer_id *who);
+/* A free id is chosen unless one is given. FORWARD: the session is of a client. NULL: out of
+ * memory, or the id is taken. */
 struct channel *channel_new(
 	struct node *n, struct peer *session, enum channel_kind kind, uint32_t id);
-void channel_discard(struct node *n, struct channel *c); /* with its twin; nobody is told */
-/* The other end is told, and (tell) this one; paths through a link end. */
+/* With its twin, and the path through a link; nobody is told. */
+void channel_discard(struct node *n, struct channel *c);
+/* The other end is told, and (tell) this one. */
 void channel_close(struct node *n, ov_time now, struct channel *c, bool tell);
 void channel_close_all(struct node *n, ov_time now, struct association *a);
 enum drop channel_on_close(
@@ -399,13 +412,15 @@ enum drop forward_datagram(
 /* ---- registration.c: we at a facilitator ---- */
 void registration_tick(struct node *n, ov_time now, struct peer *p);
 ov_time registration_deadline(const struct peer *p);
-void registration_session_changed(struct node *n, ov_time now, struct peer *p);
+/* A facilitator that restarted has forgotten us; so may one that we had lost. */
+void registration_keys_came(struct node *n, ov_time now, struct peer *p, bool restarted);
 enum drop registration_on_answer(
 	struct node *n, ov_time now, struct peer *p, const struct registered_frame *f);
 /* A RELAY datagram of this relay came (or went). While such do, silence of the relay is looked
  * into. */
 void registration_relayed(struct node *n, ov_time now, struct peer *relay, bool came);
 void registration_renew_all(struct node *n, ov_time now); /* contacts changed */
+void registration_renew_soon(struct node *n);             /* the same, at the next tick */
 /* Our addresses as facilitators see them; returns the count. */
 size_t registration_observed(const struct node *n, struct ov_addr *out, size_t max);
 /* What `destination` tells the facilitator to let `source` in by; false: no key with this peer. */
@@ -426,6 +441,9 @@ void meet_tick(struct node *n, ov_time now, struct peer *p);
 ov_time meet_deadline(const struct association *a);
 enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f);
+/* May this address be asked? One that somebody only told us of costs from the budget of new ones.
+ */
+bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c);
 enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);
 
 /* ---- frames.c ---- */

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef WIRE_NODES
 #define WIRE_NODES 3
+#endif
 #define WIRE_DELAY (10 * OV_MS)
 #ifndef WIRE_FLIGHTS /* a fuzz target takes less */
 #define WIRE_FLIGHTS 4096
