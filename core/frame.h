@@ -22,7 +22,9 @@ enum frame_type {
 	FRAME_RELAY_CLOSE = 36,
 	FRAME_REGISTER = 40,
 	FRAME_REGISTERED = 41,
-	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 42 to 55
+	FRAME_FILTER_TEST = 42,
+	FRAME_FILTER_ANSWER = 43,
+	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 44 to 55
 	   facilitator, 56 to 63 mailbox */
 };
 
@@ -113,6 +115,11 @@ struct registered_frame {
 	uint8_t page;
 	uint8_t reason; /* enum relay_reason; NONE: registered */
 	uint16_t lifetime_s;
+	uint16_t second_port; /* where it listens too, for what NATs do; 0: nowhere */
+};
+
+struct filter_test { /* to a facilitator: answer from your second port, where I never sent */
+	uint32_t token;
 };
 
 struct frame {
@@ -130,6 +137,7 @@ struct frame {
 		struct relay_close relay_close;
 		struct register_frame reg;
 		struct registered_frame registered;
+		struct filter_test filter_test; /* and the answer */
 	} as;
 };
 
@@ -145,6 +153,7 @@ void frame_put_relay_no(struct wr *w, const struct relay_no *o);
 void frame_put_relay_in(struct wr *w, const struct relay_in *i);
 void frame_put_relay_close(struct wr *w, const struct relay_close *c);
 void frame_put_register(struct wr *w, const struct register_frame *r);
+void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f);
 void frame_put_registered(struct wr *w, const struct registered_frame *r);
 
 /* Next frame of the plaintext, skipping padding and skippable unknown ones.

@@ -5,7 +5,8 @@
 #define OPEN_FIXED      (4 + 32 + RELAY_TAG_LEN)
 #define IN_FIXED        (4 + 32)
 #define REGISTER_FIXED  6
-#define REGISTERED_LEN  8
+#define REGISTERED_LEN  10
+#define FILTER_LEN      4
 #define RELAY_OK_LEN    8
 #define RELAY_NO_LEN    5
 #define RELAY_CLOSE_LEN 4
@@ -110,6 +111,7 @@ void frame_put_registered(struct wr *w, const struct registered_frame *f)
 	wr_u8(w, f->page);
 	wr_u8(w, f->reason);
 	wr_u16(w, f->lifetime_s);
+	wr_u16(w, f->second_port);
 }
 
 static void read_registered(struct rd *r, struct registered_frame *f)
@@ -118,6 +120,13 @@ static void read_registered(struct rd *r, struct registered_frame *f)
 	f->page = rd_u8(r);
 	f->reason = rd_u8(r);
 	f->lifetime_s = rd_u16(r);
+	f->second_port = rd_u16(r);
+}
+
+void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f)
+{
+	frame_put_header(w, type, FILTER_LEN);
+	wr_u32(w, f->token);
 }
 
 int frame_read_relay(struct rd *body, struct frame *out)
@@ -130,6 +139,8 @@ int frame_read_relay(struct rd *body, struct frame *out)
 	case FRAME_RELAY_CLOSE: read_relay_close(body, &out->as.relay_close); break;
 	case FRAME_REGISTER: read_register(body, &out->as.reg); break;
 	case FRAME_REGISTERED: read_registered(body, &out->as.registered); break;
+	case FRAME_FILTER_TEST:
+	case FRAME_FILTER_ANSWER: out->as.filter_test.token = rd_u32(body); break;
 	default: return OV_ENOENT; /* a value from the wire, not yet an enum frame_type */
 	}
 	return rd_done(body) ? 1 : OV_EFORMAT;

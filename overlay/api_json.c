@@ -155,10 +155,10 @@ json_t *api_json_candidates(struct api *a, const struct peer_id *id)
 	size_t count = node_peer_candidates(a->cfg.node, id, found, 16);
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(
-			list, json_pack("{s:o, s:s, s:o}", "addr", api_json_addr(&found[i].addr),
-				      "source", candidate_source_name(found[i].source), "added_at",
-				      api_json_at(a, found[i].added)));
+		json_array_append_new(list,
+			json_pack("{s:o, s:s, s:s, s:o}", "addr", api_json_addr(&found[i].addr),
+				"source", candidate_source_name(found[i].source), "state",
+				found[i].state, "added_at", api_json_at(a, found[i].added)));
 	return list;
 }
 

@@ -155,6 +155,16 @@ json_t *api_op_peer_show(struct api_call *c)
 	return result;
 }
 
+json_t *api_op_why(struct api_call *c)
+{
+	const struct contact *contact = api_contact(c, "peer");
+	struct why why;
+	if (!contact || !node_why(c->a->cfg.node, c->now, &contact->id, &why))
+		return NULL;
+	return json_pack("{s:o, s:s, s:s, s:s}", "peer", api_json_peer_id(&contact->id), "name",
+		contact->name, "code", why.code, "text", why.text);
+}
+
 struct peer_request *api_requests(const struct api *a, size_t max, size_t *count)
 {
 	struct peer_request *list = calloc(max, sizeof(*list));

@@ -20,7 +20,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SLEEP_CHECK OV_SEC
+#define SLEEP_CHECK   OV_SEC
+#define SECOND_BUFFER (64u << 10)
 #define HOUSEKEEPING \
 	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
 #define ENDPOINT_EVERY \
@@ -40,6 +41,7 @@ struct daemon {
 	struct arena *arena;
 	struct node *node;
 	struct udp *udp;
+	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
 	struct store *store;
@@ -64,6 +66,11 @@ struct daemon {
 static void on_udp(void *context)
 {
 	((struct daemon *)context)->pump.udp_readable = true;
+}
+
+static void on_second(void *context)
+{
+	((struct daemon *)context)->pump.second_readable = true;
 }
 
 static void on_tun(uv_poll_t *h, int status, int events)
@@ -319,6 +326,7 @@ static void close_all(struct daemon *d)
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
+	udp_close(d->second);
 	for (size_t q = 0; d->tun_opened && q < tun_status(d->tun)->queues; q++)
 		uv_close((uv_handle_t *)&d->tun_poll[q], NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);
@@ -394,6 +402,22 @@ static void open_tun(struct daemon *d)
 	watch_tun(d);
 }
 
+/* For what NATs do to clients (overlay/netcheck.c); a facilitator works without it. */
+static void open_second(struct daemon *d)
+{
+	char why[200];
+	struct udp_options u = d->cfg->udp;
+	if (d->cfg->node.facilitator == FACILITATOR_OFF)
+		return;
+	u.port = u.port ? (uint16_t)(u.port + 1) : 0;
+	u.receive_buffer = u.send_buffer = SECOND_BUFFER;
+	u.on_readable = on_second;
+	u.context = d;
+	d->second = udp_open(&d->loop, &u, why, sizeof(why));
+	if (!d->second)
+		log_warn(d->log, clock_now(), "facilitator", "no_second_port why=%s", why);
+}
+
 static bool make_node(struct daemon *d, const struct aead_table *aead)
 {
 	struct node_config c = d->cfg->node;
@@ -404,6 +428,7 @@ static bool make_node(struct daemon *d, const struct aead_table *aead)
 	c.key_memory = arena_blocks(d->arena);
 	c.boot_epoch = store_boot_epoch(d->store);
 	c.listen_port = udp_status(d->udp)->port;
+	c.second_port = d->second ? udp_status(d->second)->port : 0;
 	d->node = node_new(&c, d->self, aead, entropy_rng(), clock_now());
 	return d->node != NULL;
 }
@@ -459,8 +484,10 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	if (!(d->udp = udp_open(&d->loop, &u, why, size)))
 		return false;
 	open_tun(d);
+	open_second(d);
 	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
+	d->pump.second = d->second;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
 	if (!d->resolver || !make_api(d, aead) ||

@@ -4,7 +4,14 @@
 
 #include <stdlib.h>
 
-#define LIFETIME_S 600
+#define LIFETIME_S      600
+#define ASKS_PER_SECOND 20 /* a call opens six times in 10 s */
+#define ASKS_BURST      128
+
+bool facilitator_hears(struct peer *p, ov_time now)
+{
+	return limit_take(&p->asks, now, ASKS_PER_SECOND, ASKS_BURST, 1);
+}
 
 bool facilitator_admits(const struct node *n, const struct peer *p)
 {
@@ -61,15 +68,44 @@ enum drop facilitator_on_register(
 {
 	if (f->pages == 0 || f->pages > REGISTER_PAGES_MAX || f->page >= f->pages)
 		return DROP_FORMAT;
+	if (!facilitator_hears(p, now))
+		return DROP_RATE;
 	enum relay_reason why = take(n, now, p, f);
 	uint8_t plain[16];
 	struct wr w = wr_init(plain, sizeof(plain));
 	frame_put_registered(&w, &(struct registered_frame){ .request = f->request,
 					 .page = f->page,
 					 .reason = (uint8_t)why,
-					 .lifetime_s = LIFETIME_S });
+					 .lifetime_s = LIFETIME_S,
+					 .second_port = n->config.second_port });
 	(void)frames_send(n, now, p, &w, false);
 	return why == RELAY_REASON_NONE ? DROP_NONE : DROP_GRANT;
+}
+
+/* From the second port to where the client's NAT is known to be open for the first: does it let us
+ * in? No larger than the question, and only to an address that answered a challenge. */
+enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,
+	const struct path *path, const struct filter_test *f)
+{
+	struct keys *k = keys_sending(p->association, now);
+	if (!p->client || n->config.second_port == 0)
+		return DROP_TYPE;
+	if (!k || !facilitator_hears(p, now))
+		return DROP_RATE;
+	if (!path->validated || path->carrier != CARRIER_UDP)
+		return DROP_NONE;
+	uint8_t plain[16];
+	struct wr w = wr_init(plain, sizeof(plain));
+	frame_put_filter(&w, FRAME_FILTER_ANSWER, f);
+	size_t len = wr_len(&w) + PACKET_OVERHEAD;
+	uint8_t *room = output_room(&n->output, len, false);
+	if (!room || k->session.next_counter >= SESSION_REJECT_PACKETS)
+		return DROP_CONGESTION;
+	session_seal(&k->session, PACKET_CONTROL, 0, plain, wr_len(&w), room);
+	struct dgram where = route_where(path);
+	where.local.port = n->config.second_port;
+	output_add(&n->output, &where, NULL, len);
+	return DROP_NONE;
 }
 
 bool facilitator_lets_in(const struct node *n, ov_time now, const struct peer *destination,

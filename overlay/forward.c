@@ -2,9 +2,7 @@
  * much, nothing else: what passes is sealed between the ends. */
 #include "overlay/node_state.h"
 
-#define IDLE_FOR         (60 * OV_SEC)
-#define OPENS_PER_SECOND 20 /* a call asks six times in 10 s */
-#define OPEN_BURST       128
+#define IDLE_FOR (60 * OV_SEC)
 
 static struct channel *pair_of(const struct peer *source, const struct peer *destination)
 {
@@ -79,14 +77,14 @@ static void answer(struct node *n, ov_time now, const struct channel *c, const s
 
 enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const struct relay_open *f)
 {
+	if (f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
+		return DROP_FORMAT;
+	if (!facilitator_hears(p, now))
+		return DROP_RATE;
 	if (!facilitator_admits(n, p) || !p->client) {
 		refuse(n, now, p, f->request, RELAY_REASON_DENIED);
 		return DROP_GRANT;
 	}
-	if (f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
-		return DROP_FORMAT;
-	if (!limit_take(&p->client->opens, now, OPENS_PER_SECOND, OPEN_BURST, 1))
-		return DROP_RATE;
 	/* Not here and not let in look alike: who is online is nobody's business. */
 	struct peer *to = node_peer(n, &f->destination);
 	if (!to || to == p || !facilitator_lets_in(n, now, to, f->tag)) {

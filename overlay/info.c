@@ -97,6 +97,21 @@ size_t node_peer_paths(
 	return count;
 }
 
+static const char *candidate_state(const struct peer *p, const struct candidate *c)
+{
+	const struct association *a = p->association;
+	const char *state = c->tried_at == OV_NEVER ? "untried" : "silent";
+	for (size_t i = 0; a && i < a->path_count; i++) {
+		const struct path *path = a->paths[i];
+		if (path->carrier == CARRIER_RELAY || !addr_equal(&path->remote, &c->addr))
+			continue;
+		if (path->state == PATH_VALID)
+			return "answers";
+		state = path->state == PATH_SUSPECT ? "suspect" : "asked";
+	}
+	return state;
+}
+
 size_t node_peer_candidates(
 	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max)
 {
@@ -106,6 +121,7 @@ size_t node_peer_candidates(
 		const struct candidate *c = &p->candidates.list[count];
 		out[count] = (struct candidate_info){ .addr = c->addr,
 			.source = (enum candidate_source)c->source,
+			.state = candidate_state(p, c),
 			.added = c->added_at };
 	}
 	return count;

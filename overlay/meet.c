@@ -72,15 +72,18 @@ void meet_start(struct node *n, ov_time now, struct peer *p)
 
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c)
 {
-	if (c->asked || candidate_is_trusted(c))
+	bool is_new = c->tried_at == OV_NEVER && !candidate_is_trusted(c);
+	if (!is_new) {
+		c->tried_at = now;
 		return true;
+	}
 	if (!limit_has(&p->places, now, 1, PLACE_BURST, PLACE_COST) ||
 		!limit_take(&n->places, now, PLACES_PER_SECOND, PLACES_BURST, PLACES_COST)) {
 		node_drop(n, DROP_RATE);
 		return false;
 	}
 	(void)limit_take(&p->places, now, 1, PLACE_BURST, PLACE_COST);
-	c->asked = true;
+	c->tried_at = now;
 	return true;
 }
 

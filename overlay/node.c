@@ -546,6 +546,7 @@ static int facilitator_new(struct node *n, struct peer *p)
 	if (!p->registration)
 		return OV_ENOMEM;
 	p->registration->next_at = p->registration->check_at = OV_NEVER;
+	p->registration->netcheck.next_at = OV_NEVER;
 	p->registration->relayed_at = p->registration->heard_at = OV_NEVER;
 	n->facilitators[n->facilitator_count++] = p;
 	return OV_OK;
@@ -607,6 +608,7 @@ void node_network_changed(
 	size_t max = sizeof(n->locals) / sizeof(n->locals[0]);
 	n->local_count = count < max ? count : max;
 	memcpy(n->locals, list, n->local_count * sizeof(*list));
+	netcheck_forget(n, now);
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
 		if (p->association)

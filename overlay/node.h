@@ -32,6 +32,7 @@ struct node_config {
 	uint16_t datagram_max; /* largest UDP payload local interfaces allow; <= PMTU_MAX is used */
 	uint32_t boot_epoch;   /* from the store; raised at each start */
 	uint8_t facilitator;   /* enum facilitator_policy: whom we serve */
+	uint16_t second_port;  /* the edge listens there too, for NAT checks of clients; 0: not */
 	uint32_t max_clients;  /* strangers served, 10,000 */
 	uint16_t relay_channels;         /* of one client, 64 */
 	uint32_t relay_bytes_per_second; /* of one client, 12,500,000 */
@@ -168,10 +169,22 @@ size_t node_peer_paths(
 struct candidate_info {
 	struct ov_addr addr;
 	enum candidate_source source;
+	const char *state; /* "untried" "asked" "silent" "answers" "suspect" */
 	ov_time added;
 };
 size_t node_peer_candidates(
 	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max);
+
+#define WHY_TEXT_MAX 240
+
+/* Why the peer is reached the way it is, or not at all. */
+struct why {
+	const char
+		*code; /* "direct" "udp-blocked" "no-candidates" "peer-silent" "no-route" "idle" */
+	char text[WHY_TEXT_MAX]; /* one sentence, for people; without the peer's name */
+};
+bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);
+
 /* i-th contact in insertion order, or NULL. */
 const struct contact *node_contact_at(const struct node *n, size_t i);
 
@@ -189,6 +202,16 @@ struct facilitator_info { /* one of ours */
 };
 size_t node_facilitators(
 	const struct node *n, ov_time now, struct facilitator_info *out, size_t max);
+
+struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 1, step 7) */
+	const char *mapping;     /* "unknown" "none" "endpoint-independent" "address-dependent"
+				    "address-and-port-dependent" */
+	const char *filtering;   /* "unknown" "endpoint-independent" "dependent" */
+	const char *ports;       /* "unknown" "preserved" "sequential" "random" */
+	const char *side;        /* "open" "easy" "predictable" "hard": how others may meet us */
+	struct ov_addr external; /* any: nobody told */
+};
+struct nat_info node_nat_info(const struct node *n, bool ipv6);
 
 struct facilitator_role { /* we as one */
 	uint8_t policy;   /* enum facilitator_policy */

@@ -15,6 +15,7 @@
 #include "core/path.h"
 #include "core/session.h"
 #include "core/table.h"
+#include "discovery/nat.h"
 #include "overlay/filter.h"
 #include "overlay/node.h"
 #include "overlay/output.h"
@@ -110,11 +111,20 @@ struct link_request { /* a RELAY_OPEN on its way */
 	bool used;
 };
 
-#define LINK_REQUESTS 64 /* at one time: after a change of network all who are wanted are called \
-			  */
+#define LINK_REQUESTS                                                              \
+	64 /* at one time: after a change of network all who are wanted are called \
+	    */
+
+struct netcheck {        /* at one facilitator: which NAT stands before us? */
+	ov_time next_at; /* OV_NEVER: done */
+	uint32_t token;
+	uint16_t second_port;
+	uint8_t tests; /* of filtering, sent */
+};
 
 struct registration {           /* ours, at a facilitator */
 	struct contact written; /* as in the configuration: outlives a contact of the same PeerId */
+	struct netcheck netcheck;
 	uint32_t request;
 	ov_time next_at; /* say it again, or renew; OV_NEVER: it has no session with us */
 	uint8_t attempts;
@@ -134,7 +144,6 @@ struct client { /* a peer's registration, with us */
 	uint8_t counts[REGISTER_PAGES_MAX];
 	uint16_t channels;
 	struct limit bytes; /* what it may send through us */
-	struct limit opens; /* RELAY_OPEN */
 };
 
 struct meeting { /* the way from a relay to a direct path */
@@ -189,6 +198,7 @@ struct peer {
 	char refused[REFUSED_WORD_MAX];
 	ov_time refused_at;
 	struct limit places;               /* of its, that are asked for the first time */
+	struct limit asks;                 /* of us as facilitator */
 	struct limit refusals;             /* told: 1/s */
 	struct limit hurries;              /* calls begun anew */
 	struct limit liveness_cookies;     /* 1 per 5 s */
@@ -258,6 +268,7 @@ struct node {
 	struct local_address locals[64];
 	size_t local_count;
 	bool locals_known;
+	struct nat nat[2];       /* IPv4, IPv6: as facilitators see this network */
 	struct ov_addr observed; /* last address of ours that a peer told */
 	struct node_counters counters;
 };
@@ -427,9 +438,21 @@ size_t registration_observed(const struct node *n, struct ov_addr *out, size_t m
 bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN]);
 
+/* ---- netcheck.c ---- */
+void netcheck_begin(struct node *n, ov_time now, struct peer *p, uint16_t second_port);
+void netcheck_forget(struct node *n, ov_time now); /* another network: all anew */
+void netcheck_tick(struct node *n, ov_time now, struct peer *p);
+void netcheck_on_observed(struct node *n, const struct peer *p, const struct path *path);
+enum drop netcheck_on_answer(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
+
 /* ---- facilitator.c: others at us ---- */
+enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,
+	const struct path *path, const struct filter_test *f);
 enum drop facilitator_on_register(
 	struct node *n, ov_time now, struct peer *p, const struct register_frame *f);
+/* Each frame that is answered costs one: a packet has room for a hundred small ones. */
+bool facilitator_hears(struct peer *p, ov_time now);
 bool facilitator_admits(const struct node *n, const struct peer *p); /* may it use us at all? */
 bool facilitator_lets_in(const struct node *n, ov_time now, const struct peer *destination,
 	const uint8_t tag[RELAY_TAG_LEN]);
@@ -441,8 +464,8 @@ void meet_tick(struct node *n, ov_time now, struct peer *p);
 ov_time meet_deadline(const struct association *a);
 enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f);
-/* May this address be asked? One that somebody only told us of costs from the budget of new ones.
- */
+/* May this address be asked now? It will be. One that somebody only told us of costs from the
+ * budget of new ones. */
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c);
 enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);
 

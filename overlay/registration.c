@@ -13,8 +13,8 @@
 #define RETRY_LAST    6 /* doublings */
 #define CHECK_EVERY   (1500 * OV_MS)
 #define CHECK_FOR     (30 * OV_SEC) /* after the last relayed datagram */
-#define OBSERVED_EACH 2             /* addresses of ours by one facilitator: IPv4 and IPv6 */
-#define RETRY_PATH    (50 * OV_MS)  /* its address has not answered yet */
+#define OBSERVED_EACH 3 /* of our addresses, by one facilitator: two ports of it, and IPv6 */
+#define RETRY_PATH    (50 * OV_MS) /* its address has not answered yet */
 
 bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
@@ -145,6 +145,8 @@ void registration_tick(struct node *n, ov_time now, struct peer *p)
 	struct registration *r = p->registration;
 	if (r && now >= r->check_at)
 		check(now, p);
+	if (r)
+		netcheck_tick(n, now, p);
 	if (!r || now < r->next_at)
 		return;
 	if (!association_reaches(p->association, now)) {
@@ -200,7 +202,7 @@ void registration_relayed(struct node *n, ov_time now, struct peer *relay, bool 
 ov_time registration_deadline(const struct peer *p)
 {
 	const struct registration *r = p->registration;
-	return r ? ov_min(r->next_at, r->check_at) : OV_NEVER;
+	return r ? ov_min(r->netcheck.next_at, ov_min(r->next_at, r->check_at)) : OV_NEVER;
 }
 
 enum drop registration_on_answer(
@@ -216,6 +218,8 @@ enum drop registration_on_answer(
 	if (r->done != (1u << r->pages) - 1)
 		return DROP_NONE;
 	bool first = !r->registered;
+	if (first)
+		netcheck_begin(n, now, p, f->second_port);
 	r->registered = true;
 	r->attempts = 0;
 	r->next_at = now + (ov_time)(f->lifetime_s < 60 ? 60 : f->lifetime_s) * OV_SEC / 2;

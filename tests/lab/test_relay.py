@@ -72,10 +72,15 @@ def relayed_then_direct():
         f"the facilitator says {serving}")
     size = 8
     load.Transfer(world.bob_ns, world.alice_ns, world.alice.address, size).finish()
+    why = world.alice.cli("why", "bob")
+    lab.check(why["code"] == "peer-silent" and "by relay" in why["text"], f"why says {why}")
     world.gate(True)
     start = time.monotonic()
     lab.wait_for("direct", 20, lambda: world.carrier() == "udp")
     direct_s = time.monotonic() - start
+    lab.check(world.alice.cli("why", "bob")["code"] == "direct", "why does not say direct")
+    found = world.alice.cli("peer", "show", "bob")["candidates"]
+    lab.check(any(c["source"] == "peer" and c["state"] == "answers" for c in found), f"candidates {found}")
     before = world.facilitator.cli("facilitator", "status")["serving"]["relayed_bytes"]
     load.Transfer(world.bob_ns, world.alice_ns, world.alice.address, size).finish()
     after = world.facilitator.cli("facilitator", "status")["serving"]["relayed_bytes"]
@@ -131,6 +136,22 @@ def denied():
     return {}
 
 
+def netcheck_without_nat():
+    world = World()
+    world.registered()
+
+    def known():
+        found = world.alice.cli("netcheck")["ipv4"]
+        return found and found["mapping"] != "unknown" and found["filtering"] != "unknown" and found
+    lab.wait_for("netcheck", 4, known)
+    found = world.alice.cli("netcheck")
+    lab.check(found["udp"] == "works" and found["ipv4"]["mapping"] == "none" and found["ipv4"]["side"] == "open" and
+        found["ipv4"]["external"] == "45.1.0.10:27182" and found["ipv6"] is None, f"netcheck says {found}")
+    world.stop()
+    return {}
+
+
 if __name__ == "__main__":
     sys.exit(lab.main({"relayed_then_direct": relayed_then_direct, "back_to_the_relay": back_to_the_relay,
-        "facilitator_restarts": facilitator_restarts, "denied": denied}, node.logs))
+        "facilitator_restarts": facilitator_restarts, "denied": denied,
+        "netcheck_without_nat": netcheck_without_nat}, node.logs))

@@ -153,9 +153,29 @@ size_t node_peer_candidates(
 {
 	if (max == 0 || fake_find(n, id) < 0)
 		return 0;
-	out[0] =
-		(struct candidate_info){ .addr = addr_v4(10, 0, 0, 1, 9), .source = SOURCE_CONFIG };
+	out[0] = (struct candidate_info){
+		.addr = addr_v4(10, 0, 0, 1, 9), .source = SOURCE_CONFIG, .state = "untried"
+	};
 	return 1;
+}
+
+struct nat_info node_nat_info(const struct node *n, bool ipv6)
+{
+	(void)n;
+	struct nat_info nat = { "endpoint-independent", "dependent", "preserved", "easy",
+		{ .port = 0 } };
+	if (!ipv6)
+		nat.external = addr_v4(203, 0, 113, 9, 27182);
+	return nat;
+}
+
+bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out)
+{
+	(void)now;
+	if (fake_find(n, id) < 0)
+		return false;
+	*out = (struct why){ .code = "direct", .text = "direct: it answers" };
+	return true;
 }
 
 size_t node_known_count(const struct node *n)

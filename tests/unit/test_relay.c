@@ -6,6 +6,14 @@ static uint8_t carrier(const struct wire *w, size_t a, size_t b)
 	return wire_info(w, a, b).active.carrier;
 }
 
+static const char *why(const struct wire *w, size_t a, size_t b)
+{
+	static struct why said;
+	assert_true(node_why(w->nodes[a].node, w->now, &w->nodes[b].id.id, &said));
+	assert_true(strlen(said.text) > 10);
+	return said.code;
+}
+
 static void first_answer_through_the_relay_takes_three_round_trips(void **state)
 {
 	(void)state;
@@ -26,12 +34,15 @@ static void goes_direct_once_it_can(void **state)
 {
 	(void)state;
 	struct wire *w = world();
+	assert_string_equal(why(w, A, B), "idle");
 	wire_send(w, A, B, 1, 100);
 	wire_run(w, OV_SEC);
 	assert_int_equal(carrier(w, A, B), CARRIER_RELAY);
+	assert_string_equal(why(w, A, B), "peer-silent");
 	w->hook = NULL;
 	wire_run(w, 15 * OV_SEC); /* the next round */
 	assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+	assert_string_equal(why(w, A, B), "direct");
 	assert_int_equal(carrier(w, B, A), CARRIER_UDP);
 	uint64_t relayed = node_counters(w->nodes[F].node)->relayed_bytes;
 	wire_send(w, A, B, 2, 700);

@@ -250,6 +250,24 @@ static void opening_is_limited(void **state)
 	wire_free(w);
 }
 
+/* A hundred questions of nine bytes in one packet would be a hundred answers. */
+static void small_frames_get_few_answers(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	uint64_t before = w->nodes[F].sent;
+	for (uint32_t i = 0; i < 20; i++) {
+		uint8_t plain[1100];
+		struct wr f = wr_init(plain, sizeof(plain));
+		for (size_t k = 0; k < 100; k++)
+			frame_put_register(
+				&f, &(struct register_frame){ .request = i, .pages = 1 });
+		say(w, A, F, &f);
+	}
+	assert_in_range(w->nodes[F].sent - before, 128, 180);
+	wire_free(w);
+}
+
 static void who_lost_the_grant_relays_no_more(void **state)
 {
 	(void)state;
@@ -340,7 +358,6 @@ static void a_way_through_a_relay_that_forgot_it_is_not_a_black_hole(void **stat
 	wire_stop(w, F);
 	wire_start(w, F);
 	set_address(w, F, w->nodes[F].addr);
-	node_network_changed(w->nodes[A].node, w->now, w->nodes[A].node->locals, 1, true);
 	struct peer *f = wire_peer(w, A, F);
 	call_start(w->nodes[A].node, w->now, f, false); /* A notices before it says anything */
 	wire_drain(w, A);
@@ -485,7 +502,7 @@ static void and_none_when_all_together_named_two_hundred(void **state)
 	size_t allowed = 0;
 	for (int i = 0; i < 1000; i++) { /* by others */
 		struct peer other = { 0 };
-		struct candidate c = { .source = SOURCE_PEER };
+		struct candidate c = { .source = SOURCE_PEER, .tried_at = OV_NEVER };
 		allowed += meet_may_ask(n, w->now + i * 60 * OV_MS, &other, &c) ? 1u : 0u;
 	}
 	assert_in_range(allowed, 100, 200);
@@ -556,7 +573,7 @@ static void one_facilitator_cannot_fill_the_list_of_what_was_observed(void **sta
 		path->state = PATH_VALID;
 	}
 	struct ov_addr out[8];
-	assert_in_range(registration_observed(w->nodes[A].node, out, 8), 1, 2);
+	assert_in_range(registration_observed(w->nodes[A].node, out, 8), 1, 3);
 	a->paths[0]->observed = addr_v4(127, 0, 0, 1, 9);
 	size_t count = registration_observed(w->nodes[A].node, out, 8);
 	for (size_t i = 0; i < count; i++)
@@ -612,6 +629,7 @@ int main(void)
 		cmocka_unit_test(strangers_leave_room_for_contacts),
 		cmocka_unit_test(many_calls_at_once_cost_a_cookie),
 		cmocka_unit_test(opening_is_limited),
+		cmocka_unit_test(small_frames_get_few_answers),
 		cmocka_unit_test(who_lost_the_grant_relays_no_more),
 		cmocka_unit_test(a_pair_that_is_silent_makes_room),
 		cmocka_unit_test(strangers_of_a_lying_relay_are_few),
