@@ -283,6 +283,18 @@ static inline void wire_know(
 	wire_drain(w, a);
 }
 
+/* b shall be a facilitator of a's. */
+static inline void wire_use_facilitator(struct wire *w, size_t a, size_t b)
+{
+	struct contact c = { .id = w->nodes[b].id.id };
+	char text[ADDR_TEXT_MAX];
+	if (contact_add_endpoint(&c, addr_format(&w->nodes[b].addr, text)) != OV_OK ||
+		node_facilitator_put(w->nodes[a].node, w->now, &c) != OV_OK)
+		wire_broken("facilitator");
+	contact_fini(&c);
+	wire_drain(w, a);
+}
+
 static inline void wire_acquaint(struct wire *w, size_t a, size_t b)
 {
 	wire_know(w, a, b, &w->nodes[b].addr, "all");

@@ -30,16 +30,6 @@ static inline void set_address(struct wire *w, size_t i, struct ov_addr addr)
 	wire_drain(w, i);
 }
 
-static inline void use_facilitator(struct wire *w, size_t i)
-{
-	struct contact c = { .id = w->nodes[F].id.id };
-	char text[ADDR_TEXT_MAX];
-	assert_int_equal(contact_add_endpoint(&c, addr_format(&w->nodes[F].addr, text)), OV_OK);
-	assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c), OV_OK);
-	contact_fini(&c);
-	wire_drain(w, i);
-}
-
 static inline void restart_as(struct wire *w, size_t i, enum facilitator_policy policy)
 {
 	wire_stop(w, i);
@@ -58,8 +48,8 @@ static inline struct wire *world_of(size_t count)
 	w->hook = only_by_facilitator;
 	wire_know(w, A, B, NULL, "all");
 	wire_know(w, B, A, NULL, "all");
-	use_facilitator(w, A);
-	use_facilitator(w, B);
+	wire_use_facilitator(w, A, F);
+	wire_use_facilitator(w, B, F);
 	wire_run(w, OV_SEC);
 	return w;
 }

@@ -77,7 +77,7 @@ static void what_a_relay_carries_does_not_spoil_the_run_around_it(void **state)
 	wire_start(w, B);
 	set_address(w, B, w->nodes[B].addr);
 	wire_know(w, B, A, NULL, "all");
-	use_facilitator(w, B);
+	wire_use_facilitator(w, B, F);
 	wire_run(w, OV_SEC);
 	fresh_len = 0;
 	w->hook = keep_first_packet;
@@ -295,7 +295,7 @@ static void a_pair_that_is_silent_makes_room(void **state)
 	w->nodes[F].node->config.relay_channels = 1;
 	wire_know(w, C, B, NULL, "all");
 	wire_know(w, B, C, NULL, "all");
-	use_facilitator(w, C);
+	wire_use_facilitator(w, C, F);
 	wire_send(w, A, B, 1, 100);
 	wire_run(w, OV_SEC);
 	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
@@ -598,15 +598,8 @@ static void an_idle_client_of_two_facilitators_is_quiet(void **state)
 		struct contact c = { .id = id.id };
 		assert_int_equal(node_contact_put(w->nodes[A].node, w->now, &c, false), OV_OK);
 	}
-	for (size_t i = 1; i < 3; i++) {
-		struct contact c = { .id = w->nodes[i].id.id };
-		char text[ADDR_TEXT_MAX];
-		assert_int_equal(
-			contact_add_endpoint(&c, addr_format(&w->nodes[i].addr, text)), OV_OK);
-		assert_int_equal(node_facilitator_put(w->nodes[A].node, w->now, &c), OV_OK);
-		contact_fini(&c);
-		wire_drain(w, A);
-	}
+	for (size_t i = 1; i < 3; i++)
+		wire_use_facilitator(w, A, i);
 	wire_run(w, 60 * OV_SEC);
 	for (size_t i = 1; i < 3; i++)
 		assert_true(wire_peer(w, A, i)->registration->registered);
