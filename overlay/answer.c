@@ -265,7 +265,7 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, st
 		return DROP_CHANNEL;
 	struct peer *p = node_peer(n, &h->payload.peer);
 	if (!p)
-		p = node_client(n, now, &h->payload.peer);
+		p = node_client(n, now, &h->payload.peer, &from->remote);
 	if (!p) {
 		note_request(n, now, &h->payload.peer, &from->remote);
 		return DROP_STRANGER;

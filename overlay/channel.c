@@ -133,14 +133,24 @@ enum drop channel_on_close(struct node *n, ov_time now, struct peer *p, const st
 	return DROP_NONE;
 }
 
-static bool comes_from(const struct channel *c, const struct dgram *run)
+static struct path *path_of(const struct channel *c, const struct dgram *run)
 {
 	const struct association *a = c->session->association;
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->validated && a->paths[i]->carrier == run->carrier &&
 			addr_equal(&a->paths[i]->remote, &run->remote))
-			return true;
-	return false;
+			return a->paths[i];
+	return NULL;
+}
+
+/* It is data of the session that it travels beside: a router that restarted shows by where it comes
+ * from, and by its absence. */
+static void arrived(struct node *n, ov_time now, struct peer *p, struct path *path, size_t len)
+{
+	path_on_received(path, now, len, 1, false);
+	if (path != p->association->active)
+		route_on_peer_data(n, now, p, path);
+	peer_touch_path(n, p, path);
 }
 
 enum drop channel_input(
@@ -150,8 +160,10 @@ enum drop channel_input(
 	if (!relay_header_decode(&id, data, len))
 		return DROP_HEADER;
 	struct channel *c = run->carrier == CARRIER_RELAY ? NULL : table_find(n->by_channel, id);
-	if (!c || !comes_from(c, run))
+	struct path *path = c ? path_of(c, run) : NULL;
+	if (!path)
 		return DROP_CHANNEL;
+	arrived(n, now, c->session, path, len);
 	data += RELAY_HEADER_LEN;
 	len -= RELAY_HEADER_LEN;
 	if (c->kind == CHANNEL_FORWARD)

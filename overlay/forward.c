@@ -72,7 +72,7 @@ static void answer(struct node *n, ov_time now, const struct channel *c, const s
 				       .source = c->session->contact.id,
 				       .datagram = f->datagram,
 				       .len = f->len });
-	(void)frames_send(n, now, c->twin->session, &w, false);
+	(void)frames_send(n, now, c->twin->session, &w, true);
 }
 
 enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const struct relay_open *f)
@@ -105,10 +105,11 @@ enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const str
 enum drop forward_datagram(
 	struct node *n, ov_time now, struct channel *c, const uint8_t *data, size_t len)
 {
-	const struct association *to = c->twin->session->association;
+	struct peer *p = c->twin->session;
+	const struct association *to = p->association;
 	if (len < HEADER_LEN)
 		return DROP_SHORT;
-	if (!facilitator_admits(n, c->session) || !facilitator_admits(n, c->twin->session))
+	if (!facilitator_admits(n, c->session) || !facilitator_admits(n, p))
 		return DROP_GRANT; /* its owner has changed his mind */
 	if (!to->active || !to->active->validated || to->active->carrier == CARRIER_RELAY)
 		return DROP_AWAY;
@@ -123,6 +124,8 @@ enum drop forward_datagram(
 	memcpy(room + RELAY_HEADER_LEN, data, len);
 	struct dgram where = route_where(to->active);
 	output_add(&n->output, &where, c->twin, len + RELAY_HEADER_LEN);
+	path_on_sent(to->active, now, len + RELAY_HEADER_LEN, 1); /* silence makes it doubtful */
+	peer_touch_path(n, p, to->active);
 	n->counters.relayed_bytes += len;
 	c->bytes += len;
 	c->used_at = now;

@@ -8,7 +8,12 @@
 #include <stdlib.h>
 
 #define CONTACTS_DEFAULT 16384
-#define INDEX_PER_PEER   8
+/* Identities cost nothing: from one address they come slowly, so that it takes many to fill the
+ * table of clients. */
+#define NEWCOMER_ENTRIES     4096
+#define NEWCOMERS_PER_SECOND 1
+#define NEWCOMERS_BURST      256
+#define INDEX_PER_PEER       8
 
 struct node_config node_config_default(void)
 {
@@ -126,6 +131,7 @@ void node_free(struct node *n)
 	table_free(n->by_channel);
 	filter_free(n->filter);
 	source_limits_free(n->sources);
+	source_limits_free(n->newcomers);
 	output_fini(&n->output);
 	cookie_jar_wipe(&n->cookies);
 	free(n->inbound);
@@ -534,7 +540,10 @@ int node_contact_remove(struct node *n, const struct peer_id *id)
 		remove_peer(n, p);
 		return OV_OK;
 	}
-	struct contact plain = { .id = *id, .source = CONTACT_FACILITATOR };
+	struct contact plain;
+	if (contact_copy(&plain, &p->registration->written) != OV_OK)
+		plain = (struct contact){ .id = p->contact.id };
+	plain.source = CONTACT_FACILITATOR;
 	replace_contact(n, p, &plain);
 	p->wanted_at = OV_NEVER;
 	return OV_OK;
@@ -580,9 +589,15 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
 	return OV_OK;
 }
 
-struct peer *node_client(struct node *n, ov_time now, const struct peer_id *id)
+struct peer *node_client(
+	struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *from)
 {
 	if (n->config.facilitator != FACILITATOR_OPEN || n->client_count >= n->config.max_clients)
+		return NULL;
+	if (!n->newcomers)
+		n->newcomers = source_limits_new(NEWCOMER_ENTRIES, &n->rng);
+	if (!n->newcomers ||
+		!source_limits_take(n->newcomers, now, from, NEWCOMERS_PER_SECOND, NEWCOMERS_BURST))
 		return NULL;
 	struct contact c = { .id = *id, .source = CONTACT_CLIENT };
 	if (node_contact_put(n, now, &c, false) != OV_OK)

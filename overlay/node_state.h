@@ -21,6 +21,7 @@
 #include "overlay/output.h"
 
 #define PATHS_MAX        16
+#define CLIENT_PATHS_MAX 4 /* of whom we serve: IPv4, IPv6, and where it moves to */
 #define FACILITATORS_MAX 8
 #define KEYS_MAX         3 /* [0] sends; the others only receive */
 #define PENDING_MAX      4 /* per peer, security.md 2.2 */
@@ -245,7 +246,8 @@ struct node {
 	size_t forward_count; /* channels of CHANNEL_FORWARD */
 
 	struct cookie_jar cookies;
-	struct source_limits *sources; /* made under load */
+	struct source_limits *sources;   /* made under load */
+	struct source_limits *newcomers; /* of clients; made with the first */
 	struct limit dh, dh_hard, cookie_replies;
 	struct limit places; /* as a peer's, for all of them */
 	ov_time load_until;
@@ -290,7 +292,8 @@ bool node_is_overlay_addr(const struct node *n, const struct ov_addr *a);
 /* A stranger that we serve as facilitator becomes a peer until its association ends. NULL: none
  * more.
  */
-struct peer *node_client(struct node *n, ov_time now, const struct peer_id *id);
+struct peer *node_client(
+	struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *from);
 
 /* ---- association.c ---- */
 OV_MUST_CHECK bool association_open(

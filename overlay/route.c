@@ -117,7 +117,8 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 		route_pin(path, where);
 		return path;
 	}
-	if (a->path_count == PATHS_MAX) {
+	size_t max = p->contact.source == CONTACT_CLIENT ? CLIENT_PATHS_MAX : PATHS_MAX;
+	if (a->path_count >= max) {
 		struct path *worst = least_useful(a);
 		if (!worst)
 			return NULL;

@@ -187,6 +187,53 @@ static void a_stranger_whose_call_is_refused_leaves_nothing(void **state)
 	wire_free(w);
 }
 
+static void one_address_cannot_fill_the_table_of_clients(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(3);
+	restart_as(w, F, FACILITATOR_OPEN);
+	w->nodes[F].node->config.max_pending_handshakes = 1024;
+	for (size_t i = 0; i < 400; i++)
+		stranger_calls(w, F, addr_v4(203, 0, 113, 1, 1), 1);
+	assert_in_range(node_peer_count(w->nodes[F].node), 256, 257);
+	assert_true(wire_drops(w, F, DROP_STRANGER) > 100);
+	stranger_calls(w, F, addr_v4(203, 0, 113, 2, 1), 1);
+	assert_in_range(node_peer_count(w->nodes[F].node), 257, 258);
+	wire_run(w, 100 * OV_SEC);
+	assert_int_equal(node_peer_count(w->nodes[F].node), 0);
+	wire_free(w);
+}
+
+static void what_a_client_sends_is_not_put_together(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_know(w, A, F, NULL, "all");
+	struct association *a = wire_peer(w, A, F)->association;
+	a->active->pmtu.size = PMTU_FLOOR;
+	for (uint32_t i = 0; i < 20; i++)
+		wire_send(w, A, F, i, 1300);
+	wire_run(w, 100 * OV_MS);
+	assert_true(wire_drops(w, F, DROP_GRANT) >= 40);
+	assert_null(wire_peer(w, F, A)->association->reassembly);
+	wire_free(w);
+}
+
+static void a_client_has_few_ways(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	for (uint16_t i = 0; i < 12; i++) {
+		w->nodes[A].addr.port = (uint16_t)(1000 + i);
+		path_challenge(wire_peer(w, A, F)->association->active, w->now);
+		peer_touch(w->nodes[A].node, wire_peer(w, A, F));
+		wire_drain(w, A);
+		wire_run(w, 50 * OV_MS);
+		assert_in_range(wire_info(w, F, A).path_count, 1, 4);
+	}
+	wire_free(w);
+}
+
 static void strangers_leave_room_for_contacts(void **state)
 {
 	(void)state;
@@ -390,6 +437,40 @@ static void a_relay_that_is_removed_takes_its_ways_with_it(void **state)
 	wire_run(w, OV_SEC);
 	assert_int_equal(wire_got(w, A, B, 2, 100), 1);
 	wire_free(w);
+}
+
+/* A's router restarted: it is at another port now and knows nothing of it. */
+static void moves_unseen(struct wire *w, uint32_t pause)
+{
+	w->nodes[A].addr = addr_v4(198, 51, 101, 10, 4999);
+	wire_run(w, pause * OV_SEC);
+	size_t got = 0;
+	for (uint32_t i = 0; i < 60; i++) {
+		wire_send(w, B, A, 100 + i, 64);
+		wire_run(w, 100 * OV_MS);
+	}
+	for (uint32_t i = 40; i < 60; i++)
+		got += wire_got(w, B, A, 100 + i, 64) > 0;
+	assert_int_equal(got, 20);
+	wire_free(w);
+}
+
+static void a_client_that_moved_while_idle_is_found_by_its_keepalives(void **state)
+{
+	(void)state;
+	moves_unseen(relayed_world(), 40);
+}
+
+static void a_client_that_moved_in_the_midst_of_traffic_is_found(void **state)
+{
+	(void)state;
+	struct wire *w = relayed_world();
+	for (uint32_t i = 0; i < 20; i++) {
+		wire_send(w, B, A, 500 + i, 64);
+		wire_send(w, A, B, 500 + i, 64);
+		wire_run(w, 100 * OV_MS);
+	}
+	moves_unseen(w, 0);
 }
 
 /* The renewal was due while the network was gone; F did not restart. */
@@ -619,6 +700,9 @@ int main(void)
 		cmocka_unit_test(peers_that_become_contacts_are_counted_once),
 		cmocka_unit_test(a_facilitator_stays_one_when_it_is_no_contact_any_more),
 		cmocka_unit_test(a_stranger_whose_call_is_refused_leaves_nothing),
+		cmocka_unit_test(one_address_cannot_fill_the_table_of_clients),
+		cmocka_unit_test(what_a_client_sends_is_not_put_together),
+		cmocka_unit_test(a_client_has_few_ways),
 		cmocka_unit_test(strangers_leave_room_for_contacts),
 		cmocka_unit_test(many_calls_at_once_cost_a_cookie),
 		cmocka_unit_test(opening_is_limited),
@@ -629,6 +713,8 @@ int main(void)
 		cmocka_unit_test(nothing_is_relayed_to_an_address_that_only_claims_to_be_the_relay),
 		cmocka_unit_test(a_way_through_a_relay_that_forgot_it_is_not_a_black_hole),
 		cmocka_unit_test(a_relay_that_is_removed_takes_its_ways_with_it),
+		cmocka_unit_test(a_client_that_moved_while_idle_is_found_by_its_keepalives),
+		cmocka_unit_test(a_client_that_moved_in_the_midst_of_traffic_is_found),
 		cmocka_unit_test(registered_again_after_an_outage),
 		cmocka_unit_test(a_lifetime_of_zero_makes_no_storm),
 		cmocka_unit_test(closing_again_and_again_costs_little),
