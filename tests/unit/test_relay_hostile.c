@@ -571,7 +571,7 @@ static void a_peer_names_at_most_twenty_new_places_a_minute(void **state)
 	struct wire *w = relayed_world();
 	claims(w, 60);
 	assert_in_range(third_count, FRAME_ENDPOINTS_MAX, 20);
-	assert_in_range(to_third, FRAME_ENDPOINTS_MAX, 20 * 5);
+	assert_in_range(to_third, FRAME_ENDPOINTS_MAX, 20 * PATH_PROBES);
 	wire_free(w);
 }
 
@@ -616,10 +616,10 @@ static void questions_to_meet_are_limited(void **state)
 	struct wire *w = relayed_world();
 	uint64_t before = w->nodes[A].sent;
 	for (uint32_t i = 0; i < 200; i++) {
-		uint8_t plain[16];
+		uint8_t plain[64];
 		struct wr f = wr_init(plain, sizeof(plain));
 		frame_put_punch(&f, &(struct punch_frame){ .round = 5000 + i });
-		(void)frames_send(w->nodes[B].node, w->now, wire_peer(w, B, A), &f, false);
+		assert_true(frames_send(w->nodes[B].node, w->now, wire_peer(w, B, A), &f, false));
 		wire_drain(w, B);
 		wire_run(w, 10 * OV_MS);
 	}
