@@ -303,8 +303,12 @@ uint8_t *node_scratch(struct node *n, size_t len); /* NULL: used up */
 /* A packet for the interface; data stays valid until the next verb. */
 enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial);
 struct peer *node_peer(const struct node *n, const struct peer_id *id);
+size_t node_peers_max(const struct node_config *c); /* of all kinds */
 /* Inside the overlay, so never a way to a peer. */
 bool node_is_overlay_addr(const struct node *n, const struct ov_addr *a);
+/* ---- peers.c ---- */
+void peer_free(struct node *n, struct peer *p);   /* with the node */
+void peer_remove(struct node *n, struct peer *p); /* from it */
 /* A stranger that we serve as facilitator becomes a peer until its association ends. NULL: none
  * more.
  */

@@ -58,3 +58,27 @@ static inline struct wire *world(void)
 {
 	return world_of(3);
 }
+
+/* These frames, in one packet of their session. */
+static inline void say(struct wire *w, size_t from, size_t to, const struct wr *frames)
+{
+	assert_true(
+		frames_send(w->nodes[from].node, w->now, wire_peer(w, from, to), frames, false));
+	wire_drain(w, from);
+	wire_run(w, 2 * WIRE_DELAY);
+}
+
+static inline struct wire *relayed_world(void)
+{
+	struct wire *w = world();
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	assert_int_equal(wire_info(w, A, B).active.carrier, CARRIER_RELAY);
+	return w;
+}
+
+static inline struct registration *registration(const struct wire *w, size_t i)
+{
+	return wire_peer(w, i, F)->registration;
+}
