@@ -10,6 +10,7 @@
 #define CALL_FOR           (90 * OV_SEC)
 #define CALL_ONCE_FOR      (5 * OV_SEC)
 #define HS1_LIFETIME       (5 * OV_SEC) /* then a new ephemeral */
+#define CLAIM_TRIES        5            /* to an address we have only a word for: security.md 2.6 */
 #define COOKIES_PER_SECOND 1
 #define COOKIE_BURST       4
 #define AWAY_LAST_STEP     6 /* 5, 10, 20, 40, 80, 160, 300 s */
@@ -147,12 +148,14 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		send_to(n, now, c, &where, a->paths[i]);
 	}
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
-		const struct ov_addr *addr = &p->candidates.list[i].addr;
-		if (was_sent_to(a, addr))
+		struct candidate *one = &p->candidates.list[i];
+		const struct ov_addr *addr = &one->addr;
+		if (was_sent_to(a, addr) ||
+			(!candidate_is_trusted(one) && c->attempts >= CLAIM_TRIES) ||
+			!meet_may_ask(n, now, p, one))
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = *addr };
 		send_to(n, now, c, &where, NULL);
-		p->candidates.list[i].tried_at = now;
 		left--;
 	}
 	link_call(n, now, p, c->handshake.hs1, HS1_LEN);
