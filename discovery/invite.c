@@ -129,7 +129,7 @@ static void put_items(struct wr *w, const struct invite *in)
 
 const char *invite_encode(const struct invite *in, char out[INVITE_TEXT_MAX])
 {
-	assert(in->endpoint_count <= INVITE_ENDPOINTS);
+	assert(in->expires_s <= INVITE_EXPIRES_MAX && in->endpoint_count <= INVITE_ENDPOINTS);
 	assert(in->facilitator_count <= INVITE_FACILITATORS);
 	uint8_t data[INVITE_BYTES_MAX];
 	struct wr w = wr_init(data, sizeof(data));
@@ -203,7 +203,8 @@ static bool take_all(struct invite *in, const uint8_t *data, size_t len)
 		if (!value || !take_item(in, type, value, size))
 			return false;
 	}
-	return rd_done(&r) && peer_id_to_dh(&in->inviter, dh) == OV_OK;
+	return rd_done(&r) && in->expires_s <= INVITE_EXPIRES_MAX &&
+	       peer_id_to_dh(&in->inviter, dh) == OV_OK;
 }
 
 static enum invite_verdict check(struct invite *out, const uint8_t *data, size_t len)

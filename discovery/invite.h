@@ -11,6 +11,7 @@
 #define INVITE_NAME_MAX     64 /* with NUL */
 #define INVITE_ENDPOINTS    4
 #define INVITE_FACILITATORS 2
+#define INVITE_EXPIRES_MAX  INT64_C(253402300799) /* end of year 9999 */
 #define INVITE_PREFIX       "overlay:"
 #define INVITE_BYTES_MAX    512
 #define INVITE_TEXT_MAX     832 /* with NUL: prefix and 820 characters */
@@ -25,7 +26,7 @@ struct invite_facilitator {
 struct invite {
 	struct peer_id inviter;
 	uint8_t secret[INVITE_SECRET_LEN];
-	uint64_t expires_s;         /* Unix time */
+	uint64_t expires_s;         /* Unix time, at most INVITE_EXPIRES_MAX */
 	char name[INVITE_NAME_MAX]; /* what the inviter calls itself, printable ASCII; "": nothing
 				     */
 	struct ov_addr endpoints[INVITE_ENDPOINTS]; /* of the inviter */
@@ -42,7 +43,7 @@ enum invite_verdict {
 	INVITE_TRAILING,   /* longer */
 	INVITE_MISTYPED,   /* the checksum does not hold */
 	INVITE_NEWER,      /* of a version that we do not know */
-	INVITE_IMPOSSIBLE, /* intact, but no key, or an address that cannot be a peer's */
+	INVITE_IMPOSSIBLE, /* intact, but no key, or an address or a time that cannot be */
 };
 /* What is wrong and what to do, as one sentence without full stop. */
 const char *invite_verdict_text(enum invite_verdict v);

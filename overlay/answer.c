@@ -255,12 +255,15 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, st
 	if (peer_id_equal(&h->payload.peer, &n->self->id))
 		return DROP_LOOP;
 	struct peer *p = node_peer(n, &h->payload.peer);
-	if (!p) {
+	enum drop why = DROP_STRANGER;
+	if (h->payload.has_invite)
+		why = joining_on_hs1(n, now, &h->payload, &from->remote);
+	else if (!p)
 		note_request(n, now, &h->payload.peer, &from->remote);
-		return DROP_STRANGER;
-	}
+	if (!p)
+		return why;
 	keep_static(p, &h->noise);
-	enum drop why = check_fresh(n, now, p, from, h);
+	why = check_fresh(n, now, p, from, h);
 	if (why != DROP_NONE)
 		return why;
 	if (!association_open(n, now, p))

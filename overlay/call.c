@@ -74,6 +74,10 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	};
 	if (c->has_liveness)
 		memcpy(c->payload.liveness, c->liveness, COOKIE_LEN);
+	if (p->has_invite) {
+		c->payload.has_invite = true;
+		memcpy(c->payload.invite, p->invite, HS1_INVITE_LEN);
+	}
 	compute_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;

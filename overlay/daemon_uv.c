@@ -49,6 +49,7 @@ struct daemon {
 	struct roster roster;
 	struct pump pump;
 	struct contact *stored; /* until the roster takes them */
+	struct store_pairing pairing;
 	size_t stored_count;
 	struct api_facts facts;
 	json_t *features;
@@ -157,6 +158,18 @@ static int post_to_store(void *context, struct store_request *r)
 	return store_post_take(((struct daemon *)context)->store, r);
 }
 
+static void on_joined(void *context, const struct peer_id *peer, const char *name, const char *why)
+{
+	struct daemon *d = context;
+	char id[PEER_ID_TEXT_LEN + 1];
+	peer_id_format(peer, id);
+	if (name)
+		log_info(d->log, clock_now(), "invite", "joined name=%s peer=%s", name, id);
+	else
+		log_stranger(d->log, clock_now(), LOG_LEVEL_INFO, "invite",
+			"refused peer=%s why=%s", id, why);
+}
+
 static unsigned config_line(void *context, const struct peer_id *id)
 {
 	const struct daemon *d = context;
@@ -204,6 +217,7 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
 		break;
+	case NODE_JOIN: /* told by on_joined when it is decided */
 	case NODE_ENDPOINT:
 	case NODE_PONG:
 	case NODE_PING_TIMEOUT: break;
@@ -441,6 +455,9 @@ static bool make_api(struct daemon *d, const struct aead_table *aead)
 		.context = d,
 		.store_post_take = post_to_store,
 		.contact_changed = on_contact_changed,
+		.joined = on_joined,
+		.identity = d->self,
+		.rng = entropy_rng(),
 	};
 	if (d->cfg->config_line)
 		a.config_line = config_line;
@@ -462,6 +479,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
+	store_take_pairing(d->store, &d->pairing);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
 	if (!d->resolver || !make_api(d, aead) ||
 		store_start(d->store, &d->loop, on_store, d) != OV_OK)
@@ -513,6 +531,7 @@ static void run_until_stopped(struct daemon *d)
 	clock_sharpen();
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
 	d->stored = NULL;
+	api_invites_take(d->api, clock_now(), &d->pairing);
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());
 	d->housekeeping_at = clock_now() + HOUSEKEEPING;
@@ -545,6 +564,7 @@ int daemon_run(const struct daemon_config *cfg, const struct identity *self,
 	}
 	if (d->node)
 		pump_fini(&d->pump);
+	store_pairing_fini(&d->pairing);
 	api_free(d->api);
 	node_free(d->node);
 	tun_close(d->tun);

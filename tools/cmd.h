@@ -98,3 +98,7 @@ int cmd_peer_allow(struct cli *cli);
 int cmd_peer_requests(struct cli *cli);
 int cmd_peer_accept(struct cli *cli);
 int cmd_peer_refuse(struct cli *cli);
+int cmd_invite(struct cli *cli);
+int cmd_invite_list(struct cli *cli);
+int cmd_invite_revoke(struct cli *cli);
+int cmd_join(struct cli *cli);
