@@ -140,10 +140,7 @@ static void on_ping_end(struct api *a, ov_time now, const struct node_event *e)
 void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 {
 	switch (e->type) {
-	case NODE_PEER_UP:
-		path_event(a, now, EVENT_PEER_UP, e);
-		api_invite_on_up(a, &e->peer);
-		break;
+	case NODE_PEER_UP: path_event(a, now, EVENT_PEER_UP, e); break;
 	case NODE_PEER_DOWN:
 		publish_take(a, now, EVENT_PEER_DOWN, peer_event(a, now, EVENT_PEER_DOWN, e));
 		break;
@@ -160,7 +157,8 @@ void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 	case NODE_EVENTS_LOST:
 		publish_take(a, now, EVENT_LOST, api_lost_line(a, now, e->count));
 		break;
-	case NODE_JOIN: api_invite_on_join(a, now, e); break;
+	case NODE_GUEST: api_invite_on_guest(a, now, e); break;
+	case NODE_JOINED: api_invite_on_joined(a, &e->peer); break;
 	case NODE_REFUSED: /* logged, and shown by peer.show */
 	case NODE_ENDPOINT: /* for the store, not for people */ break;
 	}

@@ -128,8 +128,8 @@ json_t *api_undo(struct api *a, const struct pending *p, int rc);
 json_t *api_invite_stored(struct api *a, ov_time now, struct pending *p);
 /* The store refused what p asks for. */
 void api_invite_failed(struct api *a, const struct pending *p, const struct store_result *r);
-void api_invite_on_join(struct api *a, ov_time now, const struct node_event *e);
-void api_invite_on_up(struct api *a, const struct peer_id *peer);
+void api_invite_on_guest(struct api *a, ov_time now, const struct node_event *e);
+void api_invite_on_joined(struct api *a, const struct peer_id *peer);
 /* The contact was removed. */
 void api_invite_forget(struct api *a, const struct peer_id *peer);
 void api_invite_fini(struct api *a);

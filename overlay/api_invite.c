@@ -333,7 +333,7 @@ static void use_invite(struct api *a, const struct node_event *e, size_t at)
 	api_pending_add(a, p);
 }
 
-void api_invite_on_join(struct api *a, ov_time now, const struct node_event *e)
+void api_invite_on_guest(struct api *a, ov_time now, const struct node_event *e)
 {
 	ptrdiff_t at = find_invite(a, e->invite);
 	bool good = at >= 0 && a->invites.list[at].expires_at_s > wall_s(a, now);
@@ -493,7 +493,7 @@ void api_invite_forget(struct api *a, const struct peer_id *peer)
 		a->invites.joins[at] = a->invites.joins[--a->invites.join_count];
 }
 
-void api_invite_on_up(struct api *a, const struct peer_id *peer)
+void api_invite_on_joined(struct api *a, const struct peer_id *peer)
 {
 	struct store_request r = { .op = STORE_JOIN_DONE, .contact = { .id = *peer } };
 	if (find_join(a, peer) >= 0 && a->cfg.store_post_take(a->cfg.context, &r) == OV_OK)

@@ -217,7 +217,8 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
 		break;
-	case NODE_JOIN: /* told by on_joined when it is decided */
+	case NODE_GUEST: /* told by on_joined when it is decided */
+	case NODE_JOINED:
 	case NODE_ENDPOINT:
 	case NODE_PONG:
 	case NODE_PING_TIMEOUT: break;

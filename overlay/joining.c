@@ -30,8 +30,11 @@ int node_join(
 	return OV_OK;
 }
 
-void joining_done(struct peer *p)
+void joining_done(struct node *n, struct peer *p)
 {
+	if (!p->has_invite)
+		return;
+	node_emit(n, &(struct node_event){ .type = NODE_JOINED, .peer = p->contact.id });
 	p->has_invite = false;
 	sodium_memzero(p->invite, sizeof(p->invite));
 }
@@ -41,7 +44,7 @@ enum drop joining_on_hs1(
 {
 	if (!limit_take(&n->joins, now, JOINS_PER_SECOND, JOINS_BURST, 1))
 		return DROP_RATE;
-	struct node_event ev = { .type = NODE_JOIN, .peer = h->peer, .addr = *from };
+	struct node_event ev = { .type = NODE_GUEST, .peer = h->peer, .addr = *from };
 	invite_hash(ev.invite, h->invite);
 	node_emit(n, &ev);
 	return DROP_STRANGER;

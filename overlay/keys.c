@@ -121,7 +121,7 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 		a->keys[i] = a->keys[i - 1];
 	a->keys[slot] = k;
 	k->pending = false;
-	joining_done(p);
+	joining_done(n, p);
 	for (size_t i = 1; i < KEYS_MAX; i++)
 		if (a->keys[i] && a->keys[i]->retired_at == OV_NEVER)
 			a->keys[i]->retired_at = now;

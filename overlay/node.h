@@ -106,7 +106,8 @@ enum node_event_type {
 	NODE_PATH_CHANGED,    /* addr, rtt */
 	NODE_ADDRESS_CHANGED, /* our own address as a peer observes it: addr */
 	NODE_PEER_REQUEST,    /* stranger: peer, addr */
-	NODE_JOIN,            /* somebody shows the secret of an invite: peer, addr, invite */
+	NODE_GUEST,           /* somebody shows the secret of an invite: peer, addr, invite */
+	NODE_JOINED,          /* the contact that invited us knows us now: peer */
 	NODE_ENDPOINT,        /* newly validated endpoint, for the store: peer, addr */
 	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
 	NODE_PING_TIMEOUT,    /* token */

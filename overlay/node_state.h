@@ -307,7 +307,7 @@ enum drop inbound_fragment(struct node *n, ov_time now, struct peer *p, const ui
  * dropped all the same. */
 enum drop joining_on_hs1(
 	struct node *n, ov_time now, const struct hs1_payload *h, const struct ov_addr *from);
-void joining_done(struct peer *p); /* a session is up: the peer knows us */
+void joining_done(struct node *n, struct peer *p); /* a session is up: the peer knows us */
 
 /* ---- ping.c ---- */
 void ping_on_response(struct node *n, struct peer *p, const struct path *path, ov_time rtt);

@@ -19,7 +19,7 @@ struct scene {
 static int post_take(void *context, struct store_request *r)
 {
 	struct scene *s = context;
-	contact_fini(&r->contact);
+	store_request_fini(r);
 	if (s->posted == POSTED_MAX)
 		return OV_EFULL;
 	s->tickets[s->posted++] = r->ticket;

@@ -21,6 +21,10 @@ struct node {
 	size_t ping_count, calls, candidates;
 	enum peer_state state;
 	bool has_path;
+	struct ov_addr own[4]; /* what node_own_addresses tells */
+	size_t own_count, joins;
+	struct peer_id joined;
+	uint8_t secret[HS1_INVITE_LEN]; /* of the last node_join */
 };
 
 static ptrdiff_t fake_find(const struct node *n, const struct peer_id *id)
@@ -90,6 +94,25 @@ int node_ping(
 	n->pings[n->ping_count++] = token;
 	n->pinged = *id;
 	return OV_OK;
+}
+
+int node_join(
+	struct node *n, ov_time now, const struct peer_id *id, const uint8_t secret[HS1_INVITE_LEN])
+{
+	(void)now;
+	if (fake_find(n, id) < 0)
+		return OV_ENOENT;
+	n->joins++;
+	n->joined = *id;
+	memcpy(n->secret, secret, HS1_INVITE_LEN);
+	return OV_OK;
+}
+
+size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
+{
+	size_t count = n->own_count < max ? n->own_count : max;
+	memcpy(out, n->own, count * sizeof(*out));
+	return count;
 }
 
 const char *peer_state_name(enum peer_state s)
