@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define EXPIRES_DEFAULT_S 86400
-#define EXPIRES_MIN_S     60
+#define EXPIRES_MIN_S     1
 #define EXPIRES_MAX_S     (365 * INT64_C(86400))
 #define ID_TEXT_LEN       8 /* of the hash, in hex: what people see and type */
 
