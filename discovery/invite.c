@@ -1,4 +1,4 @@
-/* Layout (docs/protocol.md 13.1), encode and decode side by side; the line is its base32:
+/* Layout (docs/protocol.md 14.1), encode and decode side by side; the line is its base32:
  *
  *   0 version u8 = 1 | 1 length u16 of all | 3 inviter 32 | 35 secret 16 | 51 expiry u64 | 59 items
  * | checksum 4

@@ -1,6 +1,6 @@
 #pragma once
 /* invite - what one person sends another so that their machines become contacts: one line, one word
- * without spaces, also as QR code (docs/protocol.md 13.1). Who has it may join once, until it
+ * without spaces, also as QR code (docs/protocol.md 14.1). Who has it may join once, until it
  * expires; it must travel as secretly as a password. The inviter keeps only a hash of the secret.
  */
 #include "core/addr.h"

@@ -1,4 +1,4 @@
-/* Layout (docs/protocol.md 13.2), encode and decode side by side:
+/* Layout (docs/protocol.md 14.2), encode and decode side by side:
  *
  *   0 "V1" | 2 zero u16 | 4 inviter 32 | 36 facilitator 32 | 68 hash of the token 32 | 100 expiry
  * u64 | 108 signature 64 over facilitator, hash, expiry

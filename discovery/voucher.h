@@ -1,6 +1,6 @@
 #pragma once
 /* voucher - an inviter's word to its facilitator: "let whoever shows this in, until then"
- * (docs/protocol.md 13.2). Signed by the inviter; it admits nobody but who knows the token, which
+ * (docs/protocol.md 14.2). Signed by the inviter; it admits nobody but who knows the token, which
  * is derived from the secret of the invite. The facilitator learns the token and not the secret: it
  * could not join in the guest's place. */
 #include "core/identity.h"

@@ -64,9 +64,6 @@ struct api_config {
 	 * (NULL) and why. May be NULL. */
 	void (*joined)(
 		void *context, const struct peer_id *peer, const char *name, const char *why);
-	/* Facilitators to name in an invite: fills id and endpoint. Returns how many. NULL: none.
-	 */
-	size_t (*facilitators)(void *context, struct invite_facilitator *out, size_t max);
 	const struct identity *identity; /* signs their vouchers */
 	struct rng rng;                  /* secrets of invites */
 };

@@ -1,4 +1,4 @@
-/* Invites (docs/protocol.md 13): making, listing and revoking ours, taking somebody else's, and
+/* Invites (docs/protocol.md 14): making, listing and revoking ours, taking somebody else's, and
  * what happens when a guest shows a secret.
  *
  * The list in memory mirrors the store's, so that a wrong secret costs a look and no disk. The
@@ -6,6 +6,7 @@
  * the node hears of the contact and calls it back where it was heard. Whoever comes second,
  * replays, or is late gets silence (security.md 5, mistake 14: check and use in two steps). */
 #include "overlay/api_impl.h"
+#include "overlay/config.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -113,16 +114,20 @@ static size_t count_coming(const struct api *a)
 	return count;
 }
 
-static void name_facilitators(const struct api_config *cfg, struct invite *in)
+/* Those that serve us now, where we reach them. */
+static void name_facilitators(struct api *a, ov_time now, struct invite *in)
 {
-	if (!cfg->facilitators || !cfg->identity)
-		return;
-	in->facilitator_count =
-		cfg->facilitators(cfg->context, in->facilitators, INVITE_FACILITATORS);
-	for (size_t i = 0; i < in->facilitator_count; i++) {
-		struct invite_facilitator *f = &in->facilitators[i];
-		struct voucher v = voucher_draft(&in->inviter, &f->id, in->secret, in->expires_s);
-		voucher_sign(&v, cfg->identity);
+	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
+	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
+	for (size_t i = 0; i < count && in->facilitator_count < INVITE_FACILITATORS; i++) {
+		enum addr_scope scope = addr_scope(&found[i].remote);
+		if (!found[i].registered || (scope != ADDR_GLOBAL && scope != ADDR_PRIVATE))
+			continue;
+		struct invite_facilitator *f = &in->facilitators[in->facilitator_count++];
+		struct voucher v =
+			voucher_draft(&in->inviter, &found[i].id, in->secret, in->expires_s);
+		voucher_sign(&v, a->cfg.identity);
+		*f = (struct invite_facilitator){ .id = found[i].id, .endpoint = found[i].remote };
 		memcpy(f->signature, v.signature, sizeof(f->signature));
 	}
 }
@@ -197,7 +202,7 @@ json_t *api_op_invite_create(struct api_call *c)
 	invite_hash(p->invite->hash, p->line->secret);
 	p->line->endpoint_count =
 		node_own_addresses(a->cfg.node, p->line->endpoints, INVITE_ENDPOINTS);
-	name_facilitators(&a->cfg, p->line);
+	name_facilitators(a, c->now, p->line);
 	struct store_request r = { .op = STORE_INVITE_ADD, .invite = copy_row(p->invite) };
 	if (!r.invite) {
 		api_pending_free(p);

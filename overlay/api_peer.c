@@ -35,6 +35,8 @@ bool api_check_not_config(struct api_call *c, const struct contact *contact)
 const struct contact *api_newest(const struct api *a, const struct peer_id *id)
 {
 	const struct contact *found = node_contact(a->cfg.node, id);
+	if (found && !contact_is_known(found->source))
+		found = NULL; /* it serves us, or we serve it */
 	for (const struct pending *p = a->pending; p; p = p->next) {
 		if (p->kind == PENDING_PING || !peer_id_equal(&p->contact.id, id))
 			continue;
@@ -56,7 +58,8 @@ bool api_check_name(struct api_call *c, const char *name, const struct peer_id *
 	const struct peer_id *owner = NULL;
 	const struct contact *at;
 	for (size_t i = 0; !owner && (at = node_contact_at(c->a->cfg.node, i)) != NULL; i++)
-		if (strcmp(at->name, name) == 0 && !peer_id_equal(&at->id, id))
+		if (contact_is_known(at->source) && strcmp(at->name, name) == 0 &&
+			!peer_id_equal(&at->id, id))
 			owner = &at->id;
 	for (const struct pending *p = c->a->pending; !owner && p; p = p->next)
 		if (p->kind != PENDING_PING && p->kind != PENDING_REMOVE &&

@@ -20,7 +20,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SLEEP_CHECK OV_SEC
+#define SLEEP_CHECK   OV_SEC
+#define SECOND_BUFFER (64u << 10)
 #define HOUSEKEEPING \
 	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
 #define ENDPOINT_EVERY \
@@ -40,6 +41,7 @@ struct daemon {
 	struct arena *arena;
 	struct node *node;
 	struct udp *udp;
+	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
 	struct store *store;
@@ -65,6 +67,11 @@ struct daemon {
 static void on_udp(void *context)
 {
 	((struct daemon *)context)->pump.udp_readable = true;
+}
+
+static void on_second(void *context)
+{
+	((struct daemon *)context)->pump.second_readable = true;
 }
 
 static void on_tun(uv_poll_t *h, int status, int events)
@@ -334,6 +341,7 @@ static void close_all(struct daemon *d)
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
+	udp_close(d->second);
 	for (size_t q = 0; d->tun_opened && q < tun_status(d->tun)->queues; q++)
 		uv_close((uv_handle_t *)&d->tun_poll[q], NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);
@@ -409,16 +417,33 @@ static void open_tun(struct daemon *d)
 	watch_tun(d);
 }
 
+/* For what NATs do to clients (overlay/netcheck.c); a facilitator works without it. */
+static void open_second(struct daemon *d)
+{
+	char why[200];
+	struct udp_options u = d->cfg->udp;
+	if (d->cfg->node.facilitator == FACILITATOR_OFF)
+		return;
+	u.port = u.port ? (uint16_t)(u.port + 1) : 0;
+	u.receive_buffer = u.send_buffer = SECOND_BUFFER;
+	u.on_readable = on_second;
+	u.context = d;
+	d->second = udp_open(&d->loop, &u, why, sizeof(why));
+	if (!d->second)
+		log_warn(d->log, clock_now(), "facilitator", "no_second_port why=%s", why);
+}
+
 static bool make_node(struct daemon *d, const struct aead_table *aead)
 {
 	struct node_config c = d->cfg->node;
-	size_t keys = (size_t)c.max_contacts * 3 + c.max_pending_handshakes;
+	size_t keys = node_keys_max(&c);
 	d->arena = arena_new(node_key_size(), keys);
 	if (!d->arena)
 		return false;
 	c.key_memory = arena_blocks(d->arena);
 	c.boot_epoch = store_boot_epoch(d->store);
 	c.listen_port = udp_status(d->udp)->port;
+	c.second_port = d->second ? udp_status(d->second)->port : 0;
 	d->node = node_new(&c, d->self, aead, entropy_rng(), clock_now());
 	return d->node != NULL;
 }
@@ -477,8 +502,10 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	if (!(d->udp = udp_open(&d->loop, &u, why, size)))
 		return false;
 	open_tun(d);
+	open_second(d);
 	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
+	d->pump.second = d->second;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	store_take_pairing(d->store, &d->pairing);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
@@ -527,10 +554,24 @@ static void say_ready(const struct daemon *d)
 	fflush(stdout);
 }
 
+static void load_facilitators(struct daemon *d, ov_time now)
+{
+	for (size_t i = 0; i < d->cfg->facilitator_count; i++) {
+		const struct contact *c = &d->cfg->facilitators[i];
+		int err = node_facilitator_put(d->node, now, c);
+		if (err == OV_OK)
+			resolver_contact(d->resolver, c, udp_status(d->udp)->port);
+		else
+			log_warn(d->log, now, "facilitator", "refused endpoint=%s why=%s",
+				c->endpoints[0], ov_err_text(err));
+	}
+}
+
 static void run_until_stopped(struct daemon *d)
 {
 	clock_sharpen();
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
+	load_facilitators(d, clock_now());
 	d->stored = NULL;
 	api_invites_take(d->api, clock_now(), &d->pairing);
 	hand_on_events(d, clock_now());

@@ -1,8 +1,9 @@
-/* Invites at the node (docs/protocol.md 13.3). The guest's HS1 carries the secret, encrypted to the
- * inviter, until the first session: HS2 or a call of the inviter prove that it has put us among its
- * contacts. At the inviter the HS1 of a stranger stays what it is, silence; the local side hears a
- * hash of what was shown, and when that is good it adds the contact and calls back. So nothing is
- * decided here, and the secret goes no further than this file. */
+/* Invites at the node (docs/protocol.md 14.3). The guest's HS1 carries the secret, encrypted to the
+ * inviter, until HS2 answers one that showed it: only contacts are answered then. A call of the
+ * inviter proves less, as it may call us for another reason (we are its facilitator); then our own
+ * call follows. At the inviter the HS1 of a stranger stays what it is, silence; the local side
+ * hears a hash of what was shown, and when that is good it adds the contact and calls back. So
+ * nothing is decided here, and the secret goes no further than this file. */
 #include "overlay/node_state.h"
 
 #include "discovery/invite.h"
@@ -13,6 +14,7 @@
  * we do; a burst leaves most of the ring of events to others. */
 #define JOINS_PER_SECOND 100
 #define JOINS_BURST      32
+#define OBSERVED_MAX     2
 
 static_assert(HS1_INVITE_LEN == INVITE_SECRET_LEN, "one secret");
 
@@ -39,6 +41,12 @@ void joining_done(struct node *n, struct peer *p)
 	sodium_memzero(p->invite, sizeof(p->invite));
 }
 
+void joining_confirm(struct node *n, ov_time now, struct peer *p)
+{
+	if (p->has_invite)
+		call_start(n, now, p, false);
+}
+
 enum drop joining_on_hs1(
 	struct node *n, ov_time now, const struct hs1_payload *h, const struct ov_addr *from)
 {
@@ -62,13 +70,19 @@ static size_t add_address(struct ov_addr *list, size_t count, size_t max, const 
 	return count;
 }
 
+static bool is_of_use(const struct ov_addr *a)
+{
+	enum addr_scope scope = addr_scope(a);
+	return scope == ADDR_GLOBAL || scope == ADDR_PRIVATE;
+}
+
 /* The first of a family, one with a way out if there is one; NULL: none. */
 static const struct local_address *first_of(const struct node *n, bool v4)
 {
 	const struct local_address *found = NULL;
 	for (size_t i = 0; i < n->local_count; i++) {
 		const struct local_address *l = &n->locals[i];
-		if (addr_is_v4(&l->addr) == v4 && addr_scope(&l->addr) != ADDR_LINK_LOCAL &&
+		if (addr_is_v4(&l->addr) == v4 && is_of_use(&l->addr) &&
 			(!found || (l->has_default_route && !found->has_default_route)))
 			found = l;
 	}
@@ -78,10 +92,13 @@ static const struct local_address *first_of(const struct node *n, bool v4)
 /* One of each family before the second of any: a machine may have a dozen IPv6 addresses. */
 size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
 {
-	size_t count = 0;
-	enum addr_scope seen = addr_scope(&n->observed);
-	if (seen == ADDR_GLOBAL || seen == ADDR_PRIVATE)
-		count = add_address(out, count, max, &n->observed);
+	struct ov_addr seen[OBSERVED_MAX];
+	size_t count = 0, observed = registration_observed(n, seen, OBSERVED_MAX);
+	if (observed == 0)
+		seen[observed++] = n->observed; /* by a peer that we met */
+	for (size_t i = 0; i < observed; i++)
+		if (is_of_use(&seen[i]))
+			count = add_address(out, count, max, &seen[i]);
 	for (int v4 = 1; v4 >= 0; v4--) {
 		const struct local_address *l = first_of(n, v4);
 		struct ov_addr a = l ? l->addr : (struct ov_addr){ 0 };
@@ -92,7 +109,7 @@ size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
 	for (size_t i = 0; i < n->local_count; i++) {
 		struct ov_addr a = n->locals[i].addr;
 		a.port = n->config.listen_port;
-		if (addr_scope(&a) != ADDR_LINK_LOCAL)
+		if (is_of_use(&a))
 			count = add_address(out, count, max, &a);
 	}
 	return count;

@@ -28,7 +28,6 @@ struct scene {
 	char *last;
 	size_t joined, refused, changes;
 	char name[64], why[200];
-	size_t facilitator_count;
 };
 
 static int post_take(void *context, struct store_request *r)
@@ -67,16 +66,6 @@ static struct identity identity(uint8_t number)
 	return id;
 }
 
-static size_t facilitators(void *context, struct invite_facilitator *out, size_t max)
-{
-	struct scene *s = context;
-	assert_true(s->facilitator_count <= max);
-	for (size_t i = 0; i < s->facilitator_count; i++)
-		out[i] = (struct invite_facilitator){ .id = identity((uint8_t)(50 + i)).id,
-			.endpoint = addr_v4(198, 51, 100, 9, 27182) };
-	return s->facilitator_count;
-}
-
 static int setup(void **state)
 {
 	struct scene *s = calloc(1, sizeof(*s));
@@ -85,6 +74,7 @@ static int setup(void **state)
 	s->host = identity(2);
 	s->guest = identity(3);
 	s->random = 4;
+	s->node.facilitator = identity(50).id;
 	s->node.own[s->node.own_count++] = addr_v4(192, 168, 1, 7, 27182);
 	struct api_config cfg = { .node = &s->node,
 		.self = s->self.id,
@@ -93,7 +83,6 @@ static int setup(void **state)
 		.store_post_take = post_take,
 		.contact_changed = on_changed,
 		.joined = on_joined,
-		.facilitators = facilitators,
 		.identity = &s->self,
 		.rng = { .fill = seeded_fill, .context = &s->random } };
 	s->api = api_new(&cfg, NOW);
@@ -178,7 +167,6 @@ static void show(struct scene *s, ov_time now, const struct identity *who, const
 static void the_line_says_what_was_asked_for(void **state)
 {
 	struct scene *s = *state;
-	s->facilitator_count = 2;
 	struct invite in = create(s, "{\"op\":\"invite.create\",\"args\":{\"name\":\"laptop\","
 				     "\"as\":\"desk\",\"expires_s\":900,\"allow\":[\"tcp/22\"]}}");
 	HAS(s->last, "\"allow\":[\"icmp\",\"message\",\"tcp/22\"]");
@@ -187,14 +175,15 @@ static void the_line_says_what_was_asked_for(void **state)
 	assert_string_equal(in.name, "desk");
 	assert_int_equal(in.expires_s, WALL_S + 900);
 	assert_int_equal(in.endpoint_count, 1);
-	assert_int_equal(in.facilitator_count, 2);
+	assert_int_equal(in.facilitator_count, 1);
+	assert_true(peer_id_equal(&in.facilitators[0].id, &s->node.facilitator));
 	uint8_t token[VOUCHER_TOKEN_LEN];
 	voucher_token(token, in.secret);
-	for (size_t i = 0; i < 2; i++) {
-		struct voucher v = invite_voucher(&in, i);
-		assert_int_equal(voucher_check(&v, &in.facilitators[i].id, token, WALL_S), OV_OK);
-	}
+	struct voucher v = invite_voucher(&in, 0);
+	assert_int_equal(voucher_check(&v, &s->node.facilitator, token, WALL_S), OV_OK);
+	s->node.unregistered = true; /* it does not serve us: of no use to a guest */
 	struct invite other = create(s, CREATE);
+	assert_int_equal(other.facilitator_count, 0);
 	assert_memory_not_equal(in.secret, other.secret, sizeof(in.secret));
 	assert_int_equal(other.expires_s, WALL_S + DAY);
 	assert_string_equal(other.name, "");

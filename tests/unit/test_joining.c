@@ -84,9 +84,11 @@ static void the_call_back_connects_and_ends_the_showing(void **state)
 	assert_int_equal(node_contact_put(w->nodes[1].node, w->now, &c, true), OV_OK);
 	node_candidate(w->nodes[1].node, w->now, &c.id, &from, SOURCE_OBSERVED);
 	wire_drain(w, 1);
-	wire_run(w, 50 * OV_MS);
+	wire_run(w, 35 * OV_MS);
 	assert_int_equal(wire_info(w, 0, 1).state, PEER_UP);
 	assert_int_equal(wire_info(w, 1, 0).state, PEER_UP);
+	assert_int_equal(wire_events(w, 0, NODE_JOINED), 0); /* its call may have other reasons */
+	wire_run(w, 50 * OV_MS);
 	assert_int_equal(wire_events(w, 0, NODE_JOINED), 1);
 	const struct peer *host = wire_peer(w, 0, 1);
 	assert_false(host->has_invite);
@@ -97,7 +99,7 @@ static void the_call_back_connects_and_ends_the_showing(void **state)
 	}
 	assert_true(wire_info(w, 0, 1).handshakes >= 2);
 	assert_int_equal(wire_events(w, 0, NODE_JOINED), 1);
-	assert_int_equal(wire_events(w, 1, NODE_GUEST), 1);
+	assert_int_equal(wire_events(w, 1, NODE_GUEST), 2); /* at first, and to have it confirmed */
 	wire_free(w);
 }
 
@@ -153,6 +155,49 @@ static void a_contact_that_shows_one_is_answered(void **state)
 	wire_free(w);
 }
 
+/* An open facilitator answers strangers; one that shows an invite it does not, for HS2 would tell
+ * it that it is a contact. */
+static void a_client_that_shows_one_is_not_answered(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(2);
+	w->nodes[1].config.facilitator = FACILITATOR_OPEN;
+	wire_stop(w, 1);
+	wire_start(w, 1);
+	wire_know(w, 0, 1, &w->nodes[1].addr, "all");
+	assert_int_equal(node_join(w->nodes[0].node, w->now, &w->nodes[1].id.id, secret), OV_OK);
+	wire_drain(w, 0);
+	wire_run(w, 100 * OV_MS);
+	assert_int_equal(wire_events(w, 1, NODE_GUEST), 1);
+	assert_int_equal(w->nodes[1].sent, 0);
+	assert_null(node_contact(w->nodes[1].node, &w->nodes[0].id.id));
+
+	wire_stop(w, 0);
+	wire_start(w, 0);
+	meet(w, 0, 1); /* becomes known, then is forgotten and comes as a client */
+	assert_int_equal(node_contact_remove(w->nodes[1].node, &w->nodes[0].id.id), OV_OK);
+	wire_stop(w, 0);
+	wire_start(w, 0);
+	wire_know(w, 0, 1, &w->nodes[1].addr, "all");
+	wire_send(w, 0, 1, 9, 64);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_peer(w, 1, 0)->contact.source, CONTACT_CLIENT);
+	size_t before = wire_events(w, 1, NODE_GUEST);
+	assert_int_equal(node_join(w->nodes[0].node, w->now, &w->nodes[1].id.id, secret), OV_OK);
+	wire_drain(w, 0);
+	wire_run(w, 100 * OV_MS);
+	assert_int_equal(wire_events(w, 1, NODE_GUEST), before + 1);
+	assert_int_equal(wire_events(w, 0, NODE_JOINED), 0);
+	assert_int_equal(w->nodes[1].node->client_count, 1);
+	struct contact c = { .id = w->nodes[0].id.id, .name = "guest" };
+	assert_int_equal(node_contact_put(w->nodes[1].node, w->now, &c, true), OV_OK);
+	assert_int_equal(w->nodes[1].node->client_count, 0);
+	wire_drain(w, 1);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_events(w, 0, NODE_JOINED), 1);
+	wire_free(w);
+}
+
 static void one_address_of_each_family_comes_first(void **state)
 {
 	(void)state;
@@ -192,6 +237,7 @@ int main(void)
 		cmocka_unit_test(it_is_shown_until_a_session_is_up),
 		cmocka_unit_test(a_replay_is_told_and_bounded),
 		cmocka_unit_test(a_contact_that_shows_one_is_answered),
+		cmocka_unit_test(a_client_that_shows_one_is_not_answered),
 		cmocka_unit_test(one_address_of_each_family_comes_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Invites and vouchers from docs/protocol.md 13, by the primitives of model.py, which checks itself first.
+"""Invites and vouchers from docs/protocol.md 14, by the primitives of model.py, which checks itself first.
 
 python3 tests/vectors/invite.py > tests/vectors/invite.json"""
 import base64
