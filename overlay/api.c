@@ -253,7 +253,7 @@ ov_time api_deadline(const struct api *a)
 	ov_time at = OV_NEVER;
 	for (const struct pending *p = a->pending; p; p = p->next)
 		at = ov_min(at, p->deadline);
-	return at;
+	return ov_min(at, api_invite_deadline(a));
 }
 
 static void answer_timeout(struct api *a, struct pending *p)
@@ -274,6 +274,7 @@ static void answer_timeout(struct api *a, struct pending *p)
 
 void api_tick(struct api *a, ov_time now)
 {
+	api_invite_tick(a, now);
 	for (struct pending *p = a->pending, *next; p; p = next) {
 		next = p->next;
 		if (p->deadline > now)

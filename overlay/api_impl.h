@@ -54,11 +54,16 @@ struct api_queued {
 	struct api_line line;
 };
 
+struct api_join { /* a contact that invited us: the store has the line */
+	struct peer_id peer;
+	int64_t expires_s;
+};
+
 struct api_invites {                               /* api_invite.c */
 	struct store_invite list[API_INVITES_MAX]; /* as the store has them */
 	bool in_use[API_INVITES_MAX];              /* a STORE_INVITE_USE is on its way */
 	size_t count;
-	struct peer_id *joins; /* contacts that invited us: the store has the line */
+	struct api_join *joins;
 	size_t join_count;
 	uint64_t refused; /* secrets shown that were none of ours, used or expired */
 };
@@ -132,6 +137,8 @@ void api_invite_on_guest(struct api *a, ov_time now, const struct node_event *e)
 void api_invite_on_joined(struct api *a, const struct peer_id *peer);
 /* The contact was removed. */
 void api_invite_forget(struct api *a, const struct peer_id *peer);
+void api_invite_tick(struct api *a, ov_time now);
+ov_time api_invite_deadline(const struct api *a);
 void api_invite_fini(struct api *a);
 
 /* ---- api_read.c ---- */

@@ -453,9 +453,16 @@ json_t *api_op_join(struct api_call *c)
 static ptrdiff_t find_join(const struct api *a, const struct peer_id *peer)
 {
 	for (size_t i = 0; i < a->invites.join_count; i++)
-		if (peer_id_equal(&a->invites.joins[i], peer))
+		if (peer_id_equal(&a->invites.joins[i].peer, peer))
 			return (ptrdiff_t)i;
 	return -1;
+}
+
+void api_invite_forget(struct api *a, const struct peer_id *peer)
+{
+	ptrdiff_t at = find_join(a, peer);
+	if (at >= 0)
+		a->invites.joins[at] = a->invites.joins[--a->invites.join_count];
 }
 
 /* The contact is in the node: it is called where the line says, with the secret. */
@@ -464,14 +471,15 @@ static void call_host(struct api *a, ov_time now, const struct invite *in)
 	struct api_invites *v = &a->invites;
 	for (size_t i = 0; i < in->endpoint_count; i++)
 		node_candidate(a->cfg.node, now, &in->inviter, &in->endpoints[i], SOURCE_INVITE);
-	if (node_join(a->cfg.node, now, &in->inviter, in->secret) != OV_OK ||
-		find_join(a, &in->inviter) >= 0)
+	if (node_join(a->cfg.node, now, &in->inviter, in->secret) != OV_OK)
 		return;
-	struct peer_id *more = realloc(v->joins, (v->join_count + 1) * sizeof(*more));
+	api_invite_forget(a, &in->inviter); /* an earlier line of the same inviter */
+	struct api_join *more = realloc(v->joins, (v->join_count + 1) * sizeof(*more));
 	if (!more)
 		return; /* the line stays in the store until it expires */
 	v->joins = more;
-	v->joins[v->join_count++] = in->inviter;
+	v->joins[v->join_count++] =
+		(struct api_join){ .peer = in->inviter, .expires_s = (int64_t)in->expires_s };
 }
 
 static json_t *joined(struct api *a, ov_time now, struct pending *p)
@@ -491,13 +499,6 @@ static json_t *joined(struct api *a, ov_time now, struct pending *p)
 	return api_result_line(p->has_id, p->id, result);
 }
 
-void api_invite_forget(struct api *a, const struct peer_id *peer)
-{
-	ptrdiff_t at = find_join(a, peer);
-	if (at >= 0)
-		a->invites.joins[at] = a->invites.joins[--a->invites.join_count];
-}
-
 void api_invite_on_joined(struct api *a, const struct peer_id *peer)
 {
 	struct store_request r = { .op = STORE_JOIN_DONE, .contact = { .id = *peer } };
@@ -505,7 +506,32 @@ void api_invite_on_joined(struct api *a, const struct peer_id *peer)
 		api_invite_forget(a, peer);
 }
 
-/* ---- store, start, end ---- */
+/* ---- store, time, start, end ---- */
+
+ov_time api_invite_deadline(const struct api *a)
+{
+	ov_time at = OV_NEVER;
+	for (size_t i = 0; i < a->invites.join_count; i++) {
+		int64_t left_s = a->invites.joins[i].expires_s - a->wall_ms / 1000;
+		if (left_s <= EXPIRES_MAX_S) /* else it would not fit; asked again in time */
+			at = ov_min(at, a->wall_at + left_s * OV_SEC);
+	}
+	return at;
+}
+
+/* What the inviter would refuse is shown no more, and leaves the disk. */
+void api_invite_tick(struct api *a, ov_time now)
+{
+	for (size_t i = a->invites.join_count; i-- > 0;) {
+		struct peer_id peer = a->invites.joins[i].peer;
+		if (a->invites.joins[i].expires_s > wall_s(a, now))
+			continue;
+		struct store_request r = { .op = STORE_JOIN_DONE, .contact = { .id = peer } };
+		node_join_expired(a->cfg.node, &peer);
+		api_invite_forget(a, &peer);
+		(void)a->cfg.store_post_take(a->cfg.context, &r); /* or pruned later */
+	}
+}
 
 json_t *api_invite_stored(struct api *a, ov_time now, struct pending *p)
 {

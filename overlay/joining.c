@@ -32,13 +32,27 @@ int node_join(
 	return OV_OK;
 }
 
+static void forget(struct peer *p)
+{
+	p->has_invite = false;
+	sodium_memzero(p->invite, sizeof(p->invite));
+}
+
+void node_join_expired(struct node *n, const struct peer_id *id)
+{
+	struct peer *p = node_peer(n, id);
+	if (!p || !p->has_invite)
+		return;
+	call_end(n, p); /* its HS1 shows it */
+	forget(p);
+}
+
 void joining_done(struct node *n, struct peer *p)
 {
 	if (!p->has_invite)
 		return;
 	node_emit(n, &(struct node_event){ .type = NODE_JOINED, .peer = p->contact.id });
-	p->has_invite = false;
-	sodium_memzero(p->invite, sizeof(p->invite));
+	forget(p);
 }
 
 void joining_confirm(struct node *n, ov_time now, struct peer *p)

@@ -67,6 +67,8 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
  * session is up. OV_ENOENT: no such contact. */
 OV_MUST_CHECK int node_join(struct node *n, ov_time now, const struct peer_id *id,
 	const uint8_t secret[HS1_INVITE_LEN]);
+/* The invite has expired: its secret is forgotten. */
+void node_join_expired(struct node *n, const struct peer_id *id);
 /* Where others may reach us, best first: as a peer saw us, then our own addresses (loopback is
  * none). */
 size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max);

@@ -235,13 +235,25 @@ static int finish_join(struct cli *cli, json_t *r, bool up)
 	return EXIT_DONE;
 }
 
+/* "-": from standard input, where other users of the machine do not see it. */
+static const char *given_line(const char *argument, char *room, int size)
+{
+	if (strcmp(argument, "-") != 0)
+		return argument;
+	if (!fgets(room, size, stdin))
+		room[0] = '\0';
+	room[strcspn(room, " \t\r\n")] = '\0';
+	return room;
+}
+
 int cmd_join(struct cli *cli)
 {
 	double wait_s = 10;
+	char room[2048];
 	if (!cli_number(cli, 2, 0, 3600, &wait_s))
 		return EXIT_USAGE;
-	json_t *args =
-		json_pack("{s:s, s:o}", "line", cli->argv[0], "allow", cli_split(cli->values[1]));
+	json_t *args = json_pack("{s:s, s:o}", "line", given_line(cli->argv[0], room, sizeof(room)),
+		"allow", cli_split(cli->values[1]));
 	if (!cli->values[1])
 		json_object_del(args, "allow");
 	if (cli->values[0])

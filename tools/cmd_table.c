@@ -73,7 +73,8 @@ const struct command commands[] = {
   "LINE comes from `overlay invite`. The inviter may ping this machine (icmp) and send messages;\n"
   "more by --allow. When it cannot be reached now, it is tried until the invite expires.\n\n"
   "  overlay join overlay:ae7q...\n"
-  "  overlay join overlay:ae7q... --name desk --allow tcp/22\n",
+  "  overlay join overlay:ae7q... --name desk --allow tcp/22\n"
+  "  overlay join - < line       where other users of this machine must not see it\n",
   1, 1, { { "--name", 'n', "NAME", "name for the inviter (else what it calls itself)" },
 	  { "--allow", 'a', "LIST", "grants beside icmp and message" },
 	  { "--wait", 'w', "SEC", "how long to wait for the connection (default 10)" } }, cmd_join },

@@ -22,7 +22,7 @@ struct node {
 	enum peer_state state;
 	bool has_path;
 	struct ov_addr own[4]; /* what node_own_addresses tells */
-	size_t own_count, joins;
+	size_t own_count, joins, join_ends;
 	struct peer_id joined, facilitator;
 	bool unregistered;              /* at the facilitator */
 	uint8_t secret[HS1_INVITE_LEN]; /* of the last node_join */
@@ -107,6 +107,12 @@ int node_join(
 	n->joined = *id;
 	memcpy(n->secret, secret, HS1_INVITE_LEN);
 	return OV_OK;
+}
+
+void node_join_expired(struct node *n, const struct peer_id *id)
+{
+	n->join_ends++;
+	n->joined = *id;
 }
 
 size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)

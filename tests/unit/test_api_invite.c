@@ -502,6 +502,30 @@ static void a_removed_inviter_is_forgotten(void **state)
 	assert_int_equal(s->posted_count, 0);
 }
 
+static void an_expired_secret_is_shown_no_more(void **state)
+{
+	struct scene *s = *state;
+	struct invite in = of_host(s);
+	assert_int_equal(api_deadline(s->api), OV_NEVER);
+	assert_null(join(s, &in, ""));
+	HAS(answer_store(s, OV_OK, ""), "\"ok\":true");
+	assert_int_equal(api_deadline(s->api), NOW + DAY * OV_SEC);
+	api_tick(s->api, NOW + DAY * OV_SEC - OV_SEC);
+	assert_int_equal(s->node.join_ends, 0);
+	api_tick(s->api, NOW + DAY * OV_SEC);
+	assert_int_equal(s->node.join_ends, 1);
+	assert_int_equal(s->posted[0].op, STORE_JOIN_DONE);
+	assert_int_equal(api_deadline(s->api), OV_NEVER);
+	assert_int_equal(s->node.count, 1); /* the contact stays */
+	store_request_fini(&s->posted[--s->posted_count]);
+	assert_null(join(s, &in, "")); /* again, and a newer line takes its place */
+	HAS(answer_store(s, OV_OK, ""), "\"ok\":true");
+	in.expires_s += DAY;
+	assert_null(join(s, &in, ""));
+	HAS(answer_store(s, OV_OK, ""), "\"ok\":true");
+	assert_int_equal(api_deadline(s->api), NOW + 2 * DAY * OV_SEC);
+}
+
 /* ---- start ---- */
 
 static void what_the_store_knew_goes_on(void **state)
@@ -551,6 +575,7 @@ int main(void)
 		T(a_known_inviter_keeps_its_name),
 		T(names_of_lines_are_not_trusted),
 		T(a_removed_inviter_is_forgotten),
+		T(an_expired_secret_is_shown_no_more),
 		T(what_the_store_knew_goes_on),
 	};
 #undef T

@@ -118,6 +118,25 @@ static void it_is_shown_until_a_session_is_up(void **state)
 	wire_free(w);
 }
 
+/* Also when the inviter is away for days; and no more when it has expired. */
+static void it_is_tried_until_it_expires(void **state)
+{
+	(void)state;
+	struct wire *w = invited();
+	wire_stop(w, 1);
+	wire_run(w, 3 * 24 * 3600 * OV_SEC);
+	size_t before = sent_hs1;
+	wire_run(w, 2 * 3600 * OV_SEC);
+	assert_in_range(sent_hs1 - before, 3, 6); /* every 30 min +-20 % */
+	node_join_expired(w->nodes[0].node, &w->nodes[1].id.id);
+	wire_drain(w, 0);
+	assert_true(sodium_is_zero(wire_peer(w, 0, 1)->invite, HS1_INVITE_LEN));
+	before = sent_hs1;
+	wire_run(w, 24 * 3600 * OV_SEC);
+	assert_true(sent_hs1 - before <= 1); /* what was planned */
+	wire_free(w);
+}
+
 /* An observer sends the same HS1 again and again: told each time, up to the limit, never answered;
  * what becomes of it the list of invites decides (test_api_invite.c). */
 static void a_replay_is_told_and_bounded(void **state)
@@ -235,6 +254,7 @@ int main(void)
 		cmocka_unit_test(a_guest_is_no_request),
 		cmocka_unit_test(the_call_back_connects_and_ends_the_showing),
 		cmocka_unit_test(it_is_shown_until_a_session_is_up),
+		cmocka_unit_test(it_is_tried_until_it_expires),
 		cmocka_unit_test(a_replay_is_told_and_bounded),
 		cmocka_unit_test(a_contact_that_shows_one_is_answered),
 		cmocka_unit_test(a_client_that_shows_one_is_not_answered),
