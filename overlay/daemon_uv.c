@@ -575,9 +575,8 @@ static void say_ready(const struct daemon *d)
 	peer_id_format(&d->self->id, id);
 	printf("ready peer=%s udp=%u address=%s\n", id, (unsigned)udp_status(d->udp)->port,
 		addr_format(&a, address));
-	printf("on the other machine:  overlay peer add NAME %s IP:%u\n"
-	       "on this one:           overlay peer add NAME PEERID   (then: overlay ping NAME)\n",
-		id, (unsigned)udp_status(d->udp)->port);
+	printf("here:                  overlay invite --name NAME\n"
+	       "on the other machine:  overlay join LINE   (then: overlay ping NAME)\n");
 	fflush(stdout);
 }
 
