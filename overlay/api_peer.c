@@ -409,7 +409,9 @@ static json_t *apply(struct api *a, ov_time now, struct pending *p)
 static json_t *refuse(struct api *a, const struct pending *p, const struct store_result *r)
 {
 	api_invite_failed(a, p, r);
-	return api_failure_line(p->has_id, p->id, r->status == OV_EEXIST ? "bad-argument" : "io",
+	bool by_name =
+		r->status == OV_EEXIST || (p->kind == PENDING_REVOKE && r->status == OV_ENOENT);
+	return api_failure_line(p->has_id, p->id, by_name ? "bad-argument" : "io",
 		r->text[0] ? r->text : ov_err_text(r->status), "nothing was changed");
 }
 

@@ -254,6 +254,9 @@ int cmd_join(struct cli *cli)
 		return EXIT_USAGE;
 	json_t *args = json_pack("{s:s, s:o}", "line", given_line(cli->argv[0], room, sizeof(room)),
 		"allow", cli_split(cli->values[1]));
+	if (!args)
+		return cli_fail(
+			cli, EXIT_USAGE, "copy it again, as one word", "the line is no text");
 	if (!cli->values[1])
 		json_object_del(args, "allow");
 	if (cli->values[0])

@@ -275,6 +275,40 @@ static void a_revoked_one_is_worthless(void **state)
 	HAS(ask(s, NOW, line), "no invite");
 }
 
+/* A guest comes while the owner revokes: the store has the word, whichever it hears first. */
+static void revoked_while_it_is_used(void **state)
+{
+	struct scene *s = *state;
+	struct invite in = create(s, CREATE);
+	uint8_t hash[INVITE_HASH_LEN];
+	char line[128];
+	invite_hash(hash, in.secret);
+	snprintf(line, sizeof(line),
+		"{\"op\":\"invite.revoke\",\"args\":{\"id\":\"%02x%02x%02x%02x\"}}", hash[0],
+		hash[1], hash[2], hash[3]);
+	show(s, NOW, &s->guest, in.secret);
+	assert_null(ask(s, NOW, line));
+	assert_int_equal(s->posted_count, 2);
+	assert_null(answer_store(s, OV_OK, "")); /* used first */
+	assert_int_equal(s->joined, 1);
+	HAS(answer_store(s, OV_ENOENT, "no such invite"), "\"code\":\"bad-argument\"");
+
+	in = create(s, CREATE);
+	invite_hash(hash, in.secret);
+	snprintf(line, sizeof(line),
+		"{\"op\":\"invite.revoke\",\"args\":{\"id\":\"%02x%02x%02x%02x\"}}", hash[0],
+		hash[1], hash[2], hash[3]);
+	struct identity second = identity(9);
+	assert_null(ask(s, NOW, line));
+	show(s, NOW, &second, in.secret);
+	HAS(answer_store(s, OV_OK, ""), "\"ok\":true"); /* revoked first */
+	assert_null(answer_store(s, OV_ENOENT, "no such invite"));
+	assert_int_equal(s->joined, 1);
+	assert_int_equal(s->refused, 1);
+	assert_int_equal(s->node.count, 1);
+	HAS(ask(s, NOW, "{\"op\":\"invite.list\"}"), "\"invites\":[]");
+}
+
 /* ---- a guest ---- */
 
 static void a_guest_becomes_a_contact_once(void **state)
@@ -564,6 +598,7 @@ int main(void)
 		T(a_failed_store_makes_no_invite),
 		T(the_65th_is_refused_until_there_is_room),
 		T(a_revoked_one_is_worthless),
+		T(revoked_while_it_is_used),
 		T(a_guest_becomes_a_contact_once),
 		T(wrong_and_expired_secrets_touch_nothing),
 		T(after_a_failed_write_the_guest_may_try_again),
