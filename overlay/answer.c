@@ -264,15 +264,19 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, st
 	if (!channel_carries(n, from, &h->payload.peer))
 		return DROP_CHANNEL;
 	struct peer *p = node_peer(n, &h->payload.peer);
-	if (!p)
+	bool shows = h->payload.has_invite;
+	enum drop why = shows ? joining_on_hs1(n, now, &h->payload, &from->remote) : DROP_STRANGER;
+	if (shows && p && !contact_is_known(p->contact.source))
+		return why; /* HS2 would tell it that it is a contact */
+	if (!shows && !p)
 		p = node_client(n, now, &h->payload.peer, &from->remote);
-	if (!p) {
+	if (!shows && !p)
 		note_request(n, now, &h->payload.peer, &from->remote);
-		return DROP_STRANGER;
-	}
+	if (!p)
+		return why;
 	peer_touch(n, p); /* a client that is refused below ends with this verb */
 	keep_static(p, &h->noise);
-	enum drop why = check_fresh(n, now, p, from, h);
+	why = check_fresh(n, now, p, from, h);
 	if (why != DROP_NONE)
 		return why;
 	if (!association_open(n, now, p))

@@ -76,6 +76,10 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	};
 	if (c->has_liveness)
 		memcpy(c->payload.liveness, c->liveness, COOKIE_LEN);
+	if (p->has_invite) {
+		c->payload.has_invite = true;
+		memcpy(c->payload.invite, p->invite, HS1_INVITE_LEN);
+	}
 	bool has_ss = call_knows_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;
@@ -260,6 +264,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	k->instance = h.payload.instance;
 	k->peer_mtu = h.payload.mtu;
 	keys_install(n, now, p, k);
+	joining_done(n, p);
 	struct path *path = route_add(n, now, p, from);
 	association_came_up(n, p, path);
 	if (path) {

@@ -53,6 +53,7 @@ struct daemon {
 	struct roster roster;
 	struct pump pump;
 	struct contact *stored; /* until the roster takes them */
+	struct store_pairing pairing;
 	size_t stored_count;
 	struct api_facts facts;
 	json_t *features;
@@ -174,6 +175,18 @@ static int post_to_store(void *context, struct store_request *r)
 	return store_post_take(((struct daemon *)context)->store, r);
 }
 
+static void on_joined(void *context, const struct peer_id *peer, const char *name, const char *why)
+{
+	struct daemon *d = context;
+	char id[PEER_ID_TEXT_LEN + 1];
+	peer_id_format(peer, id);
+	if (name)
+		log_info(d->log, clock_now(), "invite", "joined name=%s peer=%s", name, id);
+	else
+		log_stranger(d->log, clock_now(), LOG_LEVEL_INFO, "invite",
+			"refused peer=%s why=%s", id, why);
+}
+
 static unsigned config_line(void *context, const struct peer_id *id)
 {
 	const struct daemon *d = context;
@@ -210,6 +223,8 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
 		break;
+	case NODE_GUEST: /* told by on_joined when it is decided */
+	case NODE_JOINED:
 	case NODE_PORTS_WANTED:
 	case NODE_PORTS_DONE:
 	case NODE_ENDPOINT:
@@ -492,6 +507,9 @@ static bool make_api(struct daemon *d, const struct aead_table *aead)
 		.context = d,
 		.store_post_take = post_to_store,
 		.contact_changed = on_contact_changed,
+		.joined = on_joined,
+		.identity = d->self,
+		.rng = entropy_rng(),
 	};
 	if (d->cfg->config_line)
 		a.config_line = config_line;
@@ -517,6 +535,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		d->lan = lan_edge_open(&d->loop, d->node, udp_status(d->udp)->port, d->log);
 	d->pump.second = d->second;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
+	store_take_pairing(d->store, &d->pairing);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
 	if (!d->resolver || !make_api(d, aead) ||
 		store_start(d->store, &d->loop, on_store, d) != OV_OK)
@@ -557,9 +576,8 @@ static void say_ready(const struct daemon *d)
 	peer_id_format(&d->self->id, id);
 	printf("ready peer=%s udp=%u address=%s\n", id, (unsigned)udp_status(d->udp)->port,
 		addr_format(&a, address));
-	printf("on the other machine:  overlay peer add NAME %s IP:%u\n"
-	       "on this one:           overlay peer add NAME PEERID   (then: overlay ping NAME)\n",
-		id, (unsigned)udp_status(d->udp)->port);
+	printf("here:                  overlay invite --name NAME\n"
+	       "on the other machine:  overlay join LINE   (then: overlay ping NAME)\n");
 	fflush(stdout);
 }
 
@@ -582,6 +600,7 @@ static void run_until_stopped(struct daemon *d)
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
 	load_facilitators(d, clock_now());
 	d->stored = NULL;
+	api_invites_take(d->api, clock_now(), &d->pairing);
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());
 	d->housekeeping_at = clock_now() + HOUSEKEEPING;
@@ -614,6 +633,7 @@ int daemon_run(const struct daemon_config *cfg, const struct identity *self,
 	}
 	if (d->node)
 		pump_fini(&d->pump);
+	store_pairing_fini(&d->pairing);
 	api_free(d->api);
 	node_free(d->node);
 	tun_close(d->tun);

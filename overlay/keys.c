@@ -157,6 +157,7 @@ void keys_confirm(struct node *n, ov_time now, struct peer *p, struct keys *k)
 		p->seen_seq = seq; /* only now: a forged HS1 must not poison it */
 	keys_install(n, now, p, k);
 	call_end(n, p); /* they reached us first */
+	joining_confirm(n, now, p);
 }
 
 static bool retired_is_over(const struct association *a, const struct keys *k, ov_time now)

@@ -114,6 +114,8 @@ enum drop node_drop(struct node *n, enum drop why)
 /* Who uses us as facilitator is no news to the owner's programs. */
 static bool is_of_client(const struct node *n, const struct node_event *ev)
 {
+	if (ev->type == NODE_GUEST)
+		return false; /* it wants to be more than that */
 	const struct peer *p = n->client_count > 0 ? node_peer(n, &ev->peer) : NULL;
 	return p && p->contact.source == CONTACT_CLIENT;
 }

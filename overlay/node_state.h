@@ -200,7 +200,9 @@ struct peer {
 	struct limit lan_news; /* beacons that were not expected */
 	ov_time lan_heard_at;  /* last beacon; OV_NEVER: none */
 	bool has_pair_key;
-	uint64_t seen_seq;       /* highest of its HS1 that was confirmed */
+	uint64_t seen_seq; /* highest of its HS1 that was confirmed */
+	bool has_invite;   /* it invited us: our HS1 shows the secret until a session is up */
+	uint8_t invite[HS1_INVITE_LEN];
 	uint64_t told_seq;       /* highest of ours that it says it has seen */
 	struct limit handshakes; /* 5/s */
 	char refused[REFUSED_WORD_MAX];
@@ -270,7 +272,7 @@ struct node {
 	struct cookie_jar cookies;
 	struct source_limits *sources;   /* made under load */
 	struct source_limits *newcomers; /* of clients; made with the first */
-	struct limit dh, dh_hard, cookie_replies;
+	struct limit dh, dh_hard, cookie_replies, joins;
 	struct limit places; /* as a peer's, for all of them */
 	ov_time load_until;
 	size_t pending_count;
@@ -537,6 +539,16 @@ enum drop inbound_ip(
 	struct node *n, ov_time now, struct peer *p, uint8_t *packet, size_t len, bool partial);
 enum drop inbound_fragment(struct node *n, ov_time now, struct peer *p, const uint8_t *plain,
 	size_t len, bool partial);
+
+/* ---- joining.c ---- */
+/* An HS1 shows a secret: told to the local side, a bounded number a second. Why a stranger's is
+ * dropped all the same. */
+enum drop joining_on_hs1(
+	struct node *n, ov_time now, const struct hs1_payload *h, const struct ov_addr *from);
+/* HS2 to an HS1 that showed the secret: the peer knows us. */
+void joining_done(struct node *n, struct peer *p);
+/* The peer called us, maybe as our client: our own call asks. */
+void joining_confirm(struct node *n, ov_time now, struct peer *p);
 
 /* ---- ping.c ---- */
 void ping_on_response(struct node *n, struct peer *p, const struct path *path, ov_time rtt);

@@ -317,7 +317,7 @@ def case_usage_and_exit_codes(a, b):
     assert json.loads(a.cli("status", "--json", "--socket", "/nonexistent", expect=3))["code"] == "no-daemon"
     a.cli("version", "--socket", "/nonexistent")
     text = a.cli("--help")
-    commands = [l[2:16].strip() for l in text.splitlines() if l.startswith("  ") and l[2] != " "]
+    commands = [l[2:20].strip() for l in text.splitlines() if l.startswith("  ") and l[2] != " "]
     commands = [c for c in commands if c and not c.startswith("-")]
     assert len(commands) >= 15, commands
     for command in commands:

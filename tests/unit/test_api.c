@@ -42,7 +42,7 @@ static int post_take(void *context, struct store_request *r)
 {
 	struct scene *s = context;
 	if (s->post_status != OV_OK || s->posted_count == STORE) {
-		contact_fini(&r->contact);
+		store_request_fini(r);
 		return s->post_status != OV_OK ? s->post_status : OV_EFULL;
 	}
 	s->posted[s->posted_count++] = *r;
@@ -97,7 +97,7 @@ static int teardown(void **state)
 {
 	struct scene *s = *state;
 	for (size_t i = 0; i < s->posted_count; i++)
-		contact_fini(&s->posted[i].contact);
+		store_request_fini(&s->posted[i]);
 	fake_node_fini(&s->node);
 	api_free(s->api);
 	free(s->last);
@@ -144,7 +144,7 @@ static const char *stored(struct scene *s, int status, const char *text)
 	assert_true(s->posted_count > 0);
 	struct store_result r = { .ticket = s->posted[0].ticket, .status = status };
 	snprintf(r.text, sizeof(r.text), "%s", text);
-	contact_fini(&s->posted[0].contact);
+	store_request_fini(&s->posted[0]);
 	s->posted_count--;
 	memmove(s->posted, s->posted + 1, s->posted_count * sizeof(s->posted[0]));
 	api_on_store_result(s->api, NOW, &r);
