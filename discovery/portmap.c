@@ -51,6 +51,7 @@ void portmap_init(struct portmap *p, const uint8_t nonce_key[32], uint16_t port,
 {
 	*p = (struct portmap){ .rng = rng,
 		.port = port,
+		.job = rng_u32(&rng), /* several share one child */
 		.worked = PORTMAP_PROTOCOLS,
 		.at = OV_NEVER,
 		.check_at = OV_NEVER };
@@ -296,6 +297,11 @@ void portmap_answer(struct portmap *p, ov_time now, const struct portmap_answer 
 	if (a->epoch_s)
 		pcp_epoch_note(&p->epoch, now, a->epoch_s);
 	p->heard_at = now;
+	bool other_family = addr_is_v4(&a->external) != addr_is_v4(&p->status.route.local);
+	if (a->result == PORTMAP_DONE && other_family) {
+		failed(p, now, PORTMAP_ERR_FAILED, 0);
+		return;
+	}
 	if (a->result == PORTMAP_DONE) {
 		p->pinhole = a->pinhole;
 		held(p, now, &a->external, a->lifetime_s);

@@ -23,6 +23,7 @@ enum config_key { /* index into the table; file keys first */
 	CONFIG_TUN_MTU,
 	CONFIG_CONTACTS,
 	CONFIG_PAIRING,
+	CONFIG_PORTMAP,
 	CONFIG_AEAD,
 	CONFIG_LIMITS_CONTACTS,
 	CONFIG_LIMITS_HANDSHAKES,
@@ -46,7 +47,7 @@ struct config_contact {
 struct config {
 	uint16_t listen_udp; /* 0: any free port */
 	uint16_t tun_mtu;
-	bool tun_enabled, pairing;
+	bool tun_enabled, pairing, portmap;
 	char network_key[CONFIG_NETWORK_KEY_MAX]; /* "": none */
 	char tun_name[CONFIG_TUN_NAME_MAX];
 	char aead[CONFIG_WORD_MAX]; /* as aead_load takes it */

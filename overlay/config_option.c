@@ -23,6 +23,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	/* NOLINTNEXTLINE(bugprone-sizeof-expression): of the field, and that is a pointer */
 	[CONFIG_CONTACTS]             = { "contacts",           CONFIG_LIST,   false, FIELD(contacts),              0,       0, NULL, NULL,      NULL },
 	[CONFIG_PAIRING]              = { "pairing",            CONFIG_BOOL,   false, FIELD(pairing),               0,       1, NULL, NULL,      "list strangers who call under `overlay peer requests` (off)" },
+	[CONFIG_PORTMAP]              = { "portmap",            CONFIG_BOOL,   false, FIELD(portmap),               0,       1, NULL, NULL,      "ask the router to forward the UDP port: PCP, NAT-PMP, UPnP (on)" },
 	[CONFIG_AEAD]                 = { "aead",               CONFIG_TEXT,   false, FIELD(aead),                  1,      47, NULL, "WORD",    "auto; a backend (ipsec-mb, openssl, sodium), a cipher (aes-256-gcm, chacha20-poly1305), or BACKEND:CIPHER" },
 	[CONFIG_LIMITS_CONTACTS]      = { "limits.contacts",    CONFIG_U32,    false, FIELD(limits_contacts),       1, 1000000, NULL, "N",       "contacts (16384)" },
 	[CONFIG_LIMITS_HANDSHAKES]    = { "limits.handshakes",  CONFIG_U32,    false, FIELD(limits_handshakes),     1,   65536, NULL, "N",       "pending handshakes (1024)" },
@@ -40,7 +41,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 
 /* design.md 10: keys of later versions. A name also covers what is below it. */
 static const char *const reserved[] = { "listen.tcp", "facilitators", "facilitator", "lan",
-	"portmap", "scan", "outbox", "mailbox", "services", "socks", "dns", "http", "metered",
+	"scan", "outbox", "mailbox", "services", "socks", "dns", "http", "metered",
 	"lan_only" };
 
 const struct config_option *config_option_find(const char *key)

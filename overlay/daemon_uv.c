@@ -11,6 +11,7 @@
 #include "overlay/entropy_os.h"
 #include "overlay/log_os.h"
 #include "overlay/netmon_uv.h"
+#include "overlay/portmapper_uv.h"
 #include "overlay/pump_uv.h"
 #include "overlay/roster_uv.h"
 
@@ -42,6 +43,7 @@ struct daemon {
 	struct udp *udp;
 	struct tun *tun;
 	struct netmon *netmon;
+	struct portmapper *portmapper; /* NULL: not wanted */
 	struct store *store;
 	struct api *api;
 	struct control *control;
@@ -116,6 +118,23 @@ static void set_wall(struct daemon *d, ov_time now)
 	log_wall_refresh(d->log);
 }
 
+static void on_portmap(void *context, size_t family)
+{
+	struct daemon *d = context;
+	api_on_portmap(d->api, clock_now(), family);
+	do_not_sleep(d);
+}
+
+/* Also after netmon_open, whose first report comes before there is a monitor to ask. */
+static void tell_portmapper(struct daemon *d, ov_time now, bool resumed)
+{
+	if (!d->portmapper || !d->netmon)
+		return;
+	struct portmap_route routes[PORTMAPPER_FAMILIES] = { netmon_router(d->netmon, false),
+		netmon_router(d->netmon, true) };
+	portmapper_network(d->portmapper, now, routes, resumed);
+}
+
 static void on_network(
 	void *context, ov_time at, const struct local_address *list, size_t count, bool resumed)
 {
@@ -128,6 +147,7 @@ static void on_network(
 		set_wall(d, now);
 	}
 	node_network_changed(d->node, now, list, count, resumed);
+	tell_portmapper(d, now, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
 	do_not_sleep(d);          /* the monitor's timer brought us here */
 }
@@ -246,6 +266,8 @@ static bool needs_housekeeping(const struct daemon *d)
 static void arm_timer(struct daemon *d, ov_time now)
 {
 	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
+	if (d->portmapper)
+		at = ov_min(at, portmapper_deadline(d->portmapper));
 	if (needs_housekeeping(d))
 		at = ov_min(at, d->housekeeping_at);
 	if (at >= d->timer_at)
@@ -269,6 +291,8 @@ static void tick(struct daemon *d, ov_time now)
 		node_tick(d->node, now);
 	if (api_deadline(d->api) <= now)
 		api_tick(d->api, now);
+	if (d->portmapper)
+		portmapper_tick(d->portmapper, now);
 	if (needs_housekeeping(d) && d->housekeeping_at <= now)
 		housekeeping(d, now);
 }
@@ -316,6 +340,8 @@ static void close_all(struct daemon *d)
 {
 	control_close(d->control);
 	netmon_close(d->netmon);
+	portmapper_close(d->portmapper, clock_now());
+	d->facts.portmap[0] = d->facts.portmap[1] = NULL;
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
@@ -431,6 +457,23 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 	};
 }
 
+/* The nonce key is derived, not drawn: a router knows its mapping by it after we crashed, too. */
+static bool make_portmapper(struct daemon *d)
+{
+	struct portmapper_options o = { .port = udp_status(d->udp)->port,
+		.log = d->log,
+		.on_change = on_portmap,
+		.context = d };
+	struct hash_key key = { "OVL portmap v1", d->self->dh_secret, sizeof(d->self->dh_secret) };
+	if (!d->cfg->portmap)
+		return true;
+	ov_hash_keyed(o.nonce_key, sizeof(o.nonce_key), &key, NULL, 0);
+	d->portmapper = portmapper_open(&d->loop, &o, entropy_rng());
+	for (size_t i = 0; d->portmapper && i < PORTMAPPER_FAMILIES; i++)
+		d->facts.portmap[i] = portmapper_status(d->portmapper, i);
+	return d->portmapper != NULL;
+}
+
 static bool make_api(struct daemon *d, const struct aead_table *aead)
 {
 	state_facts(d, aead);
@@ -463,7 +506,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		return false;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
-	if (!d->resolver || !make_api(d, aead) ||
+	if (!d->resolver || !make_api(d, aead) || !make_portmapper(d) ||
 		store_start(d->store, &d->loop, on_store, d) != OV_OK)
 		return false;
 	struct control_config c = control_config_default();
@@ -480,6 +523,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		.on_change = on_network,
 		.context = d };
 	d->netmon = netmon_open(&d->loop, &m, why, size);
+	tell_portmapper(d, clock_now(), false);
 	d->roster = (struct roster){
 		.node = d->node,
 		.store = d->store,
