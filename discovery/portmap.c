@@ -164,11 +164,13 @@ static void failed(struct portmap *p, ov_time now, enum portmap_error error, uin
 	ask_next(p, now);
 }
 
-/* What the router says of its outer side, also while it refuses. */
+/* What the router says of its outer side, also while it refuses. One that knows that its address is
+ * private may say that it has none (miniupnpd). */
 static void note_outside(struct portmap *p, const struct ov_addr *external)
 {
 	enum addr_scope scope = addr_scope(external);
-	p->status.double_nat = scope == ADDR_PRIVATE || scope == ADDR_LINK_LOCAL;
+	p->status.double_nat =
+		scope == ADDR_PRIVATE || scope == ADDR_LINK_LOCAL || addr_is_any(external);
 	p->status.external = *external;
 	p->status.external.port = 0;
 }
@@ -307,7 +309,8 @@ void portmap_answer(struct portmap *p, ov_time now, const struct portmap_answer 
 		held(p, now, &a->external, a->lifetime_s);
 		return;
 	}
-	if (!addr_is_any(&a->external) && p->status.state != PORTMAP_HELD)
+	bool told = addr_is_v4(&a->external) && addr_is_v4(&p->status.route.local);
+	if (told && p->status.state != PORTMAP_HELD)
 		note_outside(p, &a->external);
 	failed(p, now, errors[a->result], a->code);
 }

@@ -35,7 +35,8 @@ enum portmap_result {
 struct portmap_answer {
 	uint32_t id;
 	enum portmap_result result;
-	struct ov_addr external; /* of the mapping; without DONE: the router's own, if it told */
+	struct ov_addr external; /* of the mapping. Without DONE: the router's own (0.0.0.0: it says
+				    that it has none), or all zero if it told nothing */
 	uint32_t lifetime_s;     /* 0: permanent */
 	uint32_t epoch_s;        /* NAT-PMP only, else 0 */
 	uint16_t pinhole;

@@ -59,6 +59,8 @@ static int ask_address(natpmp_t *p, struct portmap_answer *a)
 	natpmpresp_t r;
 	int rc = sendpublicaddressrequest(p);
 	rc = rc < 0 ? rc : wait_answer(p, &r);
+	if (rc == NATPMP_ERR_NETWORKFAILURE) /* RFC 6886 3.5: it has no address itself */
+		a->external = addr_v4(0, 0, 0, 0, 0);
 	if (rc != 0)
 		return rc;
 	if (r.type != NATPMP_RESPTYPE_PUBLICADDRESS)

@@ -210,7 +210,7 @@ static bool other_port(struct texts *t)
 	return true;
 }
 
-static int map_port(const struct igd *g, struct texts *t, struct portmap_answer *a)
+static int map_port(struct igd *g, struct texts *t, struct portmap_answer *a)
 {
 	char outside[40] = "";
 	struct ov_addr ip = { 0 };
@@ -221,6 +221,9 @@ static int map_port(const struct igd *g, struct texts *t, struct portmap_answer 
 	int rc = add(g, t);
 	for (int i = 0; i < OTHER_PORTS && (rc == CONFLICT || rc == CONFLICT_WITH_OTHER); i++)
 		rc = other_port(t) ? add(g, t) : rc;
+	bool none = addr_is_v4(&a->external) && addr_is_any(&a->external);
+	if (rc > 0 && none && !UPNPIGD_IsConnected(&g->urls, &g->data))
+		a->external = (struct ov_addr){ 0 }; /* no line, rather than a private address */
 	if (rc != UPNPCOMMAND_SUCCESS)
 		return rc;
 	a->external.port = (uint16_t)strtoul(t->external, NULL, 10);
@@ -250,7 +253,7 @@ static int open_pinhole(const struct igd *g, const struct portmap_request *r, co
 	return rc;
 }
 
-static int work(const struct igd *g, const struct portmap_request *r, struct portmap_answer *a)
+static int work(struct igd *g, const struct portmap_request *r, struct portmap_answer *a)
 {
 	struct texts t = texts_of(r);
 	if (r->op == PORTMAP_OP_UPNP_PINHOLE)

@@ -67,8 +67,11 @@ class Home:
         self.far.address("eth0", f"{FAR4}/24", f"{FAR6}/64")
         self.far.ip("route add default via 45.9.0.1", "route add default via 2a45:9::1")
         self.join(v6)
-        self.router.nft(RULES % "\n".join(rule for word, rule in SILENCE.items()
-            if word not in speaks and {"pcp", "natpmp"} & set(speaks)))
+        silent = [rule for word, rule in SILENCE.items() if word not in speaks and
+            {"pcp", "natpmp"} & set(speaks)]
+        if "pcp" not in speaks:  # miniupnpd serves it over IPv6 whatever it is told
+            silent.append('iifname "lan" meta nfproto ipv6 udp dport 5351 reject')
+        self.router.nft(RULES % "\n".join(silent))
 
     def join(self, v6=False):
         self.laptop.address("eth0", f"{LAPTOP4}/24", *([f"{LAPTOP6}/64"] if v6 else []))

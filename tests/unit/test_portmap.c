@@ -334,6 +334,19 @@ static void a_private_outside_is_double_nat(void **state)
 	assert_int_equal(b.p.status.state, PORTMAP_NONE);
 	assert_int_equal(b.p.status.error, PORTMAP_ERR_DOUBLE_NAT);
 	assert_true(b.p.status.double_nat);
+	open_bench(&b); /* or says that it has none */
+	expect_map(&b);
+	portmap_unreachable(&b.p, b.now);
+	expect_job(&b, PORTMAP_OP_UPNP);
+	answer_job(&b, PORTMAP_REFUSED, addr_v4(0, 0, 0, 0, 0));
+	assert_int_equal(b.p.status.error, PORTMAP_ERR_DOUBLE_NAT);
+	open_bench(&b); /* or refuses for a reason of its own */
+	expect_map(&b);
+	portmap_unreachable(&b.p, b.now);
+	expect_job(&b, PORTMAP_OP_UPNP);
+	answer_job(&b, PORTMAP_REFUSED, outside(0));
+	assert_int_equal(b.p.status.error, PORTMAP_ERR_REFUSED);
+	assert_false(b.p.status.double_nat);
 }
 
 static void a_refusal_may_ask_for_more_silence(void **state)
