@@ -40,9 +40,8 @@ const struct config_option config_options[CONFIG_KEYS] = {
 /* clang-format on */
 
 /* design.md 10: keys of later versions. A name also covers what is below it. */
-static const char *const reserved[] = { "listen.tcp", "facilitators", "facilitator", "lan",
-	"scan", "outbox", "mailbox", "services", "socks", "dns", "http", "metered",
-	"lan_only" };
+static const char *const reserved[] = { "listen.tcp", "facilitators", "facilitator", "lan", "scan",
+	"outbox", "mailbox", "services", "socks", "dns", "http", "metered", "lan_only" };
 
 const struct config_option *config_option_find(const char *key)
 {
