@@ -25,6 +25,7 @@
 	X(DROP_FRAME,       "frame")        /* unknown critical frame */                           \
 	X(DROP_FRAGMENT,    "fragment")     /* fragment does not fit its packet, or reassembly full */ \
 	X(DROP_TOKEN,       "token")        /* path response nobody waits for */                   \
+	X(DROP_CHANNEL,     "channel")      /* relay channel unknown, or not from its address */   \
 	X(DROP_INNER,       "inner")        /* inner packet malformed */                           \
 	X(DROP_SOURCE,      "source")       /* inner source is not the sending peer's */           \
 	X(DROP_DESTINATION, "destination")  /* inner destination is not ours, or multicast */      \

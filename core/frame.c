@@ -2,7 +2,7 @@
  * know and must be exact for them, so that there is one encoding of each frame; it is there to skip
  * the ones that we do not know and that say (bit 7) that they may be skipped. PADDING is a single
  * zero byte, so that a probe can be filled to any size. docs/protocol.md 5. */
-#include "core/frame.h"
+#include "core/frame_body.h"
 
 #define SKIPPABLE 0x80
 
@@ -10,15 +10,9 @@
 #define RESPONSE_LEN  (PATH_TOKEN_LEN + ADDR_PACKED + 4 + 2 + 8)
 #define STATUS_LEN    4
 
-static void put_header(struct wr *w, enum frame_type type, uint16_t len)
-{
-	wr_u8(w, (uint8_t)type);
-	wr_u16(w, len);
-}
-
 void frame_put_challenge(struct wr *w, const struct path_challenge *c)
 {
-	put_header(w, FRAME_PATH_CHALLENGE, CHALLENGE_LEN);
+	frame_put_header(w, FRAME_PATH_CHALLENGE, CHALLENGE_LEN);
 	wr_copy(w, c->token, sizeof(c->token));
 	wr_u8(w, c->flags);
 }
@@ -33,7 +27,7 @@ void frame_put_response(struct wr *w, const struct path_response *p)
 {
 	uint8_t observed[ADDR_PACKED];
 	addr_pack(&p->observed, observed);
-	put_header(w, FRAME_PATH_RESPONSE, RESPONSE_LEN);
+	frame_put_header(w, FRAME_PATH_RESPONSE, RESPONSE_LEN);
 	wr_copy(w, p->token, sizeof(p->token));
 	wr_copy(w, observed, sizeof(observed));
 	wr_u32(w, p->hold_us);
@@ -54,7 +48,7 @@ static void read_response(struct rd *r, struct path_response *p)
 
 void frame_put_status(struct wr *w, const struct path_status *s)
 {
-	put_header(w, FRAME_PATH_STATUS, STATUS_LEN);
+	frame_put_header(w, FRAME_PATH_STATUS, STATUS_LEN);
 	wr_u32(w, s->sequence);
 }
 
@@ -74,7 +68,9 @@ static int read_body(struct rd body, struct frame *out)
 	case FRAME_PATH_CHALLENGE: read_challenge(&body, &out->as.challenge); break;
 	case FRAME_PATH_RESPONSE: read_response(&body, &out->as.response); break;
 	case FRAME_PATH_STATUS: read_status(&body, &out->as.status); break;
-	default: return OV_ENOENT; /* a value from the wire, not yet an enum frame_type */
+	case FRAME_ENDPOINTS: frame_read_endpoints(&body, &out->as.endpoints); break;
+	case FRAME_PUNCH: frame_read_punch(&body, &out->as.punch); break;
+	default: return frame_read_relay(&body, out);
 	}
 	return rd_done(&body) ? 1 : OV_EFORMAT;
 }

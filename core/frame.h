@@ -6,13 +6,25 @@
  * side by side in frame.c. */
 #include "core/addr.h"
 #include "core/bytes.h"
+#include "core/identity.h"
 
 enum frame_type {
 	FRAME_PADDING = 0,
 	FRAME_PATH_CHALLENGE = 1,
 	FRAME_PATH_RESPONSE = 2,
 	FRAME_PATH_STATUS = 3,
-	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 32 to 39 relay, 40 to 55
+	FRAME_ENDPOINTS = 4,
+	FRAME_PUNCH = 5,
+	FRAME_RELAY_OPEN = 32,
+	FRAME_RELAY_OK = 33,
+	FRAME_RELAY_NO = 34,
+	FRAME_RELAY_IN = 35,
+	FRAME_RELAY_CLOSE = 36,
+	FRAME_REGISTER = 40,
+	FRAME_REGISTERED = 41,
+	FRAME_FILTER_TEST = 42,
+	FRAME_FILTER_ANSWER = 43,
+	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 44 to 55
 	   facilitator, 56 to 63 mailbox */
 };
 
@@ -36,12 +48,96 @@ struct path_status { /* the lower PeerId nominates the path on which this frame 
 	uint32_t sequence;
 };
 
+#define FRAME_ENDPOINTS_MAX 16
+
+struct endpoints_frame { /* where the sender may be reached, in its own words; replaces the last one
+			  */
+	struct ov_addr addr[FRAME_ENDPOINTS_MAX];
+	size_t count;
+};
+
+#define PUNCH_ANSWER 1 /* flag: I have begun; begin when you read this */
+
+struct punch_frame { /* both send to all endpoints of the other at one time (DCUtR) */
+	uint32_t round;
+	uint8_t flags; /* PUNCH_ANSWER or 0: a wish */
+};
+
+#define RELAY_TAG_LEN 8 /* hash of what two peers share: the destination lets this source in */
+
+enum relay_reason { /* why not; a reader treats others as RELAY_AWAY */
+	RELAY_REASON_NONE = 0,
+	RELAY_REASON_AWAY = 1,   /* it has no session with the relay, or does not let you in */
+	RELAY_REASON_DENIED = 2, /* you may not use this relay */
+	RELAY_REASON_QUOTA = 3,  /* of channels, tags or bytes */
+};
+
+struct relay_open { /* to the relay: carry this datagram, and those that follow, to that peer */
+	uint32_t request;
+	struct peer_id destination;
+	uint8_t tag[RELAY_TAG_LEN];
+	const uint8_t *datagram; /* an HS1; borrowed */
+	size_t len;
+};
+
+struct relay_ok {
+	uint32_t request, channel;
+};
+
+struct relay_no {
+	uint32_t request;
+	uint8_t reason; /* enum relay_reason */
+};
+
+struct relay_in { /* from the relay: this datagram comes from that peer, as will those by channel */
+	uint32_t channel;
+	struct peer_id source;
+	const uint8_t *datagram; /* borrowed */
+	size_t len;
+};
+
+struct relay_close {
+	uint32_t channel;
+};
+
+#define REGISTER_TAGS_MAX  128 /* of one frame */
+#define REGISTER_PAGES_MAX 8
+
+struct register_frame { /* to a facilitator: I am here; who shows one of these tags may reach me */
+	uint32_t request;
+	uint8_t page, pages;
+	const uint8_t *tags; /* count x RELAY_TAG_LEN, borrowed */
+	size_t count;
+};
+
+struct registered_frame {
+	uint32_t request;
+	uint8_t page;
+	uint8_t reason; /* enum relay_reason; NONE: registered */
+	uint16_t lifetime_s;
+	uint16_t second_port; /* where it listens too, for what NATs do; 0: nowhere */
+};
+
+struct filter_test { /* to a facilitator: answer from your second port, where I never sent */
+	uint32_t token;
+};
+
 struct frame {
 	uint8_t type;
 	union {
 		struct path_challenge challenge;
 		struct path_response response;
 		struct path_status status;
+		struct endpoints_frame endpoints;
+		struct punch_frame punch;
+		struct relay_open relay_open;
+		struct relay_ok relay_ok;
+		struct relay_no relay_no;
+		struct relay_in relay_in;
+		struct relay_close relay_close;
+		struct register_frame reg;
+		struct registered_frame registered;
+		struct filter_test filter_test; /* and the answer */
 	} as;
 };
 
@@ -49,6 +145,16 @@ void frame_put_challenge(struct wr *w, const struct path_challenge *c);
 void frame_put_response(struct wr *w, const struct path_response *p);
 void frame_put_status(struct wr *w, const struct path_status *s);
 void frame_put_padding(struct wr *w, size_t len);
+void frame_put_endpoints(struct wr *w, const struct endpoints_frame *e);
+void frame_put_punch(struct wr *w, const struct punch_frame *p);
+void frame_put_relay_open(struct wr *w, const struct relay_open *o);
+void frame_put_relay_ok(struct wr *w, const struct relay_ok *o);
+void frame_put_relay_no(struct wr *w, const struct relay_no *o);
+void frame_put_relay_in(struct wr *w, const struct relay_in *i);
+void frame_put_relay_close(struct wr *w, const struct relay_close *c);
+void frame_put_register(struct wr *w, const struct register_frame *r);
+void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f);
+void frame_put_registered(struct wr *w, const struct registered_frame *r);
 
 /* Next frame of the plaintext, skipping padding and skippable unknown ones.
  * 1: *out filled; 0: end; OV_EFORMAT: malformed; OV_ENOENT: unknown critical frame. */

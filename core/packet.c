@@ -21,3 +21,18 @@ bool header_decode(struct header *h, const uint8_t *data, size_t len)
 	h->counter = load_le64(data + 8);
 	return true;
 }
+
+void relay_header_encode(uint32_t channel, uint8_t out[RELAY_HEADER_LEN])
+{
+	out[0] = PACKET_RELAY;
+	memset(out + 1, 0, 3);
+	store_le32(out + 4, channel);
+}
+
+bool relay_header_decode(uint32_t *channel, const uint8_t *data, size_t len)
+{
+	if (len <= RELAY_HEADER_LEN || data[0] != PACKET_RELAY || data[1] | data[2] | data[3])
+		return false;
+	*channel = load_le32(data + 4);
+	return true;
+}

@@ -20,8 +20,8 @@ enum packet_type {
 	PACKET_CONTROL = 7,
 	PACKET_IP = 8,
 	PACKET_IP_FRAGMENT = 9,
-	PACKET_RELAY = 10,       /* reserved: discovery */
-	PACKET_BEACON = 11,      /* reserved: discovery */
+	PACKET_RELAY = 10,
+	PACKET_BEACON = 11,
 	PACKET_SCAN_PROBE = 12,  /* reserved: scanner */
 	PACKET_SCAN_ANSWER = 13, /* reserved: scanner */
 };
@@ -35,6 +35,13 @@ struct header {
 	uint32_t receiver; /* index chosen by whoever receives this */
 	uint64_t counter;  /* nonce and replay number of the key; handshake: sender's index */
 };
+
+/* RELAY has a short header, 0 type u8 | 1 flags u8 | 2 zero u16 | 4 channel u32, and then the
+ * untouched datagram of somebody else. */
+#define RELAY_HEADER_LEN 8
+void relay_header_encode(uint32_t channel, uint8_t out[RELAY_HEADER_LEN]);
+/* False: no RELAY, flags or reserved bytes set, nothing behind the header. */
+bool relay_header_decode(uint32_t *channel, const uint8_t *data, size_t len);
 
 void header_encode(const struct header *h, uint8_t out[HEADER_LEN]);
 /* False if len < HEADER_LEN or the zero bytes are not zero. Does not judge type or flags. */

@@ -359,7 +359,8 @@ static void put_response(struct path *p, ov_time now, struct wr *w)
 {
 	ov_time hold = (now - p->challenge_received_at) / OV_US;
 	p->response.hold_us = (uint32_t)(hold > UINT32_MAX ? UINT32_MAX : hold);
-	p->response.observed = p->remote;
+	if (p->carrier == CARRIER_UDP)
+		p->response.observed = p->remote; /* of a relay's channel it would mean nothing */
 	p->response.received_count = p->received_count;
 	frame_put_response(w, &p->response);
 	p->response_due = false;

@@ -96,7 +96,9 @@ bool candidates_add(
 		slot = &c->list[c->count++];
 	if (!slot)
 		return false;
-	*slot = (struct candidate){ .addr = *addr, .added_at = now, .source = (uint8_t)source };
+	*slot = (struct candidate){
+		.addr = *addr, .added_at = now, .tried_at = OV_NEVER, .source = (uint8_t)source
+	};
 	return true;
 }
 

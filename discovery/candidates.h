@@ -24,6 +24,7 @@ const char *candidate_source_name(enum candidate_source s); /* "config", "lan" .
 struct candidate {
 	struct ov_addr addr;
 	ov_time added_at; /* told for the last time */
+	ov_time tried_at; /* last time something was sent there; OV_NEVER: not in this run */
 	uint8_t source;   /* enum candidate_source */
 };
 

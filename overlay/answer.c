@@ -34,25 +34,27 @@ void pending_free(struct node *n, struct pending *w)
 	free(w);
 }
 
-static void reply(struct node *n, const struct dgram *to, const uint8_t *bytes, size_t len)
+static void reply(
+	struct node *n, ov_time now, const struct dgram *to, const uint8_t *bytes, size_t len)
 {
-	uint8_t *room = output_room(&n->output, len, false);
-	if (!room)
-		return;
-	memcpy(room, bytes, len);
+	struct envelope e;
 	struct dgram where = { .carrier = to->carrier,
 		.interface = to->interface,
 		.local = to->local,
 		.remote = to->remote };
-	output_add(&n->output, &where, NULL, len);
+	uint8_t *room = envelope_open(n, &where, &e) ? envelope_room(n, &e, len, false) : NULL;
+	if (!room)
+		return;
+	memcpy(room, bytes, len);
+	envelope_add(n, now, &e, NULL, len);
 }
 
-static void send_cookie(struct node *n, const struct dgram *from, const uint8_t *data, size_t len,
-	const struct cookie_packet *p)
+static void send_cookie(struct node *n, ov_time now, const struct dgram *from, const uint8_t *data,
+	size_t len, const struct cookie_packet *p)
 {
 	uint8_t out[COOKIE_PACKET_LEN];
 	cookie_packet_encode(p, n->self->dh_public, data, len, &n->rng, out);
-	reply(n, from, out, sizeof(out));
+	reply(n, now, from, out, sizeof(out));
 }
 
 /* The same bytes again, from this or another address: the same answer, no second DH. */
@@ -65,7 +67,7 @@ static bool is_repetition(struct node *n, ov_time now, const struct dgram *from,
 		return false;
 	*why = DROP_NONE;
 	if (limit_take(&w->resend, now, RESEND_PER_SECOND, RESEND_BURST, 1))
-		reply(n, from, w->hs2, HS2_LEN);
+		reply(n, now, from, w->hs2, HS2_LEN);
 	else
 		*why = DROP_RATE;
 	return true;
@@ -100,7 +102,7 @@ static enum drop admit(
 		struct cookie_packet offer = { .flags = 0 };
 		cookie_jar_renew(&n->cookies, now, &n->rng);
 		cookie_for_address(&n->cookies, &from->remote, offer.cookie);
-		send_cookie(n, from, data, len, &offer);
+		send_cookie(n, now, from, data, len, &offer);
 		return DROP_COOKIE;
 	}
 	if (!n->sources)
@@ -147,7 +149,7 @@ static enum drop check_fresh(struct node *n, ov_time now, struct peer *p, const 
 		return DROP_STALE;
 	struct cookie_packet offer = { .flags = PACKET_FLAG_LIVENESS };
 	cookie_for_peer(&n->cookies, &p->contact.id, offer.cookie);
-	send_cookie(n, from, h->hs1, h->hs1_len, &offer);
+	send_cookie(n, now, from, h->hs1, h->hs1_len, &offer);
 	return DROP_STALE;
 }
 
@@ -235,7 +237,7 @@ static enum drop accept_hs1(
 	n->pending_count++;
 	*slot = w;
 	limit_take(&w->resend, now, RESEND_PER_SECOND, RESEND_BURST, 1);
-	reply(n, from, w->hs2, HS2_LEN);
+	reply(n, now, from, w->hs2, HS2_LEN);
 	peer_touch(n, p);
 	return DROP_NONE;
 }
@@ -255,6 +257,8 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, st
 	if (peer_id_equal(&h->payload.peer, &n->self->id))
 		return DROP_LOOP;
 	struct peer *p = node_peer(n, &h->payload.peer);
+	if (!p)
+		p = node_client(n, now, &h->payload.peer);
 	if (!p) {
 		note_request(n, now, &h->payload.peer, &from->remote);
 		return DROP_STRANGER;

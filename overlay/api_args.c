@@ -67,6 +67,8 @@ static void fail_unknown(struct api_call *c, const char *text)
 	suggest_init(&near, text);
 	const struct contact *at;
 	for (size_t i = 0; (at = node_contact_at(c->a->cfg.node, i)) != NULL; i++) {
+		if (!contact_is_known(at->source))
+			continue;
 		suggest_offer(&near, at->name);
 		snprintf(hint, sizeof(hint), "see: overlay peer list");
 	}
@@ -86,6 +88,8 @@ const struct contact *api_contact(struct api_call *c, const char *key)
 	struct peer_id id;
 	if (peer_id_parse(text, &id) == OV_OK) {
 		const struct contact *found = node_contact(c->a->cfg.node, &id);
+		if (found && !contact_is_known(found->source))
+			found = NULL;
 		if (!found)
 			api_fail(c, "unknown-peer",
 				"add it: overlay peer add NAME PEERID [IP:PORT]",
@@ -94,7 +98,7 @@ const struct contact *api_contact(struct api_call *c, const char *key)
 	}
 	const struct contact *at;
 	for (size_t i = 0; (at = node_contact_at(c->a->cfg.node, i)) != NULL; i++)
-		if (strcmp(at->name, text) == 0)
+		if (contact_is_known(at->source) && strcmp(at->name, text) == 0)
 			return at;
 	fail_unknown(c, text);
 	return NULL;

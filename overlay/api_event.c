@@ -55,7 +55,7 @@ static json_t *peer_event(
 static void path_event(struct api *a, ov_time now, enum api_event kind, const struct node_event *e)
 {
 	json_t *line = peer_event(a, now, kind, e);
-	json_object_set_new(line, "remote", api_json_addr(&e->addr));
+	json_object_set_new(line, "remote", api_json_remote(a, &e->addr));
 	if (kind == EVENT_PATH_CHANGED || kind == EVENT_PEER_UP)
 		json_object_set_new(line, "rtt_us", json_integer((json_int_t)(e->rtt / OV_US)));
 	publish_take(a, now, kind, line);
@@ -94,7 +94,7 @@ static json_t *pong_line(struct api *a, const struct pending *p, const struct no
 {
 	json_t *path = addr_is_any(&e->addr) ? json_null()
 					     : json_pack("{s:s, s:o}", "carrier", "udp", "remote",
-						       api_json_addr(&e->addr));
+						       api_json_remote(a, &e->addr));
 	struct peer_info info;
 	if (node_peer_info(a->cfg.node, a->wall_at, &p->contact.id, &info) && info.has_active &&
 		info.active.carrier == CARRIER_RELAY)

@@ -100,6 +100,9 @@ const char *api_quote(char out[72], const char *text);
 
 /* ---- api_json.c ---- */
 json_t *api_json_peer_id(const struct peer_id *id);
+/* Of a path: an address, or "relay:PEERID". */
+json_t *api_json_remote(const struct api *a, const struct ov_addr *remote);
+json_t *api_json_facilitators(const struct api *a, ov_time now);
 json_t *api_json_addr(const struct ov_addr *a); /* null for the unspecified address */
 json_t *api_json_at(const struct api *a, ov_time at);
 json_t *api_json_unix(int64_t unix_ms);
@@ -117,6 +120,9 @@ json_t *api_op_version(struct api_call *c);
 json_t *api_op_id(struct api_call *c);
 json_t *api_op_status(struct api_call *c);
 json_t *api_op_hosts(struct api_call *c);
+json_t *api_op_netcheck(struct api_call *c);
+json_t *api_op_why(struct api_call *c);
+json_t *api_op_facilitator_status(struct api_call *c);
 json_t *api_op_subscribe(struct api_call *c);
 json_t *api_op_ping(struct api_call *c);
 json_t *api_op_peer_add(struct api_call *c);

@@ -105,8 +105,8 @@ static json_t *json_path(const struct api *a, const struct path_info *p)
 	json_t *heard = p->last_heard ? api_json_at(a, p->last_heard) : json_null();
 	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:b, s:I, s:i, s:i, s:I, s:I, s:i, s:o}",
 		"carrier", carrier_name(p->carrier), "state", p->state, "active", p->active,
-		"local", api_json_addr(&p->local), "remote", api_json_addr(&p->remote), "observed",
-		api_json_addr(&p->observed), "natted", p->natted, "rtt_us",
+		"local", api_json_addr(&p->local), "remote", api_json_remote(a, &p->remote),
+		"observed", api_json_addr(&p->observed), "natted", p->natted, "rtt_us",
 		(json_int_t)(p->srtt / OV_US), "loss_permille", (int)p->loss_permille, "pmtu_bytes",
 		(int)p->pmtu, "sent_bytes", (json_int_t)p->sent_bytes, "received_bytes",
 		(json_int_t)p->received_bytes, "interface", (int)p->interface, "last_heard_at",
@@ -155,10 +155,10 @@ json_t *api_json_candidates(struct api *a, const struct peer_id *id)
 	size_t count = node_peer_candidates(a->cfg.node, id, found, 16);
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(
-			list, json_pack("{s:o, s:s, s:o}", "addr", api_json_addr(&found[i].addr),
-				      "source", candidate_source_name(found[i].source), "added_at",
-				      api_json_at(a, found[i].added)));
+		json_array_append_new(list,
+			json_pack("{s:o, s:s, s:s, s:o}", "addr", api_json_addr(&found[i].addr),
+				"source", candidate_source_name(found[i].source), "state",
+				found[i].state, "added_at", api_json_at(a, found[i].added)));
 	return list;
 }
 

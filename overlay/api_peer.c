@@ -52,7 +52,8 @@ static bool check_name(struct api_call *c, const char *name, const struct peer_i
 	const struct peer_id *owner = NULL;
 	const struct contact *at;
 	for (size_t i = 0; !owner && (at = node_contact_at(c->a->cfg.node, i)) != NULL; i++)
-		if (strcmp(at->name, name) == 0 && !peer_id_equal(&at->id, id))
+		if (contact_is_known(at->source) && strcmp(at->name, name) == 0 &&
+			!peer_id_equal(&at->id, id))
 			owner = &at->id;
 	for (const struct pending *p = c->a->pending; !owner && p; p = p->next)
 		if ((p->kind == PENDING_PUT || p->kind == PENDING_ACCEPT) &&

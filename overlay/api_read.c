@@ -52,6 +52,8 @@ static void fill_page(struct api_call *c, json_t *result, const char *key, size_
 	size_t used = 0;
 	const struct contact *at;
 	for (; (at = node_contact_at(c->a->cfg.node, from)) != NULL; from++) {
+		if (!contact_is_known(at->source))
+			continue;
 		json_t *e = entry(c, at);
 		size_t size = e ? json_dumpb(e, NULL, 0, JSON_COMPACT) + 1 : 0;
 		if (used + size > PAGE_BYTES && used > 0) {
@@ -130,7 +132,7 @@ static json_t *json_daemon(struct api_call *c)
 		node_requests(a->cfg.node, some, 1) > 0, "features", features, "portmap",
 		json_portmaps(a), "started_at", api_json_at(a, a->started), "uptime_ms",
 		(json_int_t)((c->now - a->started) / OV_MS), "peer_count",
-		(json_int_t)node_peer_count(a->cfg.node), "counters",
+		(json_int_t)node_known_count(a->cfg.node), "counters",
 		api_json_counters(node_counters(a->cfg.node)));
 }
 
@@ -140,6 +142,7 @@ json_t *api_op_status(struct api_call *c)
 	if (!result || json_integer_value(json_object_get(c->args, "from")) > 0)
 		return result;
 	json_t *daemon = json_daemon(c);
+	json_object_set_new(daemon, "facilitators", api_json_facilitators(c->a, c->now));
 	json_object_update(result, daemon);
 	json_decref(daemon);
 	return result;
@@ -157,6 +160,16 @@ json_t *api_op_peer_show(struct api_call *c)
 	json_object_set_new(result, "paths", api_json_paths(c->a, &contact->id));
 	json_object_set_new(result, "candidates", api_json_candidates(c->a, &contact->id));
 	return result;
+}
+
+json_t *api_op_why(struct api_call *c)
+{
+	const struct contact *contact = api_contact(c, "peer");
+	struct why why;
+	if (!contact || !node_why(c->a->cfg.node, c->now, &contact->id, &why))
+		return NULL;
+	return json_pack("{s:o, s:s, s:s, s:s}", "peer", api_json_peer_id(&contact->id), "name",
+		contact->name, "code", why.code, "text", why.text);
 }
 
 struct peer_request *api_requests(const struct api *a, size_t max, size_t *count)

@@ -26,7 +26,7 @@ bool association_open(struct node *n, ov_time now, struct peer *p)
 	if (!p->association)
 		return false;
 	p->association->last_key_at = now;
-	p->association->duplicate_until = 0;
+	p->association->meeting.probe_at = p->association->meeting.round_at = OV_NEVER;
 	return true;
 }
 
@@ -69,6 +69,8 @@ void association_close(struct node *n, struct peer *p)
 		keys_free(n, a->keys[i]);
 	while (a->path_count > 0)
 		route_remove(n, p, a->paths[0]);
+	while (a->channels)
+		channel_discard(n, a->channels);
 	reassembly_free(a->reassembly);
 	free(a);
 	p->association = NULL;
@@ -81,7 +83,7 @@ bool association_reaches(const struct association *a, ov_time now)
 
 bool peer_is_wanted(const struct peer *p, ov_time now)
 {
-	return p->wanted_at != OV_NEVER && now - p->wanted_at < WANTED_FOR;
+	return p->registration || (p->wanted_at != OV_NEVER && now - p->wanted_at < WANTED_FOR);
 }
 
 enum peer_state peer_state(const struct peer *p, ov_time now)

@@ -18,9 +18,9 @@
 
 static const ov_time gaps[] = { 500 * OV_MS, 500 * OV_MS, OV_SEC, 2 * OV_SEC, OV_SEC, 5 * OV_SEC };
 
-static bool has_targets(const struct peer *p)
+static bool has_targets(const struct node *n, ov_time now, const struct peer *p)
 {
-	return p->candidates.count > 0 || p->association->path_count > 0;
+	return p->candidates.count > 0 || p->association->path_count > 0 || link_possible(n, now);
 }
 
 void call_end(struct node *n, struct peer *p)
@@ -101,11 +101,12 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 static void send_to(
 	struct node *n, ov_time now, struct call *c, const struct dgram *where, struct path *path)
 {
-	uint8_t *room = output_room(&n->output, HS1_LEN, false);
+	struct envelope e;
+	uint8_t *room = envelope_open(n, where, &e) ? envelope_room(n, &e, HS1_LEN, false) : NULL;
 	if (!room)
 		return;
 	memcpy(room, c->handshake.hs1, HS1_LEN);
-	output_add(&n->output, where, NULL, HS1_LEN);
+	envelope_add(n, now, &e, NULL, HS1_LEN);
 	if (path)
 		path_on_handshake_sent(path, now, HS1_LEN);
 }
@@ -150,8 +151,10 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = *addr };
 		send_to(n, now, c, &where, NULL);
+		p->candidates.list[i].tried_at = now;
 		left--;
 	}
+	link_call(n, now, p, c->handshake.hs1, HS1_LEN);
 }
 
 /* Nobody answered: from now on an attempt at 5, 10, 20 ... 300 s, after a day every 30 min. */
@@ -215,7 +218,7 @@ void call_start(struct node *n, ov_time now, struct peer *p, bool once)
 	peer_touch(n, p);
 	if (a->call && a->call->once && !once)
 		call_hurry(n, now, p); /* somebody wants it now: the attempt becomes a call */
-	if (a->call || !has_targets(p))
+	if (a->call || !has_targets(n, now, p))
 		return;
 	struct call *c = calloc(1, sizeof(*c));
 	if (!c)

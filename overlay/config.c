@@ -98,6 +98,26 @@ static const char *type_name(const json_t *value)
 	return "";
 }
 
+/* An array of texts becomes one text with commas. */
+static int set_words(const struct reader *r, const struct config_option *o, const json_t *list,
+	char *why, size_t why_size)
+{
+	char joined[CONFIG_FACILITATORS_LEN + 1] = "";
+	size_t i, len = 0;
+	json_t *item;
+	json_array_foreach(list, i, item)
+	{
+		const char *text = json_string_value(item);
+		if (text == NULL)
+			return fail(why, why_size, "expected an array of texts");
+		len += (size_t)snprintf(
+			joined + len, sizeof(joined) - len, "%s%s", i ? "," : "", text);
+		if (len > o->max)
+			return fail(why, why_size, "the texts are too long");
+	}
+	return config_set_text(r->c, o, joined, CONFIG_FROM_FILE, why, why_size);
+}
+
 static int set_json(const struct reader *r, const struct config_option *o, const json_t *value,
 	char *why, size_t why_size)
 {
@@ -111,6 +131,8 @@ static int set_json(const struct reader *r, const struct config_option *o, const
 	if (number && json_is_integer(value))
 		return config_set_number(
 			r->c, o, json_integer_value(value), CONFIG_FROM_FILE, why, why_size);
+	if (o->type == CONFIG_WORDS && json_is_array(value))
+		return set_words(r, o, value, why, why_size);
 	if (text && json_is_string(value))
 		return config_set_text(
 			r->c, o, json_string_value(value), CONFIG_FROM_FILE, why, why_size);
@@ -289,6 +311,12 @@ static bool apply_word(struct config *c, const char *arg)
 		c->show_version = true;
 		return true;
 	}
+	if (strcmp(arg, "--facilitator") == 0) {
+		if (c->source[CONFIG_FACILITATOR_POLICY] < CONFIG_FROM_FLAG)
+			c->facilitator_policy = FACILITATOR_CONTACTS;
+		c->source[CONFIG_FACILITATOR_POLICY] = CONFIG_FROM_FLAG;
+		return true;
+	}
 	bool no = strncmp(arg, "--no-", 5) == 0;
 	const char *name = no ? arg + 5 : arg + 2;
 	const struct config_option *o = strcmp(arg, "--no-tun") == 0
@@ -357,6 +385,12 @@ int config_check(const struct config *c, char *why, size_t why_size)
 	}
 	if (strcmp(c->tun_name, ".") == 0 || strcmp(c->tun_name, "..") == 0)
 		return fail(why, why_size, "tun.name: \"%s\" is no interface name", c->tun_name);
+	struct contact facilitators[CONFIG_FACILITATORS_MAX];
+	int count = config_facilitators(c, facilitators, CONFIG_FACILITATORS_MAX, why, why_size);
+	if (count < 0)
+		return count;
+	for (int i = 0; i < count; i++)
+		contact_fini(&facilitators[i]);
 	if (c->contact_count > c->limits_contacts)
 		return fail(why, why_size,
 			"contacts: %zu are more than limits.contacts (%u) allows", c->contact_count,
@@ -381,6 +415,7 @@ static json_t *value_json(const struct config *c, const struct config_option *o)
 		if (o == &config_options[CONFIG_NETWORK_KEY])
 			return json_boolean(field[0] != '\0');
 		return json_string((const char *)field);
+	case CONFIG_WORDS: return json_string((const char *)field);
 	case CONFIG_CHOICE: return json_string(o->choices[*field]);
 	case CONFIG_LIST: return json_integer((json_int_t)c->contact_count);
 	}
@@ -420,8 +455,10 @@ const char *config_help(char *out, size_t size)
 		len += (size_t)snprintf(out + len, size - len, "  %-28s %s\n", left, o->help);
 	}
 	if (len < size)
-		(void)snprintf(out + len, size - len, "  %-28s %s\n  %-28s %s\n  %-28s %s\n",
-			"--no-tun", "same as --no-tun-enabled", "--version", "print the version",
-			"--help", "print this");
+		(void)snprintf(out + len, size - len,
+			"  %-28s %s\n  %-28s %s\n  %-28s %s\n  %-28s %s\n", "--facilitator",
+			"same as --facilitator-policy contacts", "--no-tun",
+			"same as --no-tun-enabled", "--version", "print the version", "--help",
+			"print this");
 	return out;
 }

@@ -7,11 +7,13 @@
 #include "overlay/contact.h"
 #include "overlay/log.h"
 
-#define CONFIG_PATH_MAX        1024 /* with NUL */
-#define CONFIG_WORD_MAX        48
-#define CONFIG_NETWORK_KEY_MAX 129 /* 16 to 128 characters; a secret */
-#define CONFIG_TUN_NAME_MAX    16  /* IFNAMSIZ */
-#define CONFIG_WHY_MAX         512 /* enough for every `why` */
+#define CONFIG_PATH_MAX         1024 /* with NUL */
+#define CONFIG_WORD_MAX         48
+#define CONFIG_NETWORK_KEY_MAX  129 /* 16 to 128 characters; a secret */
+#define CONFIG_TUN_NAME_MAX     16  /* IFNAMSIZ */
+#define CONFIG_FACILITATORS_MAX 8
+#define CONFIG_FACILITATORS_LEN 2800 /* all of them as texts */
+#define CONFIG_WHY_MAX          512  /* enough for every `why` */
 
 enum config_source { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ENV, CONFIG_FROM_FLAG };
 
@@ -24,6 +26,8 @@ enum config_key { /* index into the table; file keys first */
 	CONFIG_CONTACTS,
 	CONFIG_PAIRING,
 	CONFIG_PORTMAP,
+	CONFIG_FACILITATORS,
+	CONFIG_FACILITATOR_POLICY,
 	CONFIG_AEAD,
 	CONFIG_LIMITS_CONTACTS,
 	CONFIG_LIMITS_HANDSHAKES,
@@ -48,7 +52,9 @@ struct config {
 	uint16_t listen_udp; /* 0: any free port */
 	uint16_t tun_mtu;
 	bool tun_enabled, pairing, portmap;
-	char network_key[CONFIG_NETWORK_KEY_MAX]; /* "": none */
+	char network_key[CONFIG_NETWORK_KEY_MAX];   /* "": none */
+	char facilitators[CONFIG_FACILITATORS_LEN]; /* "PEERID@ENDPOINT,..." */
+	uint8_t facilitator_policy;                 /* enum facilitator_policy */
 	char tun_name[CONFIG_TUN_NAME_MAX];
 	char aead[CONFIG_WORD_MAX]; /* as aead_load takes it */
 	uint32_t limits_contacts, limits_handshakes, limits_flows, limits_requests;
@@ -76,6 +82,10 @@ OV_MUST_CHECK int config_apply_env(
 /* argv[1] to argv[argc - 1]; each is an option. */
 OV_MUST_CHECK int config_apply_flags(
 	struct config *c, int argc, const char *const *argv, char *why, size_t why_size);
+/* The facilitators as contacts, at most `max`; the caller frees each (contact_fini). Returns the
+ * count; OV_EINVAL (OV_ENOMEM) and why. */
+OV_MUST_CHECK int config_facilitators(
+	const struct config *c, struct contact *out, size_t max, char *why, size_t why_size);
 /* First problem that needs several values to see. After everything was applied. */
 OV_MUST_CHECK int config_check(const struct config *c, char *why, size_t why_size);
 

@@ -9,6 +9,8 @@
 #include <string.h>
 
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
+/* as enum facilitator_policy */
+static const char *const facilitator_policies[] = { "off", "contacts", "open", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 
 /* clang-format off */
@@ -24,6 +26,8 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_CONTACTS]             = { "contacts",           CONFIG_LIST,   false, FIELD(contacts),              0,       0, NULL, NULL,      NULL },
 	[CONFIG_PAIRING]              = { "pairing",            CONFIG_BOOL,   false, FIELD(pairing),               0,       1, NULL, NULL,      "list strangers who call under `overlay peer requests` (off)" },
 	[CONFIG_PORTMAP]              = { "portmap",            CONFIG_BOOL,   false, FIELD(portmap),               0,       1, NULL, NULL,      "ask the router to forward the UDP port: PCP, NAT-PMP, UPnP (on)" },
+	[CONFIG_FACILITATORS]         = { "facilitators",       CONFIG_WORDS,  false, FIELD(facilitators),          0,    2799, NULL, "PEERID@HOST:PORT,...", "peers that tell others where we are and relay, at most 8" },
+	[CONFIG_FACILITATOR_POLICY]   = { "facilitator.policy", CONFIG_CHOICE, false, FIELD(facilitator_policy),    0,       2, facilitator_policies, "WHOM", "whom we serve as facilitator: off, contacts or open (off); --facilitator: contacts" },
 	[CONFIG_AEAD]                 = { "aead",               CONFIG_TEXT,   false, FIELD(aead),                  1,      47, NULL, "WORD",    "auto; a backend (ipsec-mb, openssl, sodium), a cipher (aes-256-gcm, chacha20-poly1305), or BACKEND:CIPHER" },
 	[CONFIG_LIMITS_CONTACTS]      = { "limits.contacts",    CONFIG_U32,    false, FIELD(limits_contacts),       1, 1000000, NULL, "N",       "contacts (16384)" },
 	[CONFIG_LIMITS_HANDSHAKES]    = { "limits.handshakes",  CONFIG_U32,    false, FIELD(limits_handshakes),     1,   65536, NULL, "N",       "pending handshakes (1024)" },
@@ -40,8 +44,9 @@ const struct config_option config_options[CONFIG_KEYS] = {
 /* clang-format on */
 
 /* design.md 10: keys of later versions. A name also covers what is below it. */
-static const char *const reserved[] = { "listen.tcp", "facilitators", "facilitator", "lan", "scan",
-	"outbox", "mailbox", "services", "socks", "dns", "http", "metered", "lan_only" };
+static const char *const reserved[] = { "listen.tcp", "facilitator.tcp", "facilitator.limits",
+	"lan", "scan", "outbox", "mailbox", "services", "socks", "dns", "http", "metered",
+	"lan_only" };
 
 const struct config_option *config_option_find(const char *key)
 {
@@ -91,6 +96,7 @@ const char *config_expected(const struct config_option *o, char *out, size_t siz
 				i == 0 ? "" : " or ", o->choices[i]);
 		break;
 	}
+	case CONFIG_WORDS: (void)snprintf(out, size, "an array of texts"); break;
 	case CONFIG_LIST: (void)snprintf(out, size, "an array of objects"); break;
 	}
 	return out;
@@ -198,7 +204,8 @@ int config_set_text(struct config *c, const struct config_option *o, const char 
 			return config_set_number(c, o, value, from, why, why_size);
 		break;
 	}
-	case CONFIG_TEXT: err = set_string(c, o, text, from); break;
+	case CONFIG_TEXT:
+	case CONFIG_WORDS: err = set_string(c, o, text, from); break;
 	case CONFIG_CHOICE: err = set_choice(c, o, text, from); break;
 	case CONFIG_LIST: break;
 	}

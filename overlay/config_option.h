@@ -2,8 +2,17 @@
 /* config_option - the table of config.h and the setting of single values. */
 #include "overlay/config.h"
 
-enum config_type { CONFIG_BOOL, CONFIG_U16, CONFIG_U32, CONFIG_TEXT, CONFIG_CHOICE, CONFIG_LIST };
+enum config_type {
+	CONFIG_BOOL,
+	CONFIG_U16,
+	CONFIG_U32,
+	CONFIG_TEXT,
+	CONFIG_CHOICE,
+	CONFIG_WORDS,
+	CONFIG_LIST
+};
 
+/* CONFIG_WORDS: an array of texts in the file, one text with commas elsewhere and in the field. */
 struct config_option {
 	const char *key; /* "tun.mtu" */
 	enum config_type type;

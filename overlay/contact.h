@@ -11,7 +11,17 @@
 #define CONTACT_ENDPOINTS_MAX 16
 #define ENDPOINT_TEXT_MAX     264 /* "host:port", host <= 253 */
 
-enum contact_source { CONTACT_ADDED, CONTACT_CONFIG };
+enum contact_source {
+	CONTACT_ADDED,
+	CONTACT_CONFIG,
+	CONTACT_FACILITATOR, /* `facilitators` of the configuration: serves us, may do nothing */
+	CONTACT_CLIENT,      /* we serve it as facilitator; ends with its association */
+};
+/* Somebody the owner knows, with a name and an address in the overlay. */
+static inline bool contact_is_known(uint8_t source)
+{
+	return source == CONTACT_ADDED || source == CONTACT_CONFIG;
+}
 
 struct contact {
 	struct peer_id id;
@@ -24,6 +34,9 @@ struct contact {
 	struct ov_addr last_endpoint; /* last validated address; any: none */
 	int64_t last_seen_at_s;       /* Unix time, display only; 0: never */
 };
+
+/* Whom we serve as facilitator (design 4, admission). */
+enum facilitator_policy { FACILITATOR_OFF, FACILITATOR_CONTACTS, FACILITATOR_OPEN };
 
 bool contact_name_ok(const char *name);
 OV_MUST_CHECK int contact_copy(struct contact *to, const struct contact *from);

@@ -21,7 +21,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SLEEP_CHECK OV_SEC
+#define SLEEP_CHECK   OV_SEC
+#define SECOND_BUFFER (64u << 10)
 #define HOUSEKEEPING \
 	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
 #define ENDPOINT_EVERY \
@@ -41,6 +42,7 @@ struct daemon {
 	struct arena *arena;
 	struct node *node;
 	struct udp *udp;
+	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
 	struct portmapper *portmapper; /* NULL: not wanted */
@@ -66,6 +68,11 @@ struct daemon {
 static void on_udp(void *context)
 {
 	((struct daemon *)context)->pump.udp_readable = true;
+}
+
+static void on_second(void *context)
+{
+	((struct daemon *)context)->pump.second_readable = true;
 }
 
 static void on_tun(uv_poll_t *h, int status, int events)
@@ -125,16 +132,6 @@ static void on_portmap(void *context, size_t family)
 	do_not_sleep(d);
 }
 
-/* Also after netmon_open, whose first report comes before there is a monitor to ask. */
-static void tell_portmapper(struct daemon *d, ov_time now, bool resumed)
-{
-	if (!d->portmapper || !d->netmon)
-		return;
-	struct portmap_route routes[PORTMAPPER_FAMILIES] = { netmon_router(d->netmon, false),
-		netmon_router(d->netmon, true) };
-	portmapper_network(d->portmapper, now, routes, resumed);
-}
-
 static void on_network(
 	void *context, ov_time at, const struct local_address *list, size_t count, bool resumed)
 {
@@ -147,7 +144,7 @@ static void on_network(
 		set_wall(d, now);
 	}
 	node_network_changed(d->node, now, list, count, resumed);
-	tell_portmapper(d, now, resumed);
+	portmapper_network(d->portmapper, now, d->netmon, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
 	do_not_sleep(d);          /* the monitor's timer brought us here */
 }
@@ -266,8 +263,7 @@ static bool needs_housekeeping(const struct daemon *d)
 static void arm_timer(struct daemon *d, ov_time now)
 {
 	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
-	if (d->portmapper)
-		at = ov_min(at, portmapper_deadline(d->portmapper));
+	at = ov_min(at, portmapper_deadline(d->portmapper));
 	if (needs_housekeeping(d))
 		at = ov_min(at, d->housekeeping_at);
 	if (at >= d->timer_at)
@@ -291,8 +287,7 @@ static void tick(struct daemon *d, ov_time now)
 		node_tick(d->node, now);
 	if (api_deadline(d->api) <= now)
 		api_tick(d->api, now);
-	if (d->portmapper)
-		portmapper_tick(d->portmapper, now);
+	portmapper_tick(d->portmapper, now);
 	if (needs_housekeeping(d) && d->housekeeping_at <= now)
 		housekeeping(d, now);
 }
@@ -345,6 +340,7 @@ static void close_all(struct daemon *d)
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
+	udp_close(d->second);
 	for (size_t q = 0; d->tun_opened && q < tun_status(d->tun)->queues; q++)
 		uv_close((uv_handle_t *)&d->tun_poll[q], NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);
@@ -420,16 +416,33 @@ static void open_tun(struct daemon *d)
 	watch_tun(d);
 }
 
+/* For what NATs do to clients (overlay/netcheck.c); a facilitator works without it. */
+static void open_second(struct daemon *d)
+{
+	char why[200];
+	struct udp_options u = d->cfg->udp;
+	if (d->cfg->node.facilitator == FACILITATOR_OFF)
+		return;
+	u.port = u.port ? (uint16_t)(u.port + 1) : 0;
+	u.receive_buffer = u.send_buffer = SECOND_BUFFER;
+	u.on_readable = on_second;
+	u.context = d;
+	d->second = udp_open(&d->loop, &u, why, sizeof(why));
+	if (!d->second)
+		log_warn(d->log, clock_now(), "facilitator", "no_second_port why=%s", why);
+}
+
 static bool make_node(struct daemon *d, const struct aead_table *aead)
 {
 	struct node_config c = d->cfg->node;
-	size_t keys = (size_t)c.max_contacts * 3 + c.max_pending_handshakes;
+	size_t keys = node_keys_max(&c);
 	d->arena = arena_new(node_key_size(), keys);
 	if (!d->arena)
 		return false;
 	c.key_memory = arena_blocks(d->arena);
 	c.boot_epoch = store_boot_epoch(d->store);
 	c.listen_port = udp_status(d->udp)->port;
+	c.second_port = d->second ? udp_status(d->second)->port : 0;
 	d->node = node_new(&c, d->self, aead, entropy_rng(), clock_now());
 	return d->node != NULL;
 }
@@ -457,19 +470,17 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 	};
 }
 
-/* The nonce key is derived, not drawn: a router knows its mapping by it after we crashed, too. */
 static bool make_portmapper(struct daemon *d)
 {
-	struct portmapper_options o = { .port = udp_status(d->udp)->port,
+	struct portmapper_options o = { .self = d->self,
+		.port = udp_status(d->udp)->port,
 		.log = d->log,
 		.on_change = on_portmap,
 		.context = d };
-	struct hash_key key = { "OVL portmap v1", d->self->dh_secret, sizeof(d->self->dh_secret) };
 	if (!d->cfg->portmap)
 		return true;
-	ov_hash_keyed(o.nonce_key, sizeof(o.nonce_key), &key, NULL, 0);
-	d->portmapper = portmapper_open(&d->loop, &o, entropy_rng());
-	for (size_t i = 0; d->portmapper && i < PORTMAPPER_FAMILIES; i++)
+	d->portmapper = portmapper_open(&d->loop, &o);
+	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++)
 		d->facts.portmap[i] = portmapper_status(d->portmapper, i);
 	return d->portmapper != NULL;
 }
@@ -502,8 +513,10 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	if (!(d->udp = udp_open(&d->loop, &u, why, size)))
 		return false;
 	open_tun(d);
+	open_second(d);
 	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
+	d->pump.second = d->second;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
 	if (!d->resolver || !make_api(d, aead) || !make_portmapper(d) ||
@@ -523,7 +536,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		.on_change = on_network,
 		.context = d };
 	d->netmon = netmon_open(&d->loop, &m, why, size);
-	tell_portmapper(d, clock_now(), false);
+	portmapper_network(d->portmapper, clock_now(), d->netmon, false);
 	d->roster = (struct roster){
 		.node = d->node,
 		.store = d->store,
@@ -552,10 +565,24 @@ static void say_ready(const struct daemon *d)
 	fflush(stdout);
 }
 
+static void load_facilitators(struct daemon *d, ov_time now)
+{
+	for (size_t i = 0; i < d->cfg->facilitator_count; i++) {
+		const struct contact *c = &d->cfg->facilitators[i];
+		int err = node_facilitator_put(d->node, now, c);
+		if (err == OV_OK)
+			resolver_contact(d->resolver, c, udp_status(d->udp)->port);
+		else
+			log_warn(d->log, now, "facilitator", "refused endpoint=%s why=%s",
+				c->endpoints[0], ov_err_text(err));
+	}
+}
+
 static void run_until_stopped(struct daemon *d)
 {
 	clock_sharpen();
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
+	load_facilitators(d, clock_now());
 	d->stored = NULL;
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());

@@ -21,6 +21,8 @@ struct daemon_config {
 	uint32_t max_clients, max_per_uid, root_reserved;
 	const struct contact *contacts; /* of the configuration file; upserted at start */
 	size_t contact_count;
+	const struct contact *facilitators; /* of the configuration; borrowed */
+	size_t facilitator_count;
 	/* SIGHUP: read the configuration again; fills the list (borrowed until the next call), or
 	 * returns a negative ov_err and logs. */
 	int (*reload)(void *context, const struct contact **contacts, size_t *count, bool *pairing);

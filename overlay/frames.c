@@ -25,14 +25,16 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	bool moved = !addr_equal(&path->observed, &r->observed);
 	enum path_answer answer = path_on_response(path, now, r, at->waited, &rtt);
 	/* Two peers may see us at two addresses: only a change on one path is news. */
-	if (moved && !addr_is_any(&r->observed) && !addr_equal(&n->observed, &r->observed)) {
+	if (moved && path->carrier == CARRIER_UDP && !addr_is_any(&r->observed) &&
+		!addr_equal(&n->observed, &r->observed)) {
 		n->observed = r->observed;
 		node_emit(n, &(struct node_event){ .type = NODE_ADDRESS_CHANGED,
 				     .peer = p->contact.id,
 				     .addr = r->observed });
 	}
 	if (path == p->association->active)
-		path_keep_warm(path, now, route_wants_warm(path));
+		path_keep_warm(path, now, route_wants_warm(p, path));
+	netcheck_on_observed(n, p, path);
 	ping_on_response(n, p, path, rtt);
 	route_on_answer(n, now, p, path, answer == PATH_ANSWER_VALIDATED);
 	if (was_doubtful && p->association->call && keys_sending(p->association, now))
@@ -66,6 +68,23 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 		case FRAME_PATH_STATUS:
 			route_on_status(n, now, p, at->path, f.as.status.sequence);
 			break;
+		case FRAME_ENDPOINTS: one = meet_on_endpoints(n, now, p, &f.as.endpoints); break;
+		case FRAME_PUNCH: one = meet_on_punch(n, now, p, &f.as.punch); break;
+		case FRAME_RELAY_OPEN: one = forward_on_open(n, now, p, &f.as.relay_open); break;
+		case FRAME_RELAY_OK: one = link_on_ok(n, now, p, &f.as.relay_ok); break;
+		case FRAME_RELAY_NO: one = link_on_no(n, now, p, &f.as.relay_no); break;
+		case FRAME_RELAY_IN: one = link_on_in(n, now, p, &f.as.relay_in); break;
+		case FRAME_RELAY_CLOSE: one = channel_on_close(n, now, p, &f.as.relay_close); break;
+		case FRAME_REGISTER: one = facilitator_on_register(n, now, p, &f.as.reg); break;
+		case FRAME_FILTER_TEST:
+			one = facilitator_on_filter_test(n, p, at->path, &f.as.filter_test);
+			break;
+		case FRAME_FILTER_ANSWER:
+			one = netcheck_on_answer(n, p, at->path, &f.as.filter_test);
+			break;
+		case FRAME_REGISTERED:
+			one = registration_on_answer(n, now, p, &f.as.registered);
+			break;
 		}
 		if (one != DROP_NONE)
 			why = node_drop(n, one);
@@ -75,6 +94,24 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 	if (more == OV_ENOENT)
 		return DROP_FRAME;
 	return more < 0 ? DROP_FORMAT : DROP_NONE;
+}
+
+/* wants_answer: silence after it makes the path doubtful, as after data. */
+static bool seal_control(struct node *n, ov_time now, struct peer *p, struct keys *k,
+	struct path *path, const struct wr *frames, bool wants_answer)
+{
+	size_t len = wr_len(frames) + PACKET_OVERHEAD;
+	struct dgram where = route_where(path);
+	struct envelope e;
+	uint8_t *room = envelope_open(n, &where, &e) ? envelope_room(n, &e, len, false) : NULL;
+	if (!room || k->session.next_counter >= SESSION_REJECT_PACKETS)
+		return false; /* asked again by whoever's timer */
+	session_seal(&k->session, PACKET_CONTROL, 0, frames->start, wr_len(frames), room);
+	envelope_add(n, now, &e, NULL, len);
+	path_on_sent(path, now, len, wants_answer ? 1 : 0);
+	p->sent_bytes += len;
+	p->sent_packets++;
+	return true;
 }
 
 static bool send_control(
@@ -88,16 +125,19 @@ static bool send_control(
 	if (pad_to > PACKET_OVERHEAD + wr_len(&w))
 		frame_put_padding(&w, pad_to - PACKET_OVERHEAD - wr_len(&w));
 	assert(wr_ok(&w));
-	size_t len = wr_len(&w) + PACKET_OVERHEAD;
-	uint8_t *room = output_room(&n->output, len, false);
-	if (!room)
-		return false; /* asked again by the path's timer */
-	session_seal(&k->session, PACKET_CONTROL, 0, plain, wr_len(&w), room);
-	struct dgram where = route_where(path);
-	output_add(&n->output, &where, NULL, len);
-	path_on_sent(path, now, len, 0);
-	p->sent_bytes += len;
-	p->sent_packets++;
+	return seal_control(n, now, p, k, path, &w, false);
+}
+
+bool frames_send(
+	struct node *n, ov_time now, struct peer *p, const struct wr *frames, bool wants_answer)
+{
+	struct keys *k = keys_sending(p->association, now);
+	struct path *path = k ? p->association->active : NULL;
+	if (!path || !path->validated || !wr_ok(frames))
+		return false;
+	if (!seal_control(n, now, p, k, path, frames, wants_answer))
+		return false;
+	peer_touch(n, p);
 	return true;
 }
 

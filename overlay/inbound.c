@@ -35,6 +35,8 @@ static void note_refusal(
 enum drop inbound_ip(
 	struct node *n, ov_time now, struct peer *p, uint8_t *packet, size_t len, bool partial)
 {
+	if (!contact_is_known(p->contact.source))
+		return DROP_GRANT;
 	enum drop why = filter_inbound(n->filter, now, p->prefix, &p->contact.grants, packet, len);
 	if (why == DROP_GRANT)
 		note_refusal(n, now, p, packet, len);

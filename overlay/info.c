@@ -6,6 +6,14 @@ size_t node_peer_count(const struct node *n)
 	return n->peer_count;
 }
 
+size_t node_known_count(const struct node *n)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < n->peer_count; i++)
+		count += contact_is_known(n->peers[i]->contact.source);
+	return count;
+}
+
 const struct contact *node_contact_at(const struct node *n, size_t i)
 {
 	return i < n->peer_count ? &n->peers[i]->contact : NULL;
@@ -92,6 +100,21 @@ size_t node_peer_paths(
 	return count;
 }
 
+static const char *candidate_state(const struct peer *p, const struct candidate *c)
+{
+	const struct association *a = p->association;
+	const char *state = c->tried_at == OV_NEVER ? "untried" : "silent";
+	for (size_t i = 0; a && i < a->path_count; i++) {
+		const struct path *path = a->paths[i];
+		if (path->carrier == CARRIER_RELAY || !addr_equal(&path->remote, &c->addr))
+			continue;
+		if (path->state == PATH_VALID)
+			return "answers";
+		state = path->state == PATH_SUSPECT ? "suspect" : "asked";
+	}
+	return state;
+}
+
 size_t node_peer_candidates(
 	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max)
 {
@@ -101,6 +124,7 @@ size_t node_peer_candidates(
 		const struct candidate *c = &p->candidates.list[count];
 		out[count] = (struct candidate_info){ .addr = c->addr,
 			.source = (enum candidate_source)c->source,
+			.state = candidate_state(p, c),
 			.added = c->added_at };
 	}
 	return count;
@@ -129,4 +153,44 @@ const struct node_counters *node_counters(const struct node *n)
 {
 	((struct node *)(uintptr_t)n)->counters.pending_handshakes = n->pending_count;
 	return &n->counters;
+}
+
+bool node_relay_of(const struct node *n, const struct ov_addr *a, struct peer_id *relay)
+{
+	const struct peer *p = table_find(n->by_prefix, load_le64(a->ip));
+	if (!p)
+		return false;
+	*relay = p->contact.id;
+	return true;
+}
+
+size_t node_facilitators(
+	const struct node *n, ov_time now, struct facilitator_info *out, size_t max)
+{
+	size_t count = 0;
+	for (; count < n->facilitator_count && count < max; count++) {
+		const struct peer *p = n->facilitators[count];
+		const struct path *path = p->association ? p->association->active : NULL;
+		out[count] = (struct facilitator_info){ .id = p->contact.id,
+			.state = peer_state(p, now),
+			.registered = p->registration->registered,
+			.refused = p->registration->refused };
+		if (!path)
+			continue;
+		out[count].srtt = path->rtt.smoothed;
+		out[count].remote = path->remote;
+		out[count].observed = path->observed;
+	}
+	return count;
+}
+
+struct facilitator_role node_facilitator_role(const struct node *n, ov_time now)
+{
+	struct facilitator_role role = { .policy = n->config.facilitator,
+		.channels = n->forward_count / 2,
+		.relayed_bytes = n->counters.relayed_bytes,
+		.refusals = n->counters.relay_refusals };
+	for (size_t i = 0; i < n->peer_count; i++)
+		role.clients += n->peers[i]->client && n->peers[i]->client->expires_at > now;
+	return role;
 }

@@ -146,6 +146,8 @@ static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, con
 static enum drop input_one(struct node *n, ov_time now, struct cursor *c, uint8_t *data, size_t len)
 {
 	struct header h;
+	if (len > 0 && data[0] == PACKET_RELAY)
+		return channel_input(n, now, c->run, data, len);
 	if (len < HEADER_LEN)
 		return DROP_SHORT;
 	if (!header_decode(&h, data, len))

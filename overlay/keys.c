@@ -102,6 +102,8 @@ static void adopt_association(struct node *n, struct association *a, const struc
 		return;
 	reassembly_free(a->reassembly);
 	a->reassembly = NULL;
+	while (a->peer_instance != k->instance && a->channels)
+		channel_discard(n, a->channels);
 	if (a->peer_instance != k->instance) /* the peer restarted: it has none of the older keys */
 		for (size_t i = 1; i < KEYS_MAX; i++) {
 			keys_free(n, a->keys[i]);
@@ -128,7 +130,10 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 	p->handshake_count++;
 	n->counters.handshakes++;
 	if (slot == 0) {
+		bool restarted = a->peer_instance != k->instance;
 		adopt_association(n, a, k);
+		if (restarted)
+			registration_session_changed(n, now, p);
 		route_on_keys(n, now, a);
 	}
 }

@@ -19,24 +19,40 @@ struct node_config node_config_default(void)
 		.max_requests = 64,
 		.listen_port = 27182,
 		.datagram_max = PMTU_MAX,
+		.max_clients = 10000,
+		.relay_channels = 64,
+		.relay_bytes_per_second = 12500000,
 	};
+}
+
+static size_t peers_max(const struct node_config *c)
+{
+	size_t clients = c->facilitator == FACILITATOR_OPEN ? c->max_clients : 0;
+	return (size_t)c->max_contacts + FACILITATORS_MAX + clients;
+}
+
+size_t node_keys_max(const struct node_config *c)
+{
+	return peers_max(c) * KEYS_MAX + c->max_pending_handshakes;
 }
 
 static bool tables_new(struct node *n)
 {
 	const struct node_config *c = &n->config;
 	uint64_t secret = rng_u64(&n->rng);
-	n->by_prefix = table_new(c->max_contacts, secret);
-	n->by_static = table_new(c->max_contacts, secret);
-	n->by_index = table_new(
-		(size_t)c->max_contacts * INDEX_PER_PEER + c->max_pending_handshakes, secret);
+	size_t peers = peers_max(c);
+	n->by_prefix = table_new(peers, secret);
+	n->by_static = table_new(peers, secret);
+	n->by_index = table_new(peers * INDEX_PER_PEER + c->max_pending_handshakes, secret);
+	n->by_channel = table_new(peers * (c->relay_channels + 1u), secret);
 	n->by_mac1 = table_new(c->max_pending_handshakes, secret);
 	n->filter = filter_new(c->max_flows, n->own_prefix, &n->rng);
 	n->inbound = calloc(INBOUND_MAX, sizeof(*n->inbound));
 	n->scratch = malloc(SCRATCH_LEN);
 	n->requests = calloc(c->max_requests ? c->max_requests : 1, sizeof(*n->requests));
-	return n->by_prefix && n->by_static && n->by_index && n->by_mac1 && n->filter &&
-	       n->inbound && n->scratch && n->requests && output_init(&n->output) == OV_OK;
+	return n->by_prefix && n->by_static && n->by_index && n->by_mac1 && n->by_channel &&
+	       n->filter && n->inbound && n->scratch && n->requests &&
+	       output_init(&n->output) == OV_OK;
 }
 
 struct node *node_new(const struct node_config *cfg, const struct identity *self,
@@ -73,6 +89,12 @@ static void peer_free(struct node *n, struct peer *p)
 	uint64_t key = load_le64(p->known.key.s_public);
 	if (table_find(n->by_static, key) == &p->known)
 		table_remove(n->by_static, key);
+	for (size_t i = 0; i < n->facilitator_count; i++)
+		if (n->facilitators[i] == p)
+			n->facilitators[i--] = n->facilitators[--n->facilitator_count];
+	n->client_count -= p->contact.source == CONTACT_CLIENT;
+	client_free(p);
+	free(p->registration);
 	contact_fini(&p->contact);
 	candidates_fini(&p->candidates);
 	sodium_memzero(p, sizeof(*p));
@@ -91,6 +113,7 @@ void node_free(struct node *n)
 	table_free(n->by_static);
 	table_free(n->by_index);
 	table_free(n->by_mac1);
+	table_free(n->by_channel);
 	filter_free(n->filter);
 	source_limits_free(n->sources);
 	output_fini(&n->output);
@@ -108,8 +131,17 @@ enum drop node_drop(struct node *n, enum drop why)
 	return why;
 }
 
+/* Who uses us as facilitator is no news to the owner's programs. */
+static bool is_of_client(const struct node *n, const struct node_event *ev)
+{
+	const struct peer *p = n->client_count > 0 ? node_peer(n, &ev->peer) : NULL;
+	return p && p->contact.source == CONTACT_CLIENT;
+}
+
 void node_emit(struct node *n, const struct node_event *ev)
 {
+	if (is_of_client(n, ev))
+		return;
 	if (n->event_count == EVENTS_MAX) {
 		n->events_lost++;
 		return;
@@ -152,6 +184,11 @@ enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial)
 	n->inbound[n->inbound_count++] = packet;
 	n->counters.packets_in++;
 	return DROP_NONE;
+}
+
+bool node_is_overlay_addr(const struct node *n, const struct ov_addr *a)
+{
+	return memcmp(a->ip, n->own_prefix, 8) == 0 || table_find(n->by_prefix, load_le64(a->ip));
 }
 
 struct peer *node_peer(const struct node *n, const struct peer_id *id)
@@ -199,6 +236,7 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 		return p->retry_at;
 	ov_time keys = keys_deadline(a);
 	ov_time at = ov_min(p->retry_at, ov_min(keys, paths_deadline(a, now)));
+	at = ov_min(at, ov_min(registration_deadline(p), meet_deadline(a)));
 	if (a->call)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
@@ -236,19 +274,44 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 		keys_expire(n, now, p);
 		rekey_idle(n, now, p);
 		route_tick(n, now, p);
+		registration_tick(n, now, p);
+		meet_tick(n, now, p);
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);
 		if (a->reassembly)
 			for (size_t lost = reassembly_expire(a->reassembly, now); lost > 0; lost--)
 				node_drop(n, DROP_FRAGMENT);
-		if (association_is_over(a, now))
+		if (association_is_over(a, now)) {
+			channel_close_all(n, now, a);
 			association_close(n, p);
+		}
 	}
 	if (now >= p->retry_at) {
 		p->retry_at = OV_NEVER;
 		call_start(n, now, p, true);
 	}
 	peer_touch(n, p);
+}
+
+static void untouch(struct node *n, const struct peer *p)
+{
+	struct peer **at = &n->touched;
+	while (*at && *at != p)
+		at = &(*at)->next_touched;
+	if (*at)
+		*at = p->next_touched;
+}
+
+static void remove_peer(struct node *n, struct peer *p)
+{
+	untouch(n, p);
+	n->peer_count--;
+	for (size_t i = p->position; i < n->peer_count;
+		i++) { /* insertion order is what users see in lists */
+		n->peers[i] = n->peers[i + 1];
+		n->peers[i]->position = i;
+	}
+	peer_free(n, p);
 }
 
 static void settle(struct node *n, ov_time now)
@@ -262,6 +325,8 @@ static void settle(struct node *n, ov_time now)
 		frames_flush(n, now, p);
 		p->touched = false;
 		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
+		if (p->contact.source == CONTACT_CLIENT && !p->association)
+			remove_peer(n, p);
 	}
 }
 
@@ -325,7 +390,10 @@ ov_time node_deadline(const struct node *n)
 
 static int peer_insert(struct node *n, struct peer *p)
 {
-	if (n->peer_count == n->config.max_contacts)
+	if (n->peer_count == peers_max(&n->config) ||
+		(contact_is_known(p->contact.source) &&
+			n->peer_count - n->client_count - n->facilitator_count >=
+				n->config.max_contacts))
 		return OV_EFULL;
 	if (n->peer_count == n->peer_cap) {
 		size_t cap = n->peer_cap ? 2 * n->peer_cap : 16;
@@ -373,6 +441,18 @@ static int peer_new(struct node *n, const struct contact *c, struct peer **out)
 	return OV_OK;
 }
 
+static void add_endpoints(
+	const struct node *n, ov_time now, struct peer *p, const struct contact *c)
+{
+	for (size_t i = 0; i < c->endpoint_count; i++) {
+		struct ov_addr a;
+		bool is_name;
+		if (endpoint_check(c->endpoints[i], n->config.listen_port, &a, &is_name) &&
+			!is_name)
+			(void)candidates_add(&p->candidates, now, &a, SOURCE_CONFIG);
+	}
+}
+
 int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool call)
 {
 	if (peer_id_equal(&c->id, &n->self->id))
@@ -390,15 +470,11 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 	contact_fini(&p->contact);
 	p->contact = copy;
 	candidates_forget_written(&p->candidates);
-	for (size_t i = 0; i < c->endpoint_count; i++) {
-		struct ov_addr a;
-		bool is_name;
-		if (endpoint_check(c->endpoints[i], n->config.listen_port, &a, &is_name) &&
-			!is_name)
-			(void)candidates_add(&p->candidates, now, &a, SOURCE_CONFIG);
-	}
+	add_endpoints(n, now, p, c);
 	if (!addr_is_any(&c->last_endpoint))
 		(void)candidates_add(&p->candidates, now, &c->last_endpoint, SOURCE_CACHE);
+	if (contact_is_known(c->source))
+		registration_renew_all(n, now); /* who may reach us changed */
 	if (call)
 		p->wanted_at = now;
 	if (call && !association_reaches(p->association, now))
@@ -406,38 +482,61 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 	return OV_OK;
 }
 
-static void untouch(struct node *n, const struct peer *p)
-{
-	struct peer **at = &n->touched;
-	while (*at && *at != p)
-		at = &(*at)->next_touched;
-	if (*at)
-		*at = p->next_touched;
-}
-
 int node_contact_remove(struct node *n, const struct peer_id *id)
 {
 	struct peer *p = node_peer(n, id);
 	if (!p)
 		return OV_ENOENT;
-	untouch(n, p);
-	n->peer_count--;
-	for (size_t i = p->position; i < n->peer_count;
-		i++) { /* insertion order is what users see in lists */
-		n->peers[i] = n->peers[i + 1];
-		n->peers[i]->position = i;
-	}
-	peer_free(n, p);
+	remove_peer(n, p);
 	return OV_OK;
+}
+
+int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
+{
+	struct peer *p = node_peer(n, &c->id);
+	if ((!p || !p->registration) && n->facilitator_count == FACILITATORS_MAX)
+		return OV_EFULL;
+	if (!p || !contact_is_known(p->contact.source)) {
+		struct contact named = *c; /* borrows its contents */
+		named.source = CONTACT_FACILITATOR;
+		int err = node_contact_put(n, now, &named, false);
+		if (err != OV_OK)
+			return err;
+		p = node_peer(n, &c->id);
+	} else {
+		add_endpoints(n, now, p, c);
+	}
+	if (!p->registration) {
+		p->registration = calloc(1, sizeof(*p->registration));
+		if (!p->registration)
+			return OV_ENOMEM;
+		p->registration->next_at = p->registration->check_at = OV_NEVER;
+		p->registration->netcheck.next_at = OV_NEVER;
+		p->registration->relayed_at = p->registration->heard_at = OV_NEVER;
+		n->facilitators[n->facilitator_count++] = p;
+	}
+	if (!association_reaches(p->association, now))
+		call_start(n, now, p, false);
+	return OV_OK;
+}
+
+struct peer *node_client(struct node *n, ov_time now, const struct peer_id *id)
+{
+	if (n->config.facilitator != FACILITATOR_OPEN || n->client_count >= n->config.max_clients)
+		return NULL;
+	struct contact c = { .id = *id, .source = CONTACT_CLIENT };
+	if (node_contact_put(n, now, &c, false) != OV_OK)
+		return NULL;
+	n->client_count++;
+	return node_peer(n, id);
 }
 
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	enum candidate_source source)
 {
 	struct peer *p = node_peer(n, id);
-	if (!p || memcmp(a->ip, n->own_prefix, 8) == 0 ||
-		table_find(n->by_prefix, load_le64(a->ip)))
-		return; /* an overlay address is never a way to a peer */
+	if (!p || node_is_overlay_addr(n, a))
+		return;
 	(void)candidates_add(&p->candidates, now, a, source);
 	if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
 		call_start(n, now, p, false);
@@ -450,6 +549,7 @@ void node_network_changed(
 	size_t max = sizeof(n->locals) / sizeof(n->locals[0]);
 	n->local_count = count < max ? count : max;
 	memcpy(n->locals, list, n->local_count * sizeof(*list));
+	netcheck_forget(n, now);
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
 		if (p->association)

@@ -31,12 +31,18 @@ struct node_config {
 	uint16_t listen_port;  /* for default ports of endpoints, and to recognise ourselves */
 	uint16_t datagram_max; /* largest UDP payload local interfaces allow; <= PMTU_MAX is used */
 	uint32_t boot_epoch;   /* from the store; raised at each start */
-	bool pairing;          /* strangers with a valid handshake are listed as requests */
+	uint8_t facilitator;   /* enum facilitator_policy: whom we serve */
+	uint16_t second_port;  /* the edge listens there too, for NAT checks of clients; 0: not */
+	uint32_t max_clients;  /* strangers served, 10,000 */
+	uint16_t relay_channels;         /* of one client, 64 */
+	uint32_t relay_bytes_per_second; /* of one client, 12,500,000 */
+	bool pairing; /* strangers with a valid handshake are listed as requests */
 	struct handshake_network network;
 	struct blocks
 		key_memory; /* node_key_size() bytes each, for session keys; alloc NULL: the heap */
 };
 size_t node_key_size(void);
+size_t node_keys_max(const struct node_config *c); /* session keys in use at one time, at most */
 struct node_config node_config_default(void);
 
 /* Borrowed until node_free: aead table, identity. NULL: out of memory. */
@@ -55,6 +61,10 @@ const struct contact *node_contact(const struct node *n, const struct peer_id *i
 /* Another address where the peer may be. See candidates_add. */
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	enum candidate_source source);
+
+/* It shall tell others where we are, and relay: called always and kept warm. Endpoints as a
+ * contact's; it may be a contact as well. OV_EFULL: 8 of them, or as node_contact_put. */
+OV_MUST_CHECK int node_facilitator_put(struct node *n, ov_time now, const struct contact *c);
 
 /* ---- verbs ---- */
 /* A batch of received runs (data is overwritten by opened packets). */
@@ -151,6 +161,7 @@ struct peer_info {
 	ov_time refused_at;
 };
 size_t node_peer_count(const struct node *n);
+size_t node_known_count(const struct node *n); /* without facilitators and clients of ours */
 bool node_peer_info(
 	const struct node *n, ov_time now, const struct peer_id *id, struct peer_info *out);
 size_t node_peer_paths(
@@ -158,12 +169,57 @@ size_t node_peer_paths(
 struct candidate_info {
 	struct ov_addr addr;
 	enum candidate_source source;
+	const char *state; /* "untried" "asked" "silent" "answers" "suspect" */
 	ov_time added;
 };
 size_t node_peer_candidates(
 	const struct node *n, const struct peer_id *id, struct candidate_info *out, size_t max);
+
+#define WHY_TEXT_MAX 240
+
+/* Why the peer is reached the way it is, or not at all. */
+struct why {
+	const char
+		*code; /* "direct" "udp-blocked" "no-candidates" "peer-silent" "no-route" "idle" */
+	char text[WHY_TEXT_MAX]; /* one sentence, for people; without the peer's name */
+};
+bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);
+
 /* i-th contact in insertion order, or NULL. */
 const struct contact *node_contact_at(const struct node *n, size_t i);
+
+/* Is this address of a path, an event or a ping the far end of a relay's channel? Then which
+ * relay's. */
+bool node_relay_of(const struct node *n, const struct ov_addr *a, struct peer_id *relay);
+
+struct facilitator_info { /* one of ours */
+	struct peer_id id;
+	enum peer_state state;
+	bool registered;
+	uint8_t refused;                 /* enum relay_reason: why it does not serve us */
+	ov_time srtt;                    /* 0: not known */
+	struct ov_addr remote, observed; /* any: not known */
+};
+size_t node_facilitators(
+	const struct node *n, ov_time now, struct facilitator_info *out, size_t max);
+
+struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 1, step 7) */
+	const char *mapping;     /* "unknown" "none" "endpoint-independent" "address-dependent"
+				    "address-and-port-dependent" */
+	const char *filtering;   /* "unknown" "endpoint-independent" "dependent" */
+	const char *ports;       /* "unknown" "preserved" "sequential" "random" */
+	const char *side;        /* "open" "easy" "predictable" "hard": how others may meet us */
+	struct ov_addr external; /* any: nobody told */
+};
+struct nat_info node_nat_info(const struct node *n, bool ipv6);
+
+struct facilitator_role { /* we as one */
+	uint8_t policy;   /* enum facilitator_policy */
+	size_t clients;   /* registered with us now */
+	size_t channels;  /* pairs that we relay between */
+	uint64_t relayed_bytes, refusals;
+};
+struct facilitator_role node_facilitator_role(const struct node *n, ov_time now);
 
 struct peer_request {
 	struct peer_id id;
@@ -177,6 +233,7 @@ bool node_request_take(struct node *n, const struct peer_id *id,
 struct node_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
-		controls_in, handshakes, pings, pending_handshakes, under_load;
+		controls_in, handshakes, pings, pending_handshakes, under_load, relayed_bytes,
+		relay_refusals;
 };
 const struct node_counters *node_counters(const struct node *n);

@@ -9,16 +9,19 @@
 #include "core/cookie.h"
 #include "core/drop.h"
 #include "core/fragment.h"
+#include "core/frame.h"
 #include "core/heap.h"
 #include "core/limit.h"
 #include "core/path.h"
 #include "core/session.h"
 #include "core/table.h"
+#include "discovery/nat.h"
 #include "overlay/filter.h"
 #include "overlay/node.h"
 #include "overlay/output.h"
 
 #define PATHS_MAX        16
+#define FACILITATORS_MAX 8
 #define KEYS_MAX         3 /* [0] sends; the others only receive */
 #define PENDING_MAX      4 /* per peer, security.md 2.2 */
 #define PENDING_LIFETIME (30 * OV_SEC)
@@ -88,7 +91,71 @@ struct staging { /* packets of the interface that wait for a session or a valida
 	uint8_t bytes[STAGED_BYTES];
 };
 
+/* ---- relaying, docs/protocol.md 13 ---- */
+enum channel_kind { CHANNEL_LINK, CHANNEL_FORWARD };
+
+struct channel { /* RELAY datagrams between a peer and us */
+	uint8_t kind;
+	uint32_t id;
+	struct peer *session; /* LINK: the relay; FORWARD: the client at this end */
+	struct channel *next; /* of the same session */
+	struct peer_id other; /* LINK: who is at the far end */
+	struct channel *twin; /* FORWARD: what comes here leaves there */
+	struct limit rate;    /* FORWARD */
+	uint64_t bytes;       /* FORWARD: came in here */
+};
+
+struct link_request { /* a RELAY_OPEN on its way */
+	uint32_t id;
+	struct peer_id destination;
+	bool used;
+};
+
+#define LINK_REQUESTS 8
+
+struct netcheck {        /* at one facilitator: which NAT stands before us? */
+	ov_time next_at; /* OV_NEVER: done */
+	uint32_t token;
+	uint16_t second_port;
+	uint8_t tests; /* of filtering, sent */
+};
+
+struct registration { /* ours, at a facilitator */
+	struct netcheck netcheck;
+	uint32_t request;
+	ov_time next_at; /* say it again, or renew; OV_NEVER: it has no session with us */
+	uint8_t attempts;
+	uint8_t pages, done; /* tags go in pages; bit of each page that was acknowledged */
+	bool registered;
+	uint8_t refused;    /* enum relay_reason */
+	ov_time relayed_at; /* a RELAY datagram came or went; OV_NEVER: none */
+	ov_time heard_at;   /* one came */
+	ov_time check_at;   /* is the relay still there? OV_NEVER: nothing was relayed lately */
+	struct link_request requests[LINK_REQUESTS];
+	uint8_t next_request;
+};
+
+struct client { /* a peer's registration, with us */
+	ov_time expires_at;
+	uint64_t *tags[REGISTER_PAGES_MAX];
+	uint8_t counts[REGISTER_PAGES_MAX];
+	uint16_t channels;
+	struct limit bytes; /* what it may send through us */
+};
+
+struct meeting { /* the way from a relay to a direct path */
+	uint32_t round;
+	uint8_t step; /* of the probes of this round */
+	uint8_t backoff;
+	ov_time probe_at; /* OV_NEVER: no round is on */
+	ov_time started_at;
+	ov_time round_at;  /* next round; OV_NEVER: none is wanted */
+	struct limit told; /* our endpoints */
+};
+
 struct association {
+	struct channel *channels; /* this peer is the relay, or our client */
+	struct meeting meeting;
 	uint64_t id, peer_instance;
 	struct keys *keys[KEYS_MAX];
 	struct pending *pending[PENDING_MAX];
@@ -126,9 +193,11 @@ struct peer {
 	struct limit handshakes; /* 5/s */
 	char refused[REFUSED_WORD_MAX];
 	ov_time refused_at;
-	struct limit refusals;         /* told: 1/s */
-	struct limit hurries;          /* calls begun anew */
-	struct limit liveness_cookies; /* 1 per 5 s */
+	struct limit refusals;             /* told: 1/s */
+	struct limit hurries;              /* calls begun anew */
+	struct limit liveness_cookies;     /* 1 per 5 s */
+	struct registration *registration; /* it is a facilitator of ours */
+	struct client *client;             /* we are one of its */
 	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */
 	ov_time away_since, retry_at;
 	ov_time heard_at; /* OV_NEVER: not in this run */
@@ -156,12 +225,17 @@ struct node {
 
 	struct peer **peers; /* insertion order */
 	size_t peer_count, peer_cap;
-	struct table *by_prefix; /* first 8 bytes of the /64 -> peer */
-	struct table *by_static; /* first 8 bytes of the X25519 key -> known_peer */
-	struct table *by_index;  /* receiver index -> receiver */
-	struct table *by_mac1;   /* HS1 answered in the last 30 s -> pending */
+	struct table *by_prefix;  /* first 8 bytes of the /64 -> peer */
+	struct table *by_static;  /* first 8 bytes of the X25519 key -> known_peer */
+	struct table *by_index;   /* receiver index -> receiver */
+	struct table *by_mac1;    /* HS1 answered in the last 30 s -> pending */
+	struct table *by_channel; /* RELAY channel -> channel */
 	struct heap timers;
 	struct peer *touched;
+	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */
+	size_t facilitator_count;
+	size_t client_count;  /* peers of CONTACT_CLIENT */
+	size_t forward_count; /* channels of CHANNEL_FORWARD */
 
 	struct cookie_jar cookies;
 	struct source_limits *sources; /* made under load */
@@ -186,6 +260,7 @@ struct node {
 	struct local_address locals[64];
 	size_t local_count;
 	bool locals_known;
+	struct nat nat[2];       /* IPv4, IPv6: as facilitators see this network */
 	struct ov_addr observed; /* last address of ours that a peer told */
 	struct node_counters counters;
 };
@@ -202,6 +277,12 @@ uint8_t *node_scratch(struct node *n, size_t len); /* NULL: used up */
 /* A packet for the interface; data stays valid until the next verb. */
 enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial);
 struct peer *node_peer(const struct node *n, const struct peer_id *id);
+/* Inside the overlay, so never a way to a peer. */
+bool node_is_overlay_addr(const struct node *n, const struct ov_addr *a);
+/* A stranger that we serve as facilitator becomes a peer until its association ends. NULL: none
+ * more.
+ */
+struct peer *node_client(struct node *n, ov_time now, const struct peer_id *id);
 
 /* ---- association.c ---- */
 OV_MUST_CHECK bool association_open(
@@ -278,9 +359,100 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 void route_on_keys(struct node *n, ov_time now,
 	struct association *a); /* other keys send: the peer may take other sizes */
 struct dgram route_where(const struct path *path);
-bool route_wants_warm(const struct path *path);
+bool route_wants_warm(const struct peer *p, const struct path *path);
+/* Asks at this address from wherever we can send, unless a path there is valid. */
+void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote);
+
+/* ---- envelope.c ---- */
+struct envelope { /* how a datagram leaves: as it is, or inside one for a relay */
+	struct dgram where;
+	struct peer *relay; /* NULL: as it is */
+	uint32_t channel;
+	size_t header_len; /* 0: as it is */
+};
+/* False: it would go through a relay that cannot be reached now. */
+bool envelope_open(const struct node *n, const struct dgram *to, struct envelope *e);
+uint8_t *envelope_room(
+	struct node *n, const struct envelope *e, size_t len, bool data); /* as output_room */
+void envelope_add(struct node *n, ov_time now, const struct envelope *e, const void *key,
+	size_t len); /* as output_add */
+
+/* ---- channel.c ---- */
+/* The far end of a link as an address: a path's remote, a datagram's source. */
+struct ov_addr channel_addr(const struct channel *c);
+struct channel *channel_of_addr(const struct node *n, const struct ov_addr *a); /* NULL: gone */
+/* A free id is chosen unless one is given. NULL: out of memory, or the id is taken. */
+struct channel *channel_new(
+	struct node *n, struct peer *session, enum channel_kind kind, uint32_t id);
+void channel_discard(struct node *n, struct channel *c); /* with its twin; nobody is told */
+/* The other end is told, and (tell) this one; paths through a link end. */
+void channel_close(struct node *n, ov_time now, struct channel *c, bool tell);
+void channel_close_all(struct node *n, ov_time now, struct association *a);
+enum drop channel_on_close(
+	struct node *n, ov_time now, struct peer *p, const struct relay_close *f);
+enum drop channel_input(
+	struct node *n, ov_time now, const struct dgram *run, uint8_t *data, size_t len);
+
+/* ---- link.c: our end of a channel through a relay ---- */
+/* HS1 to p through every relay that may reach it. */
+void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, size_t len);
+bool link_possible(const struct node *n, ov_time now); /* is there a relay at all? */
+enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f);
+enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct relay_no *f);
+enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct relay_in *f);
+
+/* ---- forward.c: we relay ---- */
+enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const struct relay_open *f);
+enum drop forward_datagram(
+	struct node *n, ov_time now, struct channel *c, const uint8_t *data, size_t len);
+
+/* ---- registration.c: we at a facilitator ---- */
+void registration_tick(struct node *n, ov_time now, struct peer *p);
+ov_time registration_deadline(const struct peer *p);
+void registration_session_changed(struct node *n, ov_time now, struct peer *p);
+enum drop registration_on_answer(
+	struct node *n, ov_time now, struct peer *p, const struct registered_frame *f);
+/* A RELAY datagram of this relay came (or went). While such do, silence of the relay is looked
+ * into. */
+void registration_relayed(struct node *n, ov_time now, struct peer *relay, bool came);
+void registration_renew_all(struct node *n, ov_time now); /* contacts changed */
+/* Our addresses as facilitators see them; returns the count. */
+size_t registration_observed(const struct node *n, struct ov_addr *out, size_t max);
+/* What `destination` tells the facilitator to let `source` in by; false: no key with this peer. */
+bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
+	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN]);
+
+/* ---- netcheck.c ---- */
+void netcheck_begin(struct node *n, ov_time now, struct peer *p, uint16_t second_port);
+void netcheck_forget(struct node *n, ov_time now); /* another network: all anew */
+void netcheck_tick(struct node *n, ov_time now, struct peer *p);
+void netcheck_on_observed(struct node *n, const struct peer *p, const struct path *path);
+enum drop netcheck_on_answer(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
+
+/* ---- facilitator.c: others at us ---- */
+enum drop facilitator_on_filter_test(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
+enum drop facilitator_on_register(
+	struct node *n, ov_time now, struct peer *p, const struct register_frame *f);
+bool facilitator_admits(const struct node *n, const struct peer *p); /* may it use us at all? */
+bool facilitator_lets_in(const struct node *n, ov_time now, const struct peer *destination,
+	const uint8_t tag[RELAY_TAG_LEN]);
+void client_free(struct peer *p);
+
+/* ---- meet.c ---- */
+void meet_start(struct node *n, ov_time now, struct peer *p); /* a session by relay, or a change */
+void meet_tick(struct node *n, ov_time now, struct peer *p);
+ov_time meet_deadline(const struct association *a);
+enum drop meet_on_endpoints(
+	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f);
+enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);
 
 /* ---- frames.c ---- */
+/* A CONTROL packet with these frames on the active path; wants_answer: silence makes it doubtful.
+ * False: not now. */
+bool frames_send(
+	struct node *n, ov_time now, struct peer *p, const struct wr *frames, bool wants_answer);
 struct arrival { /* of a CONTROL packet */
 	struct path *path;
 	ov_time waited; /* in the socket */

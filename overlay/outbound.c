@@ -14,27 +14,33 @@
 #define QUOTE_MAX     (IPV6_MIN_MTU - 48)
 
 struct lane { /* where the segments of one packet go */
+	ov_time now;
 	struct keys *keys;
 	struct path *path;
-	struct dgram where;
+	struct envelope envelope;
+	bool open; /* false: its relay is gone */
 	size_t bytes, packets;
 	uint16_t largest;
 };
 
-static struct lane lane_open(struct keys *k, struct path *path)
+static struct lane lane_open(const struct node *n, ov_time now, struct keys *k, struct path *path)
 {
-	return (struct lane){ .keys = k, .path = path, .where = route_where(path) };
+	struct lane l = { .now = now, .keys = k, .path = path };
+	struct dgram where = route_where(path);
+	l.open = envelope_open(n, &where, &l.envelope);
+	return l;
 }
 
 static enum drop seal_one(struct node *n, struct lane *l, enum packet_type type,
 	const uint8_t *plain, size_t len, bool partial)
 {
-	uint8_t *room = output_room(&n->output, len + PACKET_OVERHEAD, true);
+	uint8_t *room =
+		l->open ? envelope_room(n, &l->envelope, len + PACKET_OVERHEAD, true) : NULL;
 	if (!room || l->keys->session.next_counter >= SESSION_REJECT_PACKETS)
 		return DROP_CONGESTION;
 	size_t sealed = session_seal(
 		&l->keys->session, type, partial ? PACKET_FLAG_PARTIAL : 0, plain, len, room);
-	output_add(&n->output, &l->where, l->path, sealed);
+	envelope_add(n, l->now, &l->envelope, l->path, sealed);
 	l->bytes += sealed;
 	l->packets++;
 	if (sealed > l->largest)
@@ -157,7 +163,7 @@ void outbound_flush_staged(struct node *n, ov_time now, struct peer *p)
 	struct keys *k = keys_sending(a, now);
 	if (!s || !k || !path_takes(a->active, s->packets[0].len))
 		return;
-	struct lane l = lane_open(k, a->active);
+	struct lane l = lane_open(n, now, k, a->active);
 	size_t at = 0, i = 0;
 	for (; i < s->count && path_budget(a->active) >= l.bytes + sealed_size(s->packets[i].len);
 		i++) {
@@ -218,9 +224,9 @@ static void send_packet(
 		return;
 	}
 	struct path *second = route_second(a, now);
-	struct lane first = lane_open(k, a->active), copy = { 0 };
+	struct lane first = lane_open(n, now, k, a->active), copy = { 0 };
 	if (second)
-		copy = lane_open(k, second);
+		copy = lane_open(n, now, k, second);
 	uint8_t *segment;
 	size_t len;
 	bool partial;

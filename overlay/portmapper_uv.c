@@ -6,8 +6,10 @@
 #include "overlay/portmapper_uv.h"
 
 #include "overlay/clock_os.h"
+#include "overlay/entropy_os.h"
 #include "overlay/udp_backend_uv.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,13 +201,15 @@ static void settle(struct line *l)
 	l->owner->options.on_change(l->owner->options.context, (size_t)(l - l->owner->lines));
 }
 
-void portmapper_network(struct portmapper *m, ov_time now,
-	const struct portmap_route routes[PORTMAPPER_FAMILIES], bool doubt)
+void portmapper_network(struct portmapper *m, ov_time now, const struct netmon *monitor, bool doubt)
 {
+	if (!m || !monitor)
+		return;
 	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++) {
 		struct line *l = &m->lines[i];
 		struct portmap_route before = l->map.status.route;
-		portmap_network(&l->map, now, &routes[i], doubt);
+		struct portmap_route route = netmon_router(monitor, i == 1);
+		portmap_network(&l->map, now, &route, doubt);
 		if (memcmp(&before, &l->map.status.route, sizeof(before)) != 0)
 			open_ears(l);
 		settle(l);
@@ -214,7 +218,7 @@ void portmapper_network(struct portmapper *m, ov_time now,
 
 void portmapper_tick(struct portmapper *m, ov_time now)
 {
-	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++) {
+	for (size_t i = 0; m && i < PORTMAPPER_FAMILIES; i++) {
 		if (portmap_deadline(&m->lines[i].map) > now)
 			continue;
 		portmap_tick(&m->lines[i].map, now);
@@ -224,6 +228,8 @@ void portmapper_tick(struct portmapper *m, ov_time now)
 
 ov_time portmapper_deadline(const struct portmapper *m)
 {
+	if (!m)
+		return OV_NEVER;
 	return ov_min(portmap_deadline(&m->lines[0].map), portmap_deadline(&m->lines[1].map));
 }
 
@@ -232,19 +238,19 @@ ov_time portmapper_deadline(const struct portmapper *m)
 const struct portmap_status *portmapper_status(const struct portmapper *m, size_t family)
 {
 	assert(family < PORTMAPPER_FAMILIES);
-	return &m->lines[family].map.status;
+	return m ? &m->lines[family].map.status : NULL;
 }
 
 enum portmap_child_state portmapper_child_state(const struct portmapper *m)
 {
-	return portmap_child_state(m->child);
+	return m ? portmap_child_state(m->child) : PORTMAP_CHILD_IDLE;
 }
 
 size_t portmapper_external(
 	const struct portmapper *m, struct portmap_external out[PORTMAPPER_FAMILIES])
 {
 	size_t n = 0;
-	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++) {
+	for (size_t i = 0; m && i < PORTMAPPER_FAMILIES; i++) {
 		const struct portmap_status *s = portmapper_status(m, i);
 		if (s->state == PORTMAP_HELD)
 			out[n++] = (struct portmap_external){ .addr = s->external,
@@ -255,8 +261,20 @@ size_t portmapper_external(
 	return n;
 }
 
-struct portmapper *portmapper_open(
-	uv_loop_t *loop, const struct portmapper_options *o, struct rng rng)
+/* The nonces' key is derived, not drawn: a router knows its mapping by it after we crashed, too. */
+static void init_lines(struct portmapper *m, const struct identity *self)
+{
+	struct hash_key key = { "OVL portmap v1", self->dh_secret, sizeof(self->dh_secret) };
+	uint8_t nonce_key[32];
+	ov_hash_keyed(nonce_key, sizeof(nonce_key), &key, NULL, 0);
+	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++) {
+		m->lines[i].owner = m;
+		portmap_init(&m->lines[i].map, nonce_key, m->options.port, entropy_rng());
+	}
+	sodium_memzero(nonce_key, sizeof(nonce_key));
+}
+
+struct portmapper *portmapper_open(uv_loop_t *loop, const struct portmapper_options *o)
 {
 	struct portmapper *m = calloc(1, sizeof(*m));
 	if (!m)
@@ -269,10 +287,7 @@ struct portmapper *portmapper_open(
 		free(m);
 		return NULL;
 	}
-	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++) {
-		m->lines[i].owner = m;
-		portmap_init(&m->lines[i].map, o->nonce_key, o->port, rng);
-	}
+	init_lines(m, o->self);
 	return m;
 }
 
@@ -288,5 +303,6 @@ void portmapper_close(struct portmapper *m, ov_time now)
 		close_ear(&l->group);
 	}
 	portmap_child_close(m->child);
+	sodium_memzero(m, sizeof(*m));
 	free(m);
 }

@@ -1,8 +1,10 @@
 #pragma once
 /* portmapper - keeps our UDP port open at the router, for both families: wires discovery/portmap.h
  * to its sockets and to the child (portmap_child_uv.h). docs/nat.md 1. */
+#include "core/identity.h"
 #include "discovery/portmap.h"
 #include "overlay/log.h"
+#include "overlay/netmon_uv.h"
 #include "overlay/portmap_child_uv.h"
 
 #include <uv.h>
@@ -10,27 +12,27 @@
 #define PORTMAPPER_FAMILIES 2 /* index 0: IPv4, 1: IPv6 */
 
 struct portmapper_options {
-	uint8_t nonce_key[32]; /* of struct portmap: a secret that survives restarts */
-	uint16_t port;         /* our UDP port */
+	const struct identity *self; /* borrowed for the call: the nonces of PCP follow from it */
+	uint16_t port;               /* our UDP port */
 	struct log *log;
 	/* portmap_changed of a family; from the loop, from portmapper_network or _tick. */
 	void (*on_change)(void *context, size_t family);
 	void *context;
 };
 
+/* NULL stands for a mapper that is switched off, in every call. */
 struct portmapper;
 /* NULL: out of memory. Silent until portmapper_network. */
-struct portmapper *portmapper_open(
-	uv_loop_t *loop, const struct portmapper_options *o, struct rng rng);
-/* portmap_network for each family. */
-void portmapper_network(struct portmapper *m, ov_time now,
-	const struct portmap_route routes[PORTMAPPER_FAMILIES], bool doubt);
+struct portmapper *portmapper_open(uv_loop_t *loop, const struct portmapper_options *o);
+/* The monitor (NULL: not yet open) reports; portmap_network for each family. */
+void portmapper_network(
+	struct portmapper *m, ov_time now, const struct netmon *monitor, bool doubt);
 void portmapper_tick(struct portmapper *m, ov_time now);
 ov_time portmapper_deadline(const struct portmapper *m);
 /* Gives the ports back, closes all and frees m; what libuv still holds goes in the loop. */
 void portmapper_close(struct portmapper *m, ov_time now);
 
-/* Of each family; borrowed, the place stays. */
+/* Of each family; borrowed until portmapper_close, the place stays. */
 const struct portmap_status *portmapper_status(const struct portmapper *m, size_t family);
 enum portmap_child_state portmapper_child_state(const struct portmapper *m);
 

@@ -52,11 +52,33 @@ static void deliver(struct pump *p)
 	write_ready(p);
 }
 
+static bool is_of_second(const struct pump *p, const struct dgram *d)
+{
+	return d->local.port == udp_status(p->second)->port;
+}
+
+/* Answers leave by the port that was asked. */
+static void send_by_port(struct pump *p, const struct dgram *runs, size_t count)
+{
+	for (size_t i = 0; i < count;) {
+		bool second = is_of_second(p, &runs[i]);
+		size_t n = 1;
+		while (i + n < count && is_of_second(p, &runs[i + n]) == second)
+			n++;
+		udp_send(second ? p->second : p->udp, runs + i, n);
+		i += n;
+	}
+}
+
 static void send_all(struct pump *p, ov_time now)
 {
 	size_t count;
-	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0)
-		udp_send(p->udp, p->sending, count);
+	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0) {
+		if (p->second)
+			send_by_port(p, p->sending, count);
+		else
+			udp_send(p->udp, p->sending, count);
+	}
 }
 
 void pump_send(struct pump *p, ov_time now)
@@ -88,6 +110,17 @@ static void from_udp(struct pump *p, ov_time now)
 	}
 }
 
+/* A few questions of clients. */
+static void from_second(struct pump *p, ov_time now)
+{
+	size_t count = udp_receive(p->second, p->received, UDP_BATCH);
+	for (size_t i = 0; i < count; i++) {
+		node_input(p->node, now, p->received + i, 1);
+		deliver(p);
+		pump_send(p, now);
+	}
+}
+
 /* After a pause a packet comes alone: it is not worth another call to learn that. */
 static void from_tun(struct pump *p, ov_time now)
 {
@@ -111,6 +144,10 @@ void pump_run(struct pump *p, ov_time now)
 	if (p->udp_readable) {
 		p->udp_readable = false;
 		from_udp(p, now);
+	}
+	if (p->second_readable) {
+		p->second_readable = false;
+		from_second(p, now);
 	}
 	if (p->tun && tun_is_readable(p->tun) && !udp_blocked(p->udp))
 		from_tun(p, now);

@@ -17,6 +17,8 @@ struct pump {
 	struct udp *udp;
 	struct tun *tun; /* NULL: no interface */
 	struct coalesce *coalesce;
+	struct udp *second; /* the facilitator's second port; NULL: none */
+	bool second_readable;
 	bool udp_readable;
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
 	struct ip_packet read[PUMP_TUN_PACKETS];

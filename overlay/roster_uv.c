@@ -67,9 +67,11 @@ static void add_routes(struct roster *r, ov_time now)
 	char why[200];
 	if (!prefixes)
 		return;
+	size_t routes = 0;
 	for (size_t i = 0; i < count; i++)
-		peer_id_prefix(&node_contact_at(r->node, i)->id, prefixes + 8 * i);
-	if (tun_routes(r->tun, prefixes, count, true, why, sizeof(why)) != OV_OK)
+		if (contact_is_known(node_contact_at(r->node, i)->source))
+			peer_id_prefix(&node_contact_at(r->node, i)->id, prefixes + 8 * routes++);
+	if (tun_routes(r->tun, prefixes, routes, true, why, sizeof(why)) != OV_OK)
 		log_warn(r->log, now, "tun", "routes_failed why=%s", why);
 	free(prefixes);
 }

@@ -125,8 +125,11 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 	path = malloc(sizeof(*path));
 	if (!path)
 		return NULL;
-	path_init(path, now, where, datagram_max(n, a));
-	path->validated = remote_is_validated(a, &where->remote);
+	bool relayed = where->carrier == CARRIER_RELAY;
+	path_init(path, now, where,
+		(uint16_t)(datagram_max(n, a) - (relayed ? RELAY_HEADER_LEN : 0)));
+	/* The relay's session vouches for a link: nothing else comes or goes by it. */
+	path->validated = relayed || remote_is_validated(a, &where->remote);
 	a->paths[a->path_count++] = path;
 	return path;
 }
@@ -153,9 +156,9 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 	free(path);
 }
 
-bool route_wants_warm(const struct path *path)
+bool route_wants_warm(const struct peer *p, const struct path *path)
 {
-	return path->natted;
+	return path->natted || p->registration;
 }
 
 void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
@@ -168,7 +171,7 @@ void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
 		a->active->moved = false;
 	}
 	a->active = path;
-	path_keep_warm(path, now, route_wants_warm(path));
+	path_keep_warm(path, now, route_wants_warm(p, path));
 	path->moved = a->moved;
 	if (path->state == PATH_UNTRIED || a->moved)
 		path_challenge(path, now);
@@ -281,8 +284,12 @@ void route_on_answer(
 	route_elect(n, now, p);
 	if (!became_valid)
 		return;
-	node_emit(n, &(struct node_event){
-			     .type = NODE_ENDPOINT, .peer = p->contact.id, .addr = path->remote });
+	if (path->carrier == CARRIER_UDP)
+		node_emit(n, &(struct node_event){ .type = NODE_ENDPOINT,
+				     .peer = p->contact.id,
+				     .addr = path->remote });
+	else if (peer_is_wanted(p, now))
+		meet_start(n, now, p);
 	ping_on_path(n, now, p);
 	outbound_flush_staged(n, now, p);
 }
@@ -424,6 +431,15 @@ static void try_remote(struct node *n, ov_time now, struct peer *p, const struct
 		path_challenge(path, now);
 }
 
+void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
+{
+	const struct association *a = p->association;
+	for (size_t i = 0; i < a->path_count; i++)
+		if (a->paths[i]->state == PATH_VALID && addr_equal(&a->paths[i]->remote, remote))
+			return;
+	try_remote(n, now, p, remote);
+}
+
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed)
 {
 	struct association *a = p->association;
@@ -431,7 +447,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	size_t count = 0, proved;
 	for (size_t i = 0; i < a->path_count; i++) /* what only claims to be the peer's is not asked
 						      anew: each path would have a 3x budget */
-		if (a->paths[i]->validated)
+		if (a->paths[i]->validated && a->paths[i]->carrier == CARRIER_UDP)
 			remotes[count++] = a->paths[i]->remote;
 	proved = count;
 	for (size_t i = 0; i < p->candidates.count; i++)
@@ -445,8 +461,12 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 		a->moved |= a->paths[i] == a->active;
 		route_remove(n, p, a->paths[i]);
 	}
+	for (size_t i = 0; i < a->path_count; i++)
+		if (a->paths[i]->carrier == CARRIER_RELAY)
+			path_challenge(a->paths[i], now);
 	for (size_t i = 0; i < count; i++)
 		try_remote(n, now, p, &remotes[i]);
+	meet_start(n, now, p);
 	for (size_t i = 0; i < proved; i++) /* before our own address changed */
 		for (size_t j = 0; j < a->path_count; j++)
 			if (addr_equal(&a->paths[j]->remote, &remotes[i]))

@@ -174,10 +174,10 @@ static void print_paths(const json_t *paths)
 	printf("\npaths\n");
 	for (size_t i = 0; i < json_array_size(paths); i++) {
 		const json_t *p = json_array_get(paths, i);
-		char rtt[SHORT_TEXT], out[SHORT_TEXT], in[SHORT_TEXT];
+		char rtt[SHORT_TEXT], out[SHORT_TEXT], in[SHORT_TEXT], way[PATH_TEXT];
 		bool active = field_true(p, "active");
-		print_color(active ? COLOR_GOOD : COLOR_NONE, " %s %s %s", active ? "*" : " ",
-			field_text(p, "carrier"), field_text(p, "remote"));
+		print_color(active ? COLOR_GOOD : COLOR_NONE, " %s %s", active ? "*" : " ",
+			text_path(p, way));
 		printf("\n     %s, rtt %s, loss %.1f %%, pmtu %d B, out %s, in %s\n",
 			field_text(p, "state"), text_rtt(field_number(p, "rtt_us"), rtt),
 			(double)field_number(p, "loss_permille") / 10,
@@ -197,7 +197,8 @@ static void print_candidates(const json_t *candidates)
 	printf("\ncandidates\n");
 	for (size_t i = 0; i < json_array_size(candidates); i++) {
 		const json_t *c = json_array_get(candidates, i);
-		printf("   %-48s %s\n", field_text(c, "addr"), field_text(c, "source"));
+		printf("   %-48s %-11s %s\n", field_text(c, "addr"), field_text(c, "source"),
+			field_text(c, "state"));
 	}
 	if (json_array_size(candidates) == 0)
 		printf("   none: nothing is known of where it may be\n");
@@ -232,6 +233,21 @@ int cmd_peer_show(struct cli *cli)
 			field_text(r, "refused"));
 	print_paths(json_object_get(r, "paths"));
 	print_candidates(json_object_get(r, "candidates"));
+	json_decref(r);
+	return rc;
+}
+
+int cmd_why(struct cli *cli)
+{
+	json_t *r;
+	int rc = cli_call(cli, "why", json_pack("{s:s}", "peer", cli->argv[0]), &r);
+	if (rc != EXIT_DONE)
+		return rc;
+	if (cli->json) {
+		print_json_take(r);
+		return rc;
+	}
+	printf("%s (%s)\n", field_text(r, "text"), field_text(r, "code"));
 	json_decref(r);
 	return rc;
 }

@@ -51,6 +51,15 @@ const struct command commands[] = {
   1, 2, { { "--allow", 'a', "LIST", "grants beside icmp and message" } }, cmd_peer_accept },
 { "peer refuse", "PEERID", "drop the request of a stranger",
   "  overlay peer refuse PEERID\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_peer_refuse },
+{ "why", "PEER", "say in one sentence why a peer is reached the way it is",
+  PEER_HELP "  overlay why laptop\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_why },
+{ "netcheck", "", "say what NAT stands before this machine (RFC 4787)",
+  "Asks nothing new: the facilitators have told it when this machine registered with them.\n\n"
+  "  overlay netcheck\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_netcheck },
+{ "facilitator status", "", "show who serves this machine, and whom it serves",
+  "A facilitator tells peers where others are and relays between those that cannot meet directly.\n"
+  "Ours are the key \"facilitators\"; every overlayd can be one: overlayd --facilitator.\n\n"
+  "  overlay facilitator status\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_facilitator_status },
 { "ping", "PEER", "measure the path to a peer",
   PEER_HELP
   "Authenticated: an answer proves that the peer is who its key says. Shows the path, the round\n"

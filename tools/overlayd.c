@@ -28,6 +28,8 @@ struct overlayd {
 	struct state_dir state;
 	struct contact *contacts; /* the list that daemon_config borrows */
 	size_t contact_count;
+	struct contact facilitators[CONFIG_FACILITATORS_MAX];
+	size_t facilitator_count;
 	struct log log;
 	struct log_stderr sink;
 };
@@ -117,6 +119,9 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 	d.node.max_flows = c->limits_flows;
 	d.node.max_requests = c->limits_requests;
 	d.node.pairing = c->pairing;
+	d.node.facilitator = c->facilitator_policy;
+	d.facilitators = o->facilitators;
+	d.facilitator_count = o->facilitator_count;
 	if (c->network_key[0]) {
 		uint8_t id[32];
 		ov_hash(id, sizeof(id), "OVL network v1", c->network_key, strlen(c->network_key));
@@ -197,7 +202,12 @@ int main(int argc, char **argv)
 	o.log.format = (enum log_format)o.config.log_format;
 	log_stderr_init(&o.sink, &o.log);
 	log_wall_refresh(&o.log);
+	int facilitators = config_facilitators(
+		&o.config, o.facilitators, CONFIG_FACILITATORS_MAX, why, sizeof(why));
+	o.facilitator_count = facilitators > 0 ? (size_t)facilitators : 0;
 	int code = list_contacts(&o, &o.config) ? run(&o) : EXIT_FAILURE;
+	for (size_t i = 0; i < o.facilitator_count; i++)
+		contact_fini(&o.facilitators[i]);
 	free(o.contacts);
 	config_fini(&o.config);
 	config_fini(&o.reloaded);

@@ -153,9 +153,64 @@ size_t node_peer_candidates(
 {
 	if (max == 0 || fake_find(n, id) < 0)
 		return 0;
-	out[0] =
-		(struct candidate_info){ .addr = addr_v4(10, 0, 0, 1, 9), .source = SOURCE_CONFIG };
+	out[0] = (struct candidate_info){
+		.addr = addr_v4(10, 0, 0, 1, 9), .source = SOURCE_CONFIG, .state = "untried"
+	};
 	return 1;
+}
+
+struct nat_info node_nat_info(const struct node *n, bool ipv6)
+{
+	(void)n;
+	struct nat_info nat = { "endpoint-independent", "dependent", "preserved", "easy",
+		{ .port = 0 } };
+	if (!ipv6)
+		nat.external = addr_v4(203, 0, 113, 9, 27182);
+	return nat;
+}
+
+bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out)
+{
+	(void)now;
+	if (fake_find(n, id) < 0)
+		return false;
+	*out = (struct why){ .code = "direct", .text = "direct: it answers" };
+	return true;
+}
+
+size_t node_known_count(const struct node *n)
+{
+	return n->count;
+}
+
+bool node_relay_of(const struct node *n, const struct ov_addr *a, struct peer_id *relay)
+{
+	(void)n;
+	(void)a;
+	(void)relay;
+	return false;
+}
+
+size_t node_facilitators(
+	const struct node *n, ov_time now, struct facilitator_info *out, size_t max)
+{
+	(void)n;
+	(void)now;
+	if (max == 0)
+		return 0;
+	out[0] = (struct facilitator_info){ .state = PEER_UP,
+		.registered = true,
+		.srtt = 12 * OV_MS,
+		.remote = addr_v4(198, 51, 100, 9, 27182),
+		.observed = addr_v4(203, 0, 113, 9, 4021) };
+	return 1;
+}
+
+struct facilitator_role node_facilitator_role(const struct node *n, ov_time now)
+{
+	(void)n;
+	(void)now;
+	return (struct facilitator_role){ .policy = FACILITATOR_OPEN, .clients = 2, .channels = 1 };
 }
 
 size_t node_requests(const struct node *n, struct peer_request *out, size_t max)

@@ -115,12 +115,111 @@ static void every_type(void **state)
 			assert_int_equal(f.as.status.sequence, 0x09090909);
 		} else if (type == FRAME_PADDING) { /* 4 is then a type nobody knows */
 			assert_int_equal(got, OV_EFORMAT);
-		} else if (type <= FRAME_PATH_RESPONSE) {
+		} else if (type == FRAME_RELAY_CLOSE || type == FRAME_FILTER_TEST ||
+			   type == FRAME_FILTER_ANSWER) {
+			assert_int_equal(got, 1);
+			assert_int_equal(f.as.relay_close.channel, 0x09090909);
+		} else if (type <= FRAME_PUNCH ||
+			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_CLOSE) ||
+			   type == FRAME_REGISTER || type == FRAME_REGISTERED) {
 			assert_int_equal(got, OV_EFORMAT);
 		} else {
 			assert_int_equal(got, OV_ENOENT);
 		}
 	}
+}
+
+static struct frame reread(struct wr *w)
+{
+	struct frame f;
+	assert_true(wr_ok(w));
+	assert_int_equal(decode(w->start, wr_len(w), &f), 1);
+	for (size_t cut = 3; cut < wr_len(w); cut++) /* the length says more than there is */
+		assert_int_equal(decode(w->start, cut, &(struct frame){ 0 }), OV_EFORMAT);
+	return f;
+}
+
+static void relay_frames_come_back(void **state)
+{
+	(void)state;
+	uint8_t out[512], inner[20] = { 4, 1, 2, 3 };
+	struct wr w = wr_init(out, sizeof(out));
+	struct relay_open o = {
+		.request = 7, .tag = { 1, 2 }, .datagram = inner, .len = sizeof(inner)
+	};
+	memset(o.destination.bytes, 0xab, sizeof(o.destination.bytes));
+	frame_put_relay_open(&w, &o);
+	struct frame f = reread(&w);
+	assert_int_equal(f.as.relay_open.request, 7);
+	assert_memory_equal(f.as.relay_open.destination.bytes, o.destination.bytes, 32);
+	assert_memory_equal(f.as.relay_open.tag, o.tag, RELAY_TAG_LEN);
+	assert_int_equal(f.as.relay_open.len, sizeof(inner));
+	assert_memory_equal(f.as.relay_open.datagram, inner, sizeof(inner));
+
+	w = wr_init(out, sizeof(out));
+	frame_put_relay_in(&w, &(struct relay_in){ .channel = 9, .datagram = inner, .len = 20 });
+	f = reread(&w);
+	assert_int_equal(f.as.relay_in.channel, 9);
+	assert_int_equal(f.as.relay_in.len, 20);
+
+	w = wr_init(out, sizeof(out));
+	frame_put_relay_ok(&w, &(struct relay_ok){ .request = 1, .channel = 2 });
+	f = reread(&w);
+	assert_true(f.as.relay_ok.request == 1 && f.as.relay_ok.channel == 2);
+
+	w = wr_init(out, sizeof(out));
+	frame_put_relay_no(&w, &(struct relay_no){ .request = 3, .reason = RELAY_REASON_QUOTA });
+	f = reread(&w);
+	assert_true(f.as.relay_no.request == 3 && f.as.relay_no.reason == RELAY_REASON_QUOTA);
+}
+
+static void register_frames_come_back(void **state)
+{
+	(void)state;
+	uint8_t out[2048], tags[(REGISTER_TAGS_MAX + 1) * RELAY_TAG_LEN] = { 5 };
+	struct wr w = wr_init(out, sizeof(out));
+	struct register_frame r = {
+		.request = 1, .page = 2, .pages = 3, .tags = tags, .count = 128
+	};
+	frame_put_register(&w, &r);
+	struct frame f = reread(&w);
+	assert_true(f.as.reg.page == 2 && f.as.reg.pages == 3 && f.as.reg.count == 128);
+	assert_memory_equal(f.as.reg.tags, tags, 128 * RELAY_TAG_LEN);
+
+	w = wr_init(out, sizeof(out)); /* one tag more than may be */
+	wr_u8(&w, FRAME_REGISTER);
+	wr_u16(&w, 6 + sizeof(tags));
+	wr_zero(&w, 6);
+	wr_copy(&w, tags, sizeof(tags));
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+
+	w = wr_init(out, sizeof(out));
+	frame_put_registered(&w, &(struct registered_frame){ .request = 8,
+					 .page = 1,
+					 .reason = 2,
+					 .lifetime_s = 600,
+					 .second_port = 27183 });
+	f = reread(&w);
+	assert_true(f.as.registered.request == 8 && f.as.registered.page == 1);
+	assert_true(f.as.registered.reason == 2 && f.as.registered.lifetime_s == 600);
+}
+
+static void meeting_frames_come_back(void **state)
+{
+	(void)state;
+	uint8_t out[1024];
+	struct wr w = wr_init(out, sizeof(out));
+	struct endpoints_frame e = { .count = FRAME_ENDPOINTS_MAX };
+	for (uint8_t i = 0; i < FRAME_ENDPOINTS_MAX; i++)
+		e.addr[i] = addr_v4(192, 0, 2, i, 1000);
+	frame_put_endpoints(&w, &e);
+	struct frame f = reread(&w);
+	assert_int_equal(f.as.endpoints.count, FRAME_ENDPOINTS_MAX);
+	assert_true(addr_equal(&f.as.endpoints.addr[15], &e.addr[15]));
+	w = wr_init(out, sizeof(out));
+	frame_put_punch(&w, &(struct punch_frame){ .round = 5, .flags = PUNCH_ANSWER });
+	f = reread(&w);
+	assert_true(f.as.punch.round == 5 && f.as.punch.flags == PUNCH_ANSWER);
 }
 
 static void skippable_must_be_whole(void **state)
@@ -164,6 +263,9 @@ int main(void)
 		cmocka_unit_test(vectors_decode),
 		cmocka_unit_test(lengths_must_be_exact),
 		cmocka_unit_test(every_type),
+		cmocka_unit_test(relay_frames_come_back),
+		cmocka_unit_test(register_frames_come_back),
+		cmocka_unit_test(meeting_frames_come_back),
 		cmocka_unit_test(skippable_must_be_whole),
 		cmocka_unit_test(padding_anywhere),
 	};

@@ -1,0 +1,39 @@
+/* What two peers tell each other to find a direct path: where they are, and when both send
+ * (docs/protocol.md 13; libp2p's DCUtR). */
+#include "core/frame_body.h"
+
+#define PUNCH_LEN 5
+
+void frame_put_endpoints(struct wr *w, const struct endpoints_frame *e)
+{
+	assert(e->count <= FRAME_ENDPOINTS_MAX);
+	frame_put_header(w, FRAME_ENDPOINTS, e->count * ADDR_PACKED);
+	for (size_t i = 0; i < e->count; i++) {
+		uint8_t packed[ADDR_PACKED];
+		addr_pack(&e->addr[i], packed);
+		wr_copy(w, packed, sizeof(packed));
+	}
+}
+
+void frame_read_endpoints(struct rd *r, struct endpoints_frame *e)
+{
+	for (e->count = 0; e->count < FRAME_ENDPOINTS_MAX && rd_left(r) >= ADDR_PACKED;
+		e->count++) {
+		uint8_t packed[ADDR_PACKED];
+		rd_copy(r, packed, sizeof(packed));
+		e->addr[e->count] = addr_unpack(packed);
+	}
+}
+
+void frame_put_punch(struct wr *w, const struct punch_frame *p)
+{
+	frame_put_header(w, FRAME_PUNCH, PUNCH_LEN);
+	wr_u32(w, p->round);
+	wr_u8(w, p->flags);
+}
+
+void frame_read_punch(struct rd *r, struct punch_frame *p)
+{
+	p->round = rd_u32(r);
+	p->flags = rd_u8(r);
+}

@@ -1,0 +1,147 @@
+/* Frames between a peer and its relay or facilitator (docs/protocol.md 13). A datagram inside a
+ * frame is the rest of its body. */
+#include "core/frame_body.h"
+
+#define OPEN_FIXED      (4 + 32 + RELAY_TAG_LEN)
+#define IN_FIXED        (4 + 32)
+#define REGISTER_FIXED  6
+#define REGISTERED_LEN  10
+#define FILTER_LEN      4
+#define RELAY_OK_LEN    8
+#define RELAY_NO_LEN    5
+#define RELAY_CLOSE_LEN 4
+
+void frame_put_relay_open(struct wr *w, const struct relay_open *o)
+{
+	frame_put_header(w, FRAME_RELAY_OPEN, OPEN_FIXED + o->len);
+	wr_u32(w, o->request);
+	wr_copy(w, o->destination.bytes, sizeof(o->destination.bytes));
+	wr_copy(w, o->tag, sizeof(o->tag));
+	wr_copy(w, o->datagram, o->len);
+}
+
+static void read_relay_open(struct rd *r, struct relay_open *o)
+{
+	o->request = rd_u32(r);
+	rd_copy(r, o->destination.bytes, sizeof(o->destination.bytes));
+	rd_copy(r, o->tag, sizeof(o->tag));
+	o->len = rd_left(r);
+	o->datagram = rd_take(r, o->len);
+}
+
+void frame_put_relay_ok(struct wr *w, const struct relay_ok *o)
+{
+	frame_put_header(w, FRAME_RELAY_OK, RELAY_OK_LEN);
+	wr_u32(w, o->request);
+	wr_u32(w, o->channel);
+}
+
+static void read_relay_ok(struct rd *r, struct relay_ok *o)
+{
+	o->request = rd_u32(r);
+	o->channel = rd_u32(r);
+}
+
+void frame_put_relay_no(struct wr *w, const struct relay_no *o)
+{
+	frame_put_header(w, FRAME_RELAY_NO, RELAY_NO_LEN);
+	wr_u32(w, o->request);
+	wr_u8(w, o->reason);
+}
+
+static void read_relay_no(struct rd *r, struct relay_no *o)
+{
+	o->request = rd_u32(r);
+	o->reason = rd_u8(r);
+}
+
+void frame_put_relay_in(struct wr *w, const struct relay_in *i)
+{
+	frame_put_header(w, FRAME_RELAY_IN, IN_FIXED + i->len);
+	wr_u32(w, i->channel);
+	wr_copy(w, i->source.bytes, sizeof(i->source.bytes));
+	wr_copy(w, i->datagram, i->len);
+}
+
+static void read_relay_in(struct rd *r, struct relay_in *i)
+{
+	i->channel = rd_u32(r);
+	rd_copy(r, i->source.bytes, sizeof(i->source.bytes));
+	i->len = rd_left(r);
+	i->datagram = rd_take(r, i->len);
+}
+
+void frame_put_relay_close(struct wr *w, const struct relay_close *c)
+{
+	frame_put_header(w, FRAME_RELAY_CLOSE, RELAY_CLOSE_LEN);
+	wr_u32(w, c->channel);
+}
+
+static void read_relay_close(struct rd *r, struct relay_close *c)
+{
+	c->channel = rd_u32(r);
+}
+
+void frame_put_register(struct wr *w, const struct register_frame *f)
+{
+	assert(f->count <= REGISTER_TAGS_MAX);
+	frame_put_header(w, FRAME_REGISTER, REGISTER_FIXED + f->count * RELAY_TAG_LEN);
+	wr_u32(w, f->request);
+	wr_u8(w, f->page);
+	wr_u8(w, f->pages);
+	wr_copy(w, f->tags, f->count * RELAY_TAG_LEN);
+}
+
+/* Leaves a byte behind, so that the cursor fails, when the tags are too many or not whole. */
+static void read_register(struct rd *r, struct register_frame *f)
+{
+	f->request = rd_u32(r);
+	f->page = rd_u8(r);
+	f->pages = rd_u8(r);
+	f->count = rd_left(r) / RELAY_TAG_LEN;
+	if (f->count > REGISTER_TAGS_MAX)
+		f->count = 0;
+	f->tags = rd_take(r, f->count * RELAY_TAG_LEN);
+}
+
+void frame_put_registered(struct wr *w, const struct registered_frame *f)
+{
+	frame_put_header(w, FRAME_REGISTERED, REGISTERED_LEN);
+	wr_u32(w, f->request);
+	wr_u8(w, f->page);
+	wr_u8(w, f->reason);
+	wr_u16(w, f->lifetime_s);
+	wr_u16(w, f->second_port);
+}
+
+static void read_registered(struct rd *r, struct registered_frame *f)
+{
+	f->request = rd_u32(r);
+	f->page = rd_u8(r);
+	f->reason = rd_u8(r);
+	f->lifetime_s = rd_u16(r);
+	f->second_port = rd_u16(r);
+}
+
+void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f)
+{
+	frame_put_header(w, type, FILTER_LEN);
+	wr_u32(w, f->token);
+}
+
+int frame_read_relay(struct rd *body, struct frame *out)
+{
+	switch (out->type) {
+	case FRAME_RELAY_OPEN: read_relay_open(body, &out->as.relay_open); break;
+	case FRAME_RELAY_OK: read_relay_ok(body, &out->as.relay_ok); break;
+	case FRAME_RELAY_NO: read_relay_no(body, &out->as.relay_no); break;
+	case FRAME_RELAY_IN: read_relay_in(body, &out->as.relay_in); break;
+	case FRAME_RELAY_CLOSE: read_relay_close(body, &out->as.relay_close); break;
+	case FRAME_REGISTER: read_register(body, &out->as.reg); break;
+	case FRAME_REGISTERED: read_registered(body, &out->as.registered); break;
+	case FRAME_FILTER_TEST:
+	case FRAME_FILTER_ANSWER: out->as.filter_test.token = rd_u32(body); break;
+	default: return OV_ENOENT; /* a value from the wire, not yet an enum frame_type */
+	}
+	return rd_done(body) ? 1 : OV_EFORMAT;
+}

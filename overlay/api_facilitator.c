@@ -1,0 +1,84 @@
+/* What the overlay socket tells of facilitators: those that serve us, and whom we serve. */
+#include "core/frame.h"
+#include "overlay/api_impl.h"
+#include "overlay/config.h"
+
+static const char *refusal(uint8_t reason)
+{
+	switch ((enum relay_reason)reason) {
+	case RELAY_REASON_NONE: return NULL;
+	case RELAY_REASON_AWAY: return "away";
+	case RELAY_REASON_DENIED: return "denied";
+	case RELAY_REASON_QUOTA: return "quota";
+	}
+	return "away"; /* of a later version */
+}
+
+json_t *api_json_remote(const struct api *a, const struct ov_addr *remote)
+{
+	struct peer_id relay;
+	char id[PEER_ID_TEXT_LEN + 1];
+	if (!node_relay_of(a->cfg.node, remote, &relay))
+		return api_json_addr(remote);
+	return json_sprintf("relay:%s", peer_id_format(&relay, id));
+}
+
+json_t *api_json_facilitators(const struct api *a, ov_time now)
+{
+	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
+	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
+	json_t *list = json_array();
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(
+			list, json_pack("{s:o, s:s, s:b, s:s?, s:o, s:o, s:I}", "peer",
+				      api_json_peer_id(&found[i].id), "state",
+				      peer_state_name(found[i].state), "registered",
+				      found[i].registered, "refused", refusal(found[i].refused),
+				      "remote", api_json_addr(&found[i].remote), "observed",
+				      api_json_addr(&found[i].observed), "rtt_us",
+				      (json_int_t)(found[i].srtt / OV_US)));
+	return list;
+}
+
+static json_t *json_role(const struct api *a, ov_time now)
+{
+	static const char *const policies[] = { "off", "contacts", "open" };
+	struct facilitator_role role = node_facilitator_role(a->cfg.node, now);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I}", "policy", policies[role.policy], "clients",
+		(json_int_t)role.clients, "channels", (json_int_t)role.channels, "relayed_bytes",
+		(json_int_t)role.relayed_bytes, "refusals", (json_int_t)role.refusals);
+}
+
+json_t *api_op_facilitator_status(struct api_call *c)
+{
+	return json_pack("{s:o, s:o}", "serving", json_role(c->a, c->now), "facilitators",
+		api_json_facilitators(c->a, c->now));
+}
+
+static json_t *json_family(const struct api *a, bool ipv6)
+{
+	struct nat_info nat = node_nat_info(a->cfg.node, ipv6);
+	if (addr_is_any(&nat.external))
+		return json_null();
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "mapping", nat.mapping, "filtering",
+		nat.filtering, "ports", nat.ports, "side", nat.side, "external",
+		api_json_addr(&nat.external));
+}
+
+/* UDP works where a facilitator sees us by it. */
+static const char *udp_word(const struct api *a, ov_time now)
+{
+	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
+	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (!addr_is_any(&found[i].observed))
+			return "works";
+	return count > 0 ? "no-answer" : "unknown";
+}
+
+json_t *api_op_netcheck(struct api_call *c)
+{
+	return json_pack("{s:s, s:o, s:o, s:o}", "udp", udp_word(c->a, c->now), "ipv4",
+		json_family(c->a, false), "ipv6", json_family(c->a, true), "facilitators",
+		api_json_facilitators(c->a, c->now));
+}

@@ -1,0 +1,66 @@
+/* "facilitators": [ "PEERID@host:27182" ]: a facilitator is a contact without name and grants. */
+#include "overlay/config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WORD_MAX (PEER_ID_TEXT_LEN + 1 + ENDPOINT_TEXT_MAX)
+
+__attribute__((format(printf, 3, 4))) static int refuse(
+	char *why, size_t why_size, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	(void)vsnprintf(why, why_size, fmt, args);
+	va_end(args);
+	return OV_EINVAL;
+}
+
+static int parse(char *word, struct contact *c, char *why, size_t why_size)
+{
+	char *at = strchr(word, '@');
+	*c = (struct contact){ .source = CONTACT_FACILITATOR };
+	if (!at)
+		return refuse(why, why_size,
+			"facilitators: \"%.80s\" has no endpoint: write PEERID@host:port", word);
+	*at = '\0';
+	if (peer_id_parse(word, &c->id) != OV_OK)
+		return refuse(why, why_size,
+			"facilitators: \"%.60s\" is no PeerId (56 characters, as `overlay id` prints "
+			"it there)",
+			word);
+	int err = contact_add_endpoint(c, at + 1);
+	if (err == OV_ENOMEM)
+		return err;
+	return err == OV_OK ? OV_OK
+			    : refuse(why, why_size,
+				      "facilitators: \"%.60s\" is no endpoint: write host:port or "
+				      "address:port",
+				      at + 1);
+}
+
+int config_facilitators(
+	const struct config *c, struct contact *out, size_t max, char *why, size_t why_size)
+{
+	size_t count = 0;
+	int err = OV_OK;
+	for (const char *p = c->facilitators; *p != '\0' && err == OV_OK;) {
+		char word[WORD_MAX + 1];
+		size_t len = strcspn(p, ",");
+		if (len > WORD_MAX)
+			err = refuse(why, why_size, "facilitators: \"%.40s...\" is too long", p);
+		else if (count == max)
+			err = refuse(why, why_size, "facilitators: at most %zu", max);
+		if (err != OV_OK)
+			break;
+		memcpy(word, p, len);
+		word[len] = '\0';
+		err = parse(word, &out[count++], why, why_size);
+		(void)snprintf(out[count - 1].name, sizeof(out->name), "facilitator-%zu", count);
+		p += len + (p[len] == ',');
+	}
+	for (size_t i = 0; err != OV_OK && i < count; i++)
+		contact_fini(&out[i]);
+	return err == OV_OK ? (int)count : err;
+}

@@ -1,0 +1,106 @@
+/* The relay: by key, never to an address that a client names. It sees who talks to whom and how
+ * much, nothing else: what passes is sealed between the ends. */
+#include "overlay/node_state.h"
+
+static struct channel *pair_of(const struct peer *source, const struct peer *destination)
+{
+	struct channel *c = source->association->channels;
+	while (c && !(c->kind == CHANNEL_FORWARD && c->twin->session == destination))
+		c = c->next;
+	return c;
+}
+
+static bool has_room(const struct node *n, const struct peer *p)
+{
+	return p->client && p->client->channels < n->config.relay_channels;
+}
+
+/* Both directions at once. NULL: a quota, or out of memory. */
+static struct channel *pair_new(
+	struct node *n, ov_time now, struct peer *source, struct peer *destination)
+{
+	if (!has_room(n, source) || !has_room(n, destination))
+		return NULL;
+	struct channel *c = channel_new(n, source, CHANNEL_FORWARD, 0);
+	if (!c)
+		return NULL;
+	c->twin = channel_new(n, destination, CHANNEL_FORWARD, 0);
+	if (!c->twin) {
+		channel_close(n, now, c, false);
+		return NULL;
+	}
+	c->twin->twin = c;
+	source->client->channels++;
+	destination->client->channels++;
+	return c;
+}
+
+static void refuse(
+	struct node *n, ov_time now, struct peer *p, uint32_t request, enum relay_reason why)
+{
+	uint8_t plain[16];
+	struct wr w = wr_init(plain, sizeof(plain));
+	frame_put_relay_no(&w, &(struct relay_no){ .request = request, .reason = (uint8_t)why });
+	(void)frames_send(n, now, p, &w, false);
+	n->counters.relay_refusals++;
+}
+
+static void answer(struct node *n, ov_time now, const struct channel *c, const struct relay_open *f)
+{
+	uint8_t plain[PMTU_FLOOR];
+	struct wr w = wr_init(plain, sizeof(plain));
+	frame_put_relay_ok(&w, &(struct relay_ok){ .request = f->request, .channel = c->id });
+	(void)frames_send(n, now, c->session, &w, false);
+	w = wr_init(plain, sizeof(plain));
+	frame_put_relay_in(&w, &(struct relay_in){ .channel = c->twin->id,
+				       .source = c->session->contact.id,
+				       .datagram = f->datagram,
+				       .len = f->len });
+	(void)frames_send(n, now, c->twin->session, &w, false);
+}
+
+enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const struct relay_open *f)
+{
+	if (!facilitator_admits(n, p) || !p->client) {
+		refuse(n, now, p, f->request, RELAY_REASON_DENIED);
+		return DROP_GRANT;
+	}
+	if (f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
+		return DROP_FORMAT;
+	/* Not here and not let in look alike: who is online is nobody's business. */
+	struct peer *to = node_peer(n, &f->destination);
+	if (!to || to == p || !facilitator_lets_in(n, now, to, f->tag)) {
+		refuse(n, now, p, f->request, RELAY_REASON_AWAY);
+		return DROP_AWAY;
+	}
+	struct channel *c = pair_of(p, to);
+	if (!c)
+		c = pair_new(n, now, p, to);
+	if (!c) {
+		refuse(n, now, p, f->request, RELAY_REASON_QUOTA);
+		return DROP_FULL;
+	}
+	answer(n, now, c, f);
+	return DROP_NONE;
+}
+
+enum drop forward_datagram(
+	struct node *n, ov_time now, struct channel *c, const uint8_t *data, size_t len)
+{
+	const struct association *to = c->twin->session->association;
+	if (!to->active || !to->active->validated || to->active->carrier == CARRIER_RELAY)
+		return DROP_AWAY;
+	uint32_t rate = n->config.relay_bytes_per_second;
+	if (!limit_take(&c->session->client->bytes, now, rate, rate / 8, (uint32_t)len))
+		return DROP_RATE;
+	uint8_t *room = output_room(&n->output, len + RELAY_HEADER_LEN, true);
+	if (!room)
+		return DROP_CONGESTION;
+	relay_header_encode(c->twin->id, room);
+	memcpy(room + RELAY_HEADER_LEN, data, len);
+	struct dgram where = route_where(to->active);
+	output_add(&n->output, &where, c->twin, len + RELAY_HEADER_LEN);
+	n->counters.relayed_bytes += len;
+	c->bytes += len;
+	return DROP_NONE;
+}

@@ -1,0 +1,119 @@
+/* Reaching a peer through a relay: RELAY_OPEN carries the HS1, so the first answer costs no round
+ * trip more than the way through the relay. A link is used as a path like any other; the session
+ * with the relay vouches for its address. */
+#include "overlay/node_state.h"
+
+static struct channel *find(const struct association *relay, const struct peer_id *other)
+{
+	struct channel *c = relay->channels;
+	while (c && !(c->kind == CHANNEL_LINK && peer_id_equal(&c->other, other)))
+		c = c->next;
+	return c;
+}
+
+static bool is_relay(const struct peer *p, ov_time now)
+{
+	return p->registration && p->registration->registered &&
+	       association_reaches(p->association, now);
+}
+
+bool link_possible(const struct node *n, ov_time now)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++)
+		if (is_relay(n->facilitators[i], now))
+			return true;
+	return false;
+}
+
+static void remember(struct registration *r, uint32_t request, const struct peer_id *destination)
+{
+	r->requests[r->next_request] =
+		(struct link_request){ .id = request, .destination = *destination, .used = true };
+	r->next_request = (uint8_t)((r->next_request + 1) % LINK_REQUESTS);
+}
+
+static void open_link(struct node *n, ov_time now, struct peer *relay, struct peer *p,
+	const uint8_t *hs1, size_t len)
+{
+	uint8_t plain[PMTU_FLOOR];
+	struct wr w = wr_init(plain, sizeof(plain));
+	struct relay_open f = { .request = rng_u32(&n->rng),
+		.destination = p->contact.id,
+		.datagram = hs1,
+		.len = len };
+	if (!registration_tag(n, p, &p->contact.id, &relay->contact.id, f.tag))
+		return;
+	frame_put_relay_open(&w, &f);
+	if (frames_send(n, now, relay, &w, true))
+		remember(relay->registration, f.request, &p->contact.id);
+}
+
+void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, size_t len)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++) {
+		struct peer *relay = n->facilitators[i];
+		if (relay != p && is_relay(relay, now))
+			open_link(n, now, relay, p, hs1, len);
+	}
+}
+
+static struct link_request *request_of(struct peer *relay, uint32_t id)
+{
+	struct registration *r = relay->registration;
+	for (size_t i = 0; r && i < LINK_REQUESTS; i++)
+		if (r->requests[i].used && r->requests[i].id == id)
+			return &r->requests[i];
+	return NULL;
+}
+
+/* The relay says which channel leads to `other`; a different one than before replaces it. */
+static struct channel *link_to(
+	struct node *n, ov_time now, struct peer *relay, const struct peer_id *other, uint32_t id)
+{
+	struct channel *c = find(relay->association, other);
+	if (c && c->id == id)
+		return c;
+	if (c)
+		channel_close(n, now, c, false);
+	c = channel_new(n, relay, CHANNEL_LINK, id);
+	if (c)
+		c->other = *other;
+	return c;
+}
+
+enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f)
+{
+	struct link_request *r = request_of(p, f->request);
+	if (!r || f->channel == 0)
+		return DROP_TOKEN;
+	r->used = false;
+	return link_to(n, now, p, &r->destination, f->channel) ? DROP_NONE : DROP_FULL;
+}
+
+enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct relay_no *f)
+{
+	(void)n;
+	(void)now;
+	struct link_request *r = request_of(p, f->request);
+	if (!r)
+		return DROP_TOKEN;
+	r->used = false;
+	p->registration->refused = f->reason;
+	return DROP_NONE;
+}
+
+/* Only who is known (or may ask to be) gets a link at this end. */
+enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct relay_in *f)
+{
+	if (!p->registration)
+		return DROP_TYPE;
+	if (f->channel == 0 || f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
+		return DROP_FORMAT;
+	if (!n->config.pairing && !node_peer(n, &f->source))
+		return DROP_STRANGER;
+	struct channel *c = link_to(n, now, p, &f->source, f->channel);
+	if (!c)
+		return DROP_FULL;
+	struct dgram from = { .carrier = CARRIER_RELAY, .remote = channel_addr(c) };
+	return answer_hs1(n, now, &from, f->datagram, f->len);
+}

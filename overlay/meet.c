@@ -1,0 +1,172 @@
+/* From the relay to a direct path. Each side tells the other where it is, over the session that the
+ * relay carries, and both send to all of these addresses at one time, so that each NAT has seen its
+ * own side send before the other's packet comes (RFC 5128 3.3; the exchange is libp2p's DCUtR, the
+ * schedule nat.md part 1). What is sent are challenges of the session: nobody else can answer them.
+ *
+ * A round that finds nothing is repeated after 5, 10, 20 ... 300 s while the peer is wanted, and at
+ * once when either side's addresses change. */
+#include "overlay/node_state.h"
+
+#define TOLD_PER_SECOND 1
+#define TOLD_BURST      5
+#define BACKOFF_LAST    6
+
+static const ov_time offsets[] = { 0, 20 * OV_MS, 60 * OV_MS, 140 * OV_MS, 300 * OV_MS, 620 * OV_MS,
+	1240 * OV_MS, 2240 * OV_MS, 3240 * OV_MS };
+#define STEPS (sizeof(offsets) / sizeof(offsets[0]))
+
+/* Ours: as facilitators see us, and of the interfaces. */
+static void own_endpoints(const struct node *n, struct endpoints_frame *e)
+{
+	*e = (struct endpoints_frame){ 0 };
+	e->count = registration_observed(n, e->addr, FRAME_ENDPOINTS_MAX / 2);
+	for (size_t i = 0; i < n->local_count && e->count < FRAME_ENDPOINTS_MAX; i++) {
+		struct ov_addr a = n->locals[i].addr;
+		enum addr_scope scope = addr_scope(&a);
+		if (scope != ADDR_PRIVATE && scope != ADDR_GLOBAL)
+			continue;
+		a.port = n->config.listen_port;
+		a.scope = 0;
+		e->addr[e->count++] = a;
+	}
+}
+
+static void say(struct node *n, ov_time now, struct peer *p, uint8_t flags)
+{
+	uint8_t plain[PMTU_FLOOR];
+	struct wr w = wr_init(plain, sizeof(plain));
+	struct endpoints_frame e;
+	own_endpoints(n, &e);
+	frame_put_endpoints(&w, &e);
+	frame_put_punch(&w,
+		&(struct punch_frame){ .round = p->association->meeting.round, .flags = flags });
+	(void)frames_send(n, now, p, &w, flags == 0);
+}
+
+static bool is_relayed(const struct association *a)
+{
+	return a->active && a->active->carrier == CARRIER_RELAY;
+}
+
+void meet_start(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	if (!a || !is_relayed(a))
+		return;
+	a->meeting.backoff = 0;
+	a->meeting.round_at = now;
+	peer_touch(n, p);
+}
+
+static void begin_probes(struct meeting *m, ov_time now)
+{
+	m->step = 0;
+	m->started_at = m->probe_at = now;
+}
+
+static void begin_round(struct node *n, ov_time now, struct peer *p)
+{
+	struct meeting *m = &p->association->meeting;
+	m->round++;
+	say(n, now, p, 0);
+	ov_time wait =
+		(ov_time)(5 << (m->backoff > BACKOFF_LAST ? BACKOFF_LAST : m->backoff)) * OV_SEC;
+	if (m->backoff < BACKOFF_LAST)
+		m->backoff++;
+	m->round_at = now + rng_jitter(&n->rng, wait < 300 * OV_SEC ? wait : 300 * OV_SEC, 20);
+}
+
+static void probe(struct node *n, ov_time now, struct peer *p)
+{
+	struct meeting *m = &p->association->meeting;
+	for (size_t i = 0; i < p->candidates.count; i++) {
+		route_probe(n, now, p, &p->candidates.list[i].addr);
+		p->candidates.list[i].tried_at = now;
+	}
+	m->step++;
+	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
+}
+
+void meet_tick(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	struct meeting *m = &a->meeting;
+	if (!is_relayed(a) || !keys_sending(a, now)) {
+		m->round_at = m->probe_at = OV_NEVER;
+		return;
+	}
+	if (now >= m->probe_at)
+		probe(n, now, p);
+	if (now < m->round_at)
+		return;
+	if (peer_is_wanted(p, now))
+		begin_round(n, now, p);
+	else
+		m->round_at = OV_NEVER; /* whoever wants it begins anew: meet_start */
+}
+
+ov_time meet_deadline(const struct association *a)
+{
+	return ov_min(a->meeting.probe_at, a->meeting.round_at);
+}
+
+static bool same_prefix(const struct ov_addr *x, const struct ov_addr *y, uint8_t bits)
+{
+	size_t len = bits + (addr_is_v4(x) ? 96u : 0u);
+	if (addr_is_v4(x) != addr_is_v4(y) || memcmp(x->ip, y->ip, len / 8) != 0)
+		return false;
+	uint8_t mask = (uint8_t)(0xff00u >> len % 8);
+	return len % 8 == 0 || ((x->ip[len / 8] ^ y->ip[len / 8]) & mask) == 0;
+}
+
+/* A private address is somebody else's here unless it is on one of our links, or the peer shares
+ * the address that the world sees us at (nat.md: scans of foreign private ranges are punished). */
+static bool may_probe(const struct node *n, const struct ov_addr *a, bool same_site)
+{
+	enum addr_scope scope = addr_scope(a);
+	if (scope == ADDR_GLOBAL)
+		return true;
+	if (scope != ADDR_PRIVATE)
+		return false;
+	for (size_t i = 0; i < n->local_count; i++)
+		if (same_prefix(&n->locals[i].addr, a, n->locals[i].prefix_len))
+			return true;
+	return same_site;
+}
+
+enum drop meet_on_endpoints(
+	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f)
+{
+	struct association *a = p->association;
+	if (!limit_take(&a->meeting.told, now, TOLD_PER_SECOND, TOLD_BURST, 1))
+		return DROP_RATE;
+	struct ov_addr observed[FRAME_ENDPOINTS_MAX / 2];
+	size_t count = registration_observed(n, observed, FRAME_ENDPOINTS_MAX / 2);
+	bool same_site = false;
+	for (size_t i = 0; i < f->count; i++)
+		for (size_t j = 0; j < count; j++)
+			same_site |= addr_same_ip(&f->addr[i], &observed[j]);
+	for (size_t i = 0; i < f->count; i++)
+		if (may_probe(n, &f->addr[i], same_site) && !node_is_overlay_addr(n, &f->addr[i]))
+			(void)candidates_add(&p->candidates, now, &f->addr[i], SOURCE_PEER);
+	return DROP_NONE;
+}
+
+enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f)
+{
+	struct association *a = p->association;
+	if (f->flags & ~PUNCH_ANSWER)
+		return DROP_FORMAT;
+	if (!is_relayed(a))
+		return DROP_NONE; /* we see it directly already; its question will be answered */
+	if (f->flags & PUNCH_ANSWER) {
+		if (f->round != a->meeting.round)
+			return DROP_TOKEN;
+	} else {
+		a->meeting.round = f->round;
+		say(n, now, p, PUNCH_ANSWER);
+	}
+	begin_probes(&a->meeting, now);
+	peer_touch(n, p);
+	return DROP_NONE;
+}

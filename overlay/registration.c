@@ -1,0 +1,212 @@
+/* Our place at a facilitator: it is called always, kept warm, and told by which tags others may
+ * reach us (docs/protocol.md 13.1). A tag is a hash of what we share with one contact; the
+ * facilitator learns neither who may nor how many know us elsewhere, since tags differ from one
+ * facilitator to the next. REGISTER goes in pages, each until it is acknowledged: 1, 2, 4 ... 60 s.
+ */
+#include "overlay/node_state.h"
+
+#include "discovery/beacon.h"
+
+#include <sodium.h>
+
+#define RETRY_FIRST OV_SEC
+#define RETRY_LAST  6 /* doublings */
+#define CHECK_EVERY (1500 * OV_MS)
+#define CHECK_FOR   (30 * OV_SEC) /* after the last relayed datagram */
+#define RETRY_PATH  (50 * OV_MS)  /* its address has not answered yet */
+
+bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
+	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
+{
+	struct noise_known *k = &pair->known.key;
+	uint8_t pair_key[32], in[2 * PEER_ID_LEN];
+	if (!k->has_ss)
+		k->has_ss = crypto_scalarmult(k->ss, n->self->dh_secret, k->s_public) == 0;
+	if (!k->has_ss)
+		return false;
+	beacon_pair_key(pair_key, k->ss);
+	memcpy(in, destination->bytes, PEER_ID_LEN);
+	memcpy(in + PEER_ID_LEN, facilitator->bytes, PEER_ID_LEN);
+	uint8_t hash[32];
+	struct hash_key key = {
+		.label = "OVL relay tag", .bytes = pair_key, .len = sizeof(pair_key)
+	};
+	ov_hash_keyed(hash, sizeof(hash), &key, in, sizeof(in));
+	memcpy(out, hash, RELAY_TAG_LEN);
+	sodium_memzero(pair_key, sizeof(pair_key));
+	return true;
+}
+
+static bool is_reachable_for(const struct peer *p)
+{
+	return contact_is_known(p->contact.source);
+}
+
+/* The tags of one page: contacts in the order of the node. */
+static size_t tags_of_page(struct node *n, struct peer *facilitator, uint8_t page, uint8_t *tags)
+{
+	size_t first = (size_t)page * REGISTER_TAGS_MAX, at = 0, count = 0;
+	for (size_t i = 0; i < n->peer_count && count < REGISTER_TAGS_MAX; i++) {
+		struct peer *p = n->peers[i];
+		if (!is_reachable_for(p) || at++ < first)
+			continue;
+		count += registration_tag(
+			n, p, &n->self->id, &facilitator->contact.id, tags + count * RELAY_TAG_LEN);
+	}
+	return count;
+}
+
+static uint8_t page_count(const struct node *n)
+{
+	size_t contacts = 0;
+	for (size_t i = 0; i < n->peer_count; i++)
+		contacts += is_reachable_for(n->peers[i]);
+	size_t pages = (contacts + REGISTER_TAGS_MAX - 1) / REGISTER_TAGS_MAX;
+	return (uint8_t)(pages < 1 ? 1 : pages > REGISTER_PAGES_MAX ? REGISTER_PAGES_MAX : pages);
+}
+
+static void say(struct node *n, ov_time now, struct peer *p)
+{
+	struct registration *r = p->registration;
+	bool sent = false;
+	uint8_t tags[REGISTER_TAGS_MAX * RELAY_TAG_LEN], plain[sizeof(tags) + 16];
+	for (uint8_t page = 0; page < r->pages; page++) {
+		if (r->done & 1u << page)
+			continue;
+		struct register_frame f = {
+			.request = r->request, .page = page, .pages = r->pages, .tags = tags
+		};
+		f.count = tags_of_page(n, p, page, tags);
+		struct wr w = wr_init(plain, sizeof(plain));
+		frame_put_register(&w, &f);
+		sent |= frames_send(n, now, p, &w, true);
+	}
+	if (!sent) {
+		r->next_at = now + RETRY_PATH;
+		return;
+	}
+	r->next_at = now + (RETRY_FIRST << (r->attempts > RETRY_LAST ? RETRY_LAST : r->attempts));
+	r->attempts = (uint8_t)(r->attempts < UINT8_MAX ? r->attempts + 1 : UINT8_MAX);
+}
+
+/* A new request: what was acknowledged before counts no more, but holds until its lifetime ends. */
+static void begin(struct node *n, ov_time now, struct registration *r)
+{
+	r->request = rng_u32(&n->rng);
+	r->pages = page_count(n);
+	r->done = 0;
+	r->attempts = 0;
+	r->next_at = now;
+}
+
+void registration_session_changed(struct node *n, ov_time now, struct peer *p)
+{
+	if (!p->registration)
+		return;
+	p->registration->registered = false;
+	begin(n, now, p->registration);
+	peer_touch(n, p);
+}
+
+void registration_renew_all(struct node *n, ov_time now)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++) {
+		struct registration *r = n->facilitators[i]->registration;
+		begin(n, now, r);
+		peer_touch(n, n->facilitators[i]);
+	}
+}
+
+/* A relay that restarted has forgotten us, and with it everybody else: whoever only listens would
+ * notice with the next keepalive. */
+static void check(ov_time now, struct peer *p)
+{
+	struct registration *r = p->registration;
+	bool silent = r->heard_at == OV_NEVER || now - r->heard_at >= CHECK_EVERY;
+	if (silent && p->association && p->association->active)
+		path_ask(p->association->active, now);
+	r->check_at = now - r->relayed_at < CHECK_FOR ? now + CHECK_EVERY : OV_NEVER;
+}
+
+void registration_tick(struct node *n, ov_time now, struct peer *p)
+{
+	struct registration *r = p->registration;
+	if (r && now >= r->check_at)
+		check(now, p);
+	if (r)
+		netcheck_tick(n, now, p);
+	if (!r || now < r->next_at)
+		return;
+	if (!association_reaches(p->association, now)) {
+		r->next_at = OV_NEVER; /* association_came_up begins anew */
+		r->registered = false;
+		return;
+	}
+	if (r->registered && r->done)
+		begin(n, now, r);
+	say(n, now, p);
+}
+
+size_t registration_observed(const struct node *n, struct ov_addr *out, size_t max)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < n->facilitator_count; i++) {
+		const struct association *a = n->facilitators[i]->association;
+		for (size_t j = 0; a && j < a->path_count && count < max; j++) {
+			const struct path *path = a->paths[j];
+			bool known = addr_is_any(&path->observed) || path->carrier != CARRIER_UDP;
+			for (size_t k = 0; k < count; k++)
+				known |= addr_equal(&out[k], &path->observed);
+			if (!known)
+				out[count++] = path->observed;
+		}
+	}
+	return count;
+}
+
+void registration_relayed(struct node *n, ov_time now, struct peer *relay, bool came)
+{
+	struct registration *r = relay->registration;
+	if (!r)
+		return;
+	r->relayed_at = now;
+	if (came)
+		r->heard_at = now;
+	if (r->check_at != OV_NEVER)
+		return;
+	r->check_at = now + CHECK_EVERY;
+	peer_touch(n, relay);
+}
+
+ov_time registration_deadline(const struct peer *p)
+{
+	const struct registration *r = p->registration;
+	return r ? ov_min(r->netcheck.next_at, ov_min(r->next_at, r->check_at)) : OV_NEVER;
+}
+
+enum drop registration_on_answer(
+	struct node *n, ov_time now, struct peer *p, const struct registered_frame *f)
+{
+	struct registration *r = p->registration;
+	if (!r || f->request != r->request || f->page >= r->pages)
+		return DROP_TOKEN;
+	r->refused = f->reason;
+	if (f->reason != RELAY_REASON_NONE)
+		return DROP_NONE; /* asked again by the schedule: it may change its mind */
+	r->done |= (uint8_t)(1u << f->page);
+	if (r->done != (1u << r->pages) - 1)
+		return DROP_NONE;
+	bool first = !r->registered;
+	if (first)
+		netcheck_begin(n, now, p, f->second_port);
+	r->registered = true;
+	r->attempts = 0;
+	r->next_at = now + (ov_time)(f->lifetime_s < 60 ? 60 : f->lifetime_s) * OV_SEC / 2;
+	if (first) /* who waits for a way gets one now */
+		for (size_t i = 0; i < n->peer_count; i++)
+			if (peer_is_wanted(n->peers[i], now) && n->peers[i] != p &&
+				!association_reaches(n->peers[i]->association, now))
+				call_start(n, now, n->peers[i], false);
+	peer_touch(n, p);
+	return DROP_NONE;
+}

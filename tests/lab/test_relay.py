@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Two machines that know each other's key and nothing else, and a facilitator: first by relay, direct as
+soon as the network lets them, by relay again when it does not; the facilitator dies and comes back.
+
+    alice 45.1.0.10 --- 45.1.0.1 | hub: facilitator, router | 45.2.0.1 --- 45.2.0.10 bob
+"""
+import sys
+import time
+
+import lab
+import load
+import node
+
+FORWARD = """
+    table ip gate {
+        chain through { type filter hook forward priority 0
+            drop
+        }
+    }"""
+
+
+class World:
+    """The facilitator is the router between the two; the gate decides whether it forwards."""
+
+    def __init__(self, policy="open"):
+        self.hub, self.alice_ns, self.bob_ns = lab.Ns("hub", forward=True), lab.Ns("alice"), lab.Ns("bob")
+        for number, ns in ((1, self.alice_ns), (2, self.bob_ns)):
+            lab.veth(ns, "eth0", self.hub, ns.name, False)
+            ns.address("eth0", f"45.{number}.0.10/24")
+            self.hub.address(ns.name, f"45.{number}.0.1/24")
+            ns.ip(f"route add default via 45.{number}.0.1")
+        self.gate(False)
+        self.facilitator = node.Node(self.hub, args=["--facilitator-policy", policy, "--no-tun"]).start()
+        self.alice, self.bob = (self._client(ns, n) for n, ns in ((1, self.alice_ns), (2, self.bob_ns)))
+
+    def _client(self, ns, number):
+        use = f"{self.facilitator.peer}@45.{number}.0.1:27182"
+        return node.Node(ns, args=["--facilitators", use]).start()
+
+    def gate(self, open_):
+        self.hub.run("nft", "delete", "table", "ip", "gate", ok=False)
+        if not open_:
+            self.hub.nft(FORWARD)
+
+    def registered(self):
+        def both():
+            return all(n.cli("facilitator", "status")["facilitators"][0]["registered"]
+                for n in (self.alice, self.bob))
+        lab.wait_for("registration", 3, both)
+
+    def carrier(self):
+        path = self.alice.cli("status")["peers"][0]["path"]
+        return path and path["carrier"]
+
+    def stop(self):
+        for daemon in (self.alice, self.bob, self.facilitator):
+            daemon.stop()
+
+
+def relayed_then_direct():
+    world = World()
+    world.registered()
+    node.pair(world.alice, world.bob)
+    start = time.monotonic()
+    lab.check(load.ping_once(world.alice_ns, world.bob.address, 3), "no answer through the relay")
+    first_ms = (time.monotonic() - start) * 1e3
+    path = world.alice.cli("status")["peers"][0]["path"]
+    lab.check(path["carrier"] == "relay" and path["remote"] == f"relay:{world.facilitator.peer}",
+        f"the path is {path}")
+    serving = world.facilitator.cli("facilitator", "status")["serving"]
+    lab.check(serving["clients"] == 2 and serving["channels"] == 1 and serving["relayed_bytes"] > 0,
+        f"the facilitator says {serving}")
+    size = 8
+    load.Transfer(world.bob_ns, world.alice_ns, world.alice.address, size).finish()
+    why = world.alice.cli("why", "bob")
+    lab.check(why["code"] == "peer-silent" and "by relay" in why["text"], f"why says {why}")
+    world.gate(True)
+    start = time.monotonic()
+    lab.wait_for("direct", 20, lambda: world.carrier() == "udp")
+    direct_s = time.monotonic() - start
+    lab.check(world.alice.cli("why", "bob")["code"] == "direct", "why does not say direct")
+    found = world.alice.cli("peer", "show", "bob")["candidates"]
+    lab.check(any(c["source"] == "peer" and c["state"] == "answers" for c in found), f"candidates {found}")
+    before = world.facilitator.cli("facilitator", "status")["serving"]["relayed_bytes"]
+    load.Transfer(world.bob_ns, world.alice_ns, world.alice.address, size).finish()
+    after = world.facilitator.cli("facilitator", "status")["serving"]["relayed_bytes"]
+    lab.check(after - before < 1e6, f"{after - before} bytes went by the relay beside a direct path")
+    world.stop()
+    return {"first_ms": first_ms, "direct_s": direct_s}
+
+
+def back_to_the_relay():
+    """UDP between the two is suddenly blocked, in the middle of a TCP transfer."""
+    world = World()
+    world.gate(True)
+    node.pair(world.alice, world.bob)
+    world.registered()
+    lab.check(load.ping_once(world.alice_ns, world.bob.address, 3), "no first answer")
+    lab.wait_for("direct", 10, lambda: world.carrier() == "udp")
+    start = time.monotonic()
+    world.gate(False)
+    lab.check(load.ping_once(world.alice_ns, world.bob.address, 5), "no answer after the block")
+    lab.wait_for("the relay", 5, lambda: world.carrier() == "relay")
+    gap_ms = (time.monotonic() - start) * 1e3
+    world.stop()
+    return {"gap_ms": gap_ms}
+
+
+def facilitator_restarts():
+    world = World()
+    node.pair(world.alice, world.bob)
+    world.registered()
+    lab.check(load.ping_once(world.alice_ns, world.bob.address, 3), "no answer through the relay")
+    world.facilitator.stop()
+    world.facilitator.start()
+    start = time.monotonic()
+    lab.check(load.ping_once(world.alice_ns, world.bob.address, 10), "not relayed again")
+    again_ms = (time.monotonic() - start) * 1e3
+    lab.check(again_ms < 5000, f"relayed again after {again_ms:.0f} ms")
+    world.stop()
+    return {"again_ms": again_ms}
+
+
+def denied():
+    """Policy contacts: a stranger is not served, and is told nothing."""
+    world = World("contacts")
+    node.pair(world.alice, world.bob)
+    lab.check(not load.ping_once(world.alice_ns, world.bob.address, 2), "a stranger was relayed")
+    ours = world.alice.cli("facilitator", "status")["facilitators"][0]
+    lab.check(not ours["registered"] and ours["state"] == "calling", f"alice says {ours}")
+    for client in (world.alice, world.bob):
+        world.facilitator.add(client, allow="icmp")
+    world.registered()
+    lab.check(load.ping_once(world.alice_ns, world.bob.address, 5), "a contact was not relayed")
+    world.stop()
+    return {}
+
+
+def netcheck_without_nat():
+    world = World()
+    world.registered()
+
+    def known():
+        found = world.alice.cli("netcheck")["ipv4"]
+        return found and found["mapping"] != "unknown" and found["filtering"] != "unknown" and found
+    lab.wait_for("netcheck", 4, known)
+    found = world.alice.cli("netcheck")
+    lab.check(found["udp"] == "works" and found["ipv4"]["mapping"] == "none" and found["ipv4"]["side"] == "open" and
+        found["ipv4"]["external"] == "45.1.0.10:27182" and found["ipv6"] is None, f"netcheck says {found}")
+    world.stop()
+    return {}
+
+
+if __name__ == "__main__":
+    sys.exit(lab.main({"relayed_then_direct": relayed_then_direct, "back_to_the_relay": back_to_the_relay,
+        "facilitator_restarts": facilitator_restarts, "denied": denied,
+        "netcheck_without_nat": netcheck_without_nat}, node.logs))

@@ -1,0 +1,291 @@
+/* Two peers that cannot reach each other and a facilitator that both reach: 0 and 1, and 2. */
+#include "tests/unit/node_meet.h"
+
+#define A 0
+#define B 1
+#define F 2
+
+static bool is_direct(const struct wire *w, const struct flight *f)
+{
+	bool of_f = addr_same_ip(&f->from, &w->nodes[F].addr) ||
+		    addr_same_ip(&f->to, &w->nodes[F].addr);
+	return !of_f;
+}
+
+/* Nothing between A and B. */
+static bool only_by_facilitator(struct wire *w, struct flight *f)
+{
+	return !is_direct(w, f);
+}
+
+static void set_address(struct wire *w, size_t i, struct ov_addr addr)
+{
+	struct local_address local = {
+		.addr = addr, .interface = 1, .prefix_len = 24, .has_default_route = true
+	};
+	w->nodes[i].addr = addr;
+	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
+	wire_drain(w, i);
+}
+
+static void use_facilitator(struct wire *w, size_t i)
+{
+	struct contact c = { .id = w->nodes[F].id.id };
+	char text[ADDR_TEXT_MAX];
+	assert_int_equal(contact_add_endpoint(&c, addr_format(&w->nodes[F].addr, text)), OV_OK);
+	assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c), OV_OK);
+	contact_fini(&c);
+	wire_drain(w, i);
+}
+
+static void restart_as(struct wire *w, size_t i, enum facilitator_policy policy)
+{
+	wire_stop(w, i);
+	w->nodes[i].config.facilitator = (uint8_t)policy;
+	wire_start(w, i);
+	set_address(w, i, w->nodes[i].addr);
+}
+
+static struct wire *world(void)
+{
+	struct wire *w = wire_new(3);
+	for (size_t i = 0; i < 2; i++)
+		set_address(
+			w, i, addr_v4(198, 51, (uint8_t)(101 + i), 10, 27182)); /* no common link */
+	restart_as(w, F, FACILITATOR_OPEN);
+	w->hook = only_by_facilitator;
+	wire_know(w, A, B, NULL, "all");
+	wire_know(w, B, A, NULL, "all");
+	use_facilitator(w, A);
+	use_facilitator(w, B);
+	wire_run(w, OV_SEC);
+	return w;
+}
+
+static uint8_t carrier(const struct wire *w, size_t a, size_t b)
+{
+	return wire_info(w, a, b).active.carrier;
+}
+
+static const char *why(const struct wire *w, size_t a, size_t b)
+{
+	static struct why said;
+	assert_true(node_why(w->nodes[a].node, w->now, &w->nodes[b].id.id, &said));
+	assert_true(strlen(said.text) > 10);
+	return said.code;
+}
+
+static void first_answer_through_the_relay_takes_three_round_trips(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 6 * 2 * WIRE_DELAY); /* HS1, HS2, packet: each two hops */
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	assert_int_equal(carrier(w, A, B), CARRIER_RELAY);
+	wire_send(w, B, A, 2, 1200);
+	wire_run(w, 2 * WIRE_DELAY);
+	assert_int_equal(wire_got(w, B, A, 2, 1200), 1);
+	assert_int_equal(wire_info(w, F, A).state, PEER_UP);
+	assert_true(node_counters(w->nodes[F].node)->relayed_bytes > 1200);
+	wire_free(w);
+}
+
+static void goes_direct_once_it_can(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	assert_string_equal(why(w, A, B), "idle");
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(carrier(w, A, B), CARRIER_RELAY);
+	assert_string_equal(why(w, A, B), "peer-silent");
+	w->hook = NULL;
+	wire_run(w, 15 * OV_SEC); /* the next round */
+	assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+	assert_string_equal(why(w, A, B), "direct");
+	assert_int_equal(carrier(w, B, A), CARRIER_UDP);
+	uint64_t relayed = node_counters(w->nodes[F].node)->relayed_bytes;
+	wire_send(w, A, B, 2, 700);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 2, 700), 1);
+	assert_true(node_counters(w->nodes[F].node)->relayed_bytes - relayed < 700);
+	wire_free(w);
+}
+
+static void direct_within_a_second_when_nothing_is_in_the_way(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	w->hook = NULL;
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+	wire_free(w);
+}
+
+static void falls_back_to_the_relay_without_losing_the_session(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	w->hook = NULL;
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+	w->hook = only_by_facilitator;
+	size_t got = 0;
+	for (uint32_t i = 0; i < 50; i++) {
+		wire_send(w, A, B, 100 + i, 64);
+		wire_run(w, 100 * OV_MS);
+	}
+	for (uint32_t i = 30; i < 50; i++) /* after 3 s */
+		got += wire_got(w, A, B, 100 + i, 64) > 0;
+	assert_int_equal(got, 20);
+	assert_int_equal(wire_events(w, A, NODE_PEER_DOWN), 0);
+	wire_free(w);
+}
+
+static void who_is_not_let_in_learns_nothing(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	assert_int_equal(node_contact_remove(w->nodes[B].node, &w->nodes[A].id.id), OV_OK);
+	registration_renew_all(w->nodes[B].node, w->now);
+	wire_drain(w, B);
+	wire_run(w, OV_SEC);
+	uint64_t to_b = w->nodes[B].received;
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 300 * OV_MS);
+	assert_true(wire_drops(w, F, DROP_AWAY) > 0);
+	assert_int_equal(w->nodes[B].received, to_b);
+	wire_free(w);
+}
+
+static void a_denied_client_cannot_register(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	restart_as(w, F, FACILITATOR_OFF);
+	wire_run(w, 200 * OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 0);
+	assert_int_equal(node_peer_count(w->nodes[F].node), 0); /* strangers */
+	wire_free(w);
+}
+
+static void contacts_policy_serves_contacts(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	restart_as(w, F, FACILITATOR_CONTACTS);
+	wire_know(w, F, A, NULL, "icmp");
+	wire_know(w, F, B, NULL, "icmp");
+	wire_run(w, 120 * OV_SEC); /* nothing is relayed: they notice by the next question */
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	wire_free(w);
+}
+
+static void a_facilitator_that_restarts_is_used_again_in_five_seconds(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 2 * OV_SEC);
+	wire_stop(w, F);
+	wire_start(w, F);
+	set_address(w, F, w->nodes[F].addr);
+	for (uint32_t i = 0; i < 70; i++) {
+		wire_send(w, A, B, 100 + i, 64);
+		wire_run(w, 100 * OV_MS);
+	}
+	size_t got = 0;
+	for (uint32_t i = 50; i < 70; i++)
+		got += wire_got(w, A, B, 100 + i, 64) > 0;
+	assert_int_equal(got, 20);
+	wire_free(w);
+}
+
+static bool from_another_address(struct wire *w, struct flight *f)
+{
+	if (f->data[0] == PACKET_RELAY && addr_same_ip(&f->from, &w->nodes[A].addr))
+		f->from = addr_v4(203, 0, 113, 99, 5);
+	return only_by_facilitator(w, f) || f->from.ip[12] == 203;
+}
+
+static void relay_datagrams_count_only_from_their_address(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 2 * OV_SEC);
+	w->hook = from_another_address;
+	uint64_t before = wire_drops(w, F, DROP_CHANNEL),
+		 relayed = node_counters(w->nodes[F].node)->relayed_bytes;
+	wire_send(w, A, B, 2, 100);
+	wire_run(w, 2 * WIRE_DELAY);
+	assert_true(wire_drops(w, F, DROP_CHANNEL) > before);
+	assert_int_equal(node_counters(w->nodes[F].node)->relayed_bytes, relayed);
+	assert_int_equal(wire_got(w, A, B, 2, 100), 0);
+	wire_free(w);
+}
+
+static void channels_are_bounded(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	w->nodes[F].config.relay_channels = 0;
+	restart_as(w, F, FACILITATOR_OPEN);
+	wire_run(w, 200 * OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 0);
+	assert_true(node_counters(w->nodes[F].node)->relay_refusals > 0);
+	wire_free(w);
+}
+
+static void clients_vanish_with_their_sessions(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	assert_int_equal(node_peer_count(w->nodes[F].node), 2);
+	wire_stop(w, A);
+	wire_stop(w, B);
+	wire_run(w, 800 * OV_SEC);
+	assert_int_equal(node_peer_count(w->nodes[F].node), 0);
+	wire_free(w);
+}
+
+static void a_client_has_no_way_to_the_interface(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_know(w, A, F, NULL, "all"); /* now it may send packets there */
+	wire_send(w, A, F, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, F, 1, 100), 0);
+	assert_true(wire_drops(w, F, DROP_GRANT) > 0);
+	wire_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(first_answer_through_the_relay_takes_three_round_trips),
+		cmocka_unit_test(goes_direct_once_it_can),
+		cmocka_unit_test(direct_within_a_second_when_nothing_is_in_the_way),
+		cmocka_unit_test(falls_back_to_the_relay_without_losing_the_session),
+		cmocka_unit_test(who_is_not_let_in_learns_nothing),
+		cmocka_unit_test(a_denied_client_cannot_register),
+		cmocka_unit_test(contacts_policy_serves_contacts),
+		cmocka_unit_test(a_facilitator_that_restarts_is_used_again_in_five_seconds),
+		cmocka_unit_test(relay_datagrams_count_only_from_their_address),
+		cmocka_unit_test(channels_are_bounded),
+		cmocka_unit_test(clients_vanish_with_their_sessions),
+		cmocka_unit_test(a_client_has_no_way_to_the_interface),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,93 @@
+/* overlay facilitator status: who serves us, and whom we serve. overlay netcheck: what stands
+ * between us and the world. */
+#include "tools/cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void print_ours(const json_t *f)
+{
+	char rtt[SHORT_TEXT];
+	const char *state = field_text(f, "state");
+	bool registered = field_true(f, "registered");
+	printf("%.12s...  ", field_text(f, "peer"));
+	print_color(
+		registered ? COLOR_GOOD : COLOR_WARN, "%-10s", registered ? "registered" : state);
+	printf(" %9s  sees us at %s\n", text_rtt(field_number(f, "rtt_us"), rtt),
+		json_is_string(json_object_get(f, "observed")) ? field_text(f, "observed") : "-");
+	if (json_is_string(json_object_get(f, "refused")))
+		printf("  it refuses: %s%s\n", field_text(f, "refused"),
+			strcmp(field_text(f, "refused"), "denied") == 0
+				? "; its owner must add this machine as a contact"
+				: "");
+}
+
+int cmd_facilitator_status(struct cli *cli)
+{
+	json_t *r;
+	int rc = cli_call(cli, "facilitator.status", NULL, &r);
+	if (rc != EXIT_DONE)
+		return rc;
+	if (cli->json) {
+		print_json_take(r);
+		return rc;
+	}
+	const json_t *list = json_object_get(r, "facilitators");
+	const json_t *serving = json_object_get(r, "serving");
+	for (size_t i = 0; i < json_array_size(list); i++)
+		print_ours(json_array_get(list, i));
+	if (json_array_size(list) == 0)
+		printf("No facilitator serves this machine: set \"facilitators\": [\"PEERID@HOST:PORT\"].\n");
+	if (strcmp(field_text(serving, "policy"), "off") == 0) {
+		printf("This machine serves nobody: start it with --facilitator to do so.\n");
+	} else {
+		char bytes[SHORT_TEXT];
+		printf("This machine serves %s: %d clients, %d channels, %s relayed, %d refused.\n",
+			field_text(serving, "policy"), (int)field_number(serving, "clients"),
+			(int)field_number(serving, "channels"),
+			text_bytes(field_number(serving, "relayed_bytes"), bytes),
+			(int)field_number(serving, "refusals"));
+	}
+	json_decref(r);
+	return rc;
+}
+
+static void print_family(const char *name, const json_t *f)
+{
+	if (!json_is_object(f)) {
+		printf("%s      not seen by any facilitator\n", name);
+		return;
+	}
+	const char *side = field_text(f, "side"),
+		   *meaning = "others can meet it by both sending at once";
+	if (strcmp(side, "open") == 0)
+		meaning = "anybody can reach it";
+	else if (strcmp(side, "predictable") == 0 || strcmp(side, "hard") == 0)
+		meaning = "only open peers reach it directly, others by relay";
+	printf("%s      the world sees us at %s\n", name, field_text(f, "external"));
+	printf("          mapping %s, filtering %s, ports %s\n", field_text(f, "mapping"),
+		field_text(f, "filtering"), field_text(f, "ports"));
+	printf("          %s: %s\n", side, meaning);
+}
+
+int cmd_netcheck(struct cli *cli)
+{
+	json_t *r;
+	int rc = cli_call(cli, "netcheck", NULL, &r);
+	if (rc != EXIT_DONE)
+		return rc;
+	if (cli->json) {
+		print_json_take(r);
+		return rc;
+	}
+	const char *udp = field_text(r, "udp");
+	if (strcmp(udp, "unknown") == 0)
+		printf("UDP       not known: a check needs a facilitator (key \"facilitators\")\n");
+	else
+		printf("UDP       %s\n",
+			strcmp(udp, "works") == 0 ? "works" : "no facilitator answers by it");
+	print_family("IPv4", json_object_get(r, "ipv4"));
+	print_family("IPv6", json_object_get(r, "ipv6"));
+	json_decref(r);
+	return rc;
+}
