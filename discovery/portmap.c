@@ -19,6 +19,7 @@
 #define JOB_LIMIT     (30 * OV_SEC) /* the child ends itself sooner, see overlay-portmap.c */
 #define SEARCH_AGAIN  (600 * OV_SEC)
 #define REST_MOST     (3600 * OV_SEC) /* a router may ask for more silence, up to this */
+#define DOUBT_AGAIN   (60 * OV_SEC)   /* a search that failed is not repeated sooner */
 #define CHECK_EVERY   (600 * OV_SEC)
 #define RENEW_LEAST   (4 * OV_SEC) /* RFC 6887 11.2.1 */
 #define LEASE_MOST_S  86400        /* whoever grants more is asked every half day all the same */
@@ -109,6 +110,7 @@ static void ask_next(struct portmap *p, ov_time now)
 		if (p->status.double_nat && p->status.error == PORTMAP_ERR_REFUSED)
 			p->status.error = PORTMAP_ERR_DOUBLE_NAT;
 		set_state(p, PORTMAP_NONE);
+		p->heard_at = now;
 		p->at = now + ov_max(p->rest, rng_jitter(&p->rng, SEARCH_AGAIN, 10));
 		return;
 	}
@@ -370,17 +372,23 @@ static void make_nonce(struct portmap *p)
 	memcpy(p->nonce, hash, sizeof(p->nonce));
 }
 
-void portmap_network(struct portmap *p, ov_time now, const struct portmap_route *r, bool doubt)
+static void doubt_it(struct portmap *p, ov_time now)
 {
-	bool same = same_route(&p->status.route, r);
-	if (same && !doubt)
+	if (p->asking)
 		return;
-	if (same && p->status.state == PORTMAP_HELD && !p->asking) {
+	if (p->status.state == PORTMAP_HELD && now - p->heard_at >= DEAF_FOR)
 		renew(p, now);
-		return;
+	else if (p->status.state == PORTMAP_NONE && now - p->heard_at >= DOUBT_AGAIN)
+		search(p, now);
+}
+
+bool portmap_network(struct portmap *p, ov_time now, const struct portmap_route *r, bool doubt)
+{
+	if (same_route(&p->status.route, r)) {
+		if (doubt)
+			doubt_it(p, now);
+		return false;
 	}
-	if (same && (p->asking || p->status.state == PORTMAP_OFF))
-		return;
 	if (!addr_equal(&p->status.route.gateway, &r->gateway)) {
 		p->worked = PORTMAP_PROTOCOLS;
 		p->epoch = (struct pcp_epoch){ 0 };
@@ -391,7 +399,7 @@ void portmap_network(struct portmap *p, ov_time now, const struct portmap_route 
 	if (is_worth_asking(r)) {
 		make_nonce(p);
 		search(p, now);
-		return;
+		return true;
 	}
 	stop_asking(p);
 	p->status = (struct portmap_status){

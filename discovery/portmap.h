@@ -75,13 +75,14 @@ struct portmap {
  * gives a PCP mapping only to whoever repeats its nonce, also after a crash (RFC 6887 11.3). */
 void portmap_init(struct portmap *p, const uint8_t nonce_key[32], uint16_t port, struct rng rng);
 
-/* The default route of the family. Another one: what was is forgotten and the search starts anew.
- * The same: nothing, unless `doubt` (sleep, lost paths): then the lease is renewed, or the search
- * starts, at once. */
-void portmap_network(struct portmap *p, ov_time now, const struct portmap_route *r, bool doubt);
-/* A datagram from the router's port PCP_SERVER_PORT. announced: it came to PCP_CLIENT_PORT. */
+/* The default route of the family. Another one (true): what was is forgotten and the search starts
+ * anew. The same: nothing, unless `doubt` (we slept, peers see another address of ours): then the
+ * lease is renewed, or the search starts, unless that was just done. */
+bool portmap_network(struct portmap *p, ov_time now, const struct portmap_route *r, bool doubt);
+/* A datagram from the router's port PCP_SERVER_PORT. is_announcement: it came to PCP_CLIENT_PORT.
+ */
 enum drop portmap_input(
-	struct portmap *p, ov_time now, const uint8_t *data, size_t len, bool announced);
+	struct portmap *p, ov_time now, const uint8_t *data, size_t len, bool is_announcement);
 /* Nothing listens at that port (ICMP): neither PCP nor NAT-PMP is to be had. */
 void portmap_unreachable(struct portmap *p, ov_time now);
 /* Of the child. An answer to a job that is over is ignored. */

@@ -232,6 +232,8 @@ static void hand_on_events(struct daemon *d, ov_time now)
 	struct node_event e;
 	while (node_event(d->node, &e)) {
 		log_event(d, now, &e);
+		if (e.type == NODE_ADDRESS_CHANGED) /* the router may have forgotten us */
+			portmapper_network(d->portmapper, now, d->netmon, true);
 		if (e.type == NODE_ENDPOINT)
 			keep_endpoint(d, &e);
 		else

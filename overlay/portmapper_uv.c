@@ -11,7 +11,6 @@
 
 #include <sodium.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct ear { /* a socket; outlives its line until libuv has let go of it */
 	uv_udp_t udp;
@@ -207,10 +206,8 @@ void portmapper_network(struct portmapper *m, ov_time now, const struct netmon *
 		return;
 	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++) {
 		struct line *l = &m->lines[i];
-		struct portmap_route before = l->map.status.route;
 		struct portmap_route route = netmon_router(monitor, i == 1);
-		portmap_network(&l->map, now, &route, doubt);
-		if (memcmp(&before, &l->map.status.route, sizeof(before)) != 0)
+		if (portmap_network(&l->map, now, &route, doubt))
 			open_ears(l);
 		settle(l);
 	}

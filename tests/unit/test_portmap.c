@@ -453,11 +453,27 @@ static void doubt_asks_again(void **state)
 	get_by_pcp(&b);
 	portmap_network(&b.p, b.now, &b.route, false);
 	assert_false(said(&b));
+	portmap_network(&b.p, b.now, &b.route, true);
+	assert_false(said(&b)); /* it has just said so */
+	wait_for(&b, 6 * OV_SEC);
 	portmap_network(&b.p, b.now, &b.route, true); /* woke up */
 	expect_map(&b);
 	assert_int_equal(b.p.status.state, PORTMAP_HELD);
 	portmap_network(&b.p, b.now, &b.route, true); /* it is asked already */
 	assert_false(said(&b));
+
+	open_bench(&b);
+	expect_map(&b);
+	portmap_unreachable(&b.p, b.now);
+	portmap_child_gone(&b.p, b.now);
+	assert_int_equal(b.p.status.state, PORTMAP_NONE);
+	wait_for(
+		&b, 59 * OV_SEC); /* a contact that lies of our address costs no search each time */
+	assert_false(portmap_network(&b.p, b.now, &b.route, true));
+	assert_false(said(&b));
+	wait_for(&b, OV_SEC);
+	portmap_network(&b.p, b.now, &b.route, true);
+	expect_map(&b);
 }
 
 /* The same machine says the same nonce after a crash, or its router would refuse it for 2 hours. */
