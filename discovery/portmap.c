@@ -405,6 +405,7 @@ bool portmap_network(struct portmap *p, ov_time now, const struct portmap_route 
 	p->status = (struct portmap_status){
 		.route = *r, .protocol = PORTMAP_PROTOCOLS, .expires_at = OV_NEVER
 	};
+	return true;
 }
 
 void portmap_stop(struct portmap *p, ov_time now)
