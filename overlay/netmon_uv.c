@@ -238,7 +238,7 @@ static void on_route(void *context, const struct nlmsghdr *m)
 	if (a[RTA_OIF]) {
 		memcpy(&interface, rtnl_data(a[RTA_OIF]), sizeof(interface));
 		default_over(p, r.rtm_family, interface);
-		if (a[RTA_GATEWAY])
+		if (a[RTA_GATEWAY] && r.rtm_table == RT_TABLE_MAIN)
 			note_gateway(p, r.rtm_family, interface, a[RTA_GATEWAY], a[RTA_PRIORITY]);
 	}
 	if (a[RTA_MULTIPATH])

@@ -15,11 +15,14 @@
 
 #define RESTART_FIRST_MS 1000
 #define RESTART_MOST_MS  (300 * 1000)
+#define SILENCE_MOST_MS  15000 /* it ends itself when a request takes 12 s */
 
 struct portmap_child {
 	struct portmap_child_options options;
 	uv_loop_t *loop;
-	uv_timer_t restart;
+	uv_timer_t restart, silence;
+	int open_timers;
+	unsigned owed;           /* answers */
 	struct process *process; /* NULL: none runs */
 	uint64_t backoff_ms;
 	bool missing, closing;
@@ -59,10 +62,12 @@ static void on_closed(uv_handle_t *h)
 		free(p);
 }
 
-static void let_go(struct process *p)
+/* has_ended: false leaves the handle of the process until on_end, which libuv needs to reap it. */
+static void let_go(struct process *p, bool has_ended)
 {
 	p->owner = NULL;
-	uv_close((uv_handle_t *)&p->handle, on_closed);
+	if (has_ended)
+		uv_close((uv_handle_t *)&p->handle, on_closed);
 	uv_close((uv_handle_t *)&p->in, on_closed);
 	uv_close((uv_handle_t *)&p->out, on_closed);
 }
@@ -74,12 +79,16 @@ static void on_restart(uv_timer_t *t)
 	start(t->data);
 }
 
-/* It is gone, or shall be: tells whoever waits, and starts another one later. */
-static void lose(struct portmap_child *c, const char *why, long long status)
+/* It has ended, or is killed: tells whoever waits, and starts another one later. */
+static void lose(struct portmap_child *c, const char *why, long long status, bool has_ended)
 {
 	struct process *p = c->process;
+	if (!has_ended)
+		uv_process_kill(&p->handle, SIGKILL);
 	c->process = NULL;
-	let_go(p);
+	c->owed = 0;
+	uv_timer_stop(&c->silence);
+	let_go(p, has_ended);
 	c->backoff_ms = c->backoff_ms ? c->backoff_ms * 2 : RESTART_FIRST_MS;
 	if (c->backoff_ms > RESTART_MOST_MS)
 		c->backoff_ms = RESTART_MOST_MS;
@@ -90,11 +99,27 @@ static void lose(struct portmap_child *c, const char *why, long long status)
 	c->options.on_answer(c->options.context, NULL);
 }
 
+static void on_silence(uv_timer_t *t)
+{
+	lose(t->data, "silent", 0, false);
+}
+
+/* One request is being worked on while an answer is owed, and each takes its own time. */
+static void watch_silence(struct portmap_child *c)
+{
+	if (c->owed)
+		uv_timer_start(&c->silence, on_silence, SILENCE_MOST_MS, 0);
+	else
+		uv_timer_stop(&c->silence);
+}
+
 static void on_end(uv_process_t *h, int64_t status, int signal)
 {
 	struct process *p = h->data;
 	if (p->owner)
-		lose(p->owner, signal ? "signal" : "exit", signal ? signal : status);
+		lose(p->owner, signal ? "signal" : "exit", signal ? signal : status, true);
+	else
+		uv_close((uv_handle_t *)h, on_closed);
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
@@ -118,12 +143,13 @@ static void on_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf)
 		return;
 	p->have = 0;
 	struct portmap_child *c = p->owner;
-	if (portmap_answer_decode(&a, p->answer) != DROP_NONE) {
-		uv_process_kill(&p->handle, SIGKILL);
-		lose(c, "nonsense", 0);
+	if (c->owed == 0 || portmap_answer_decode(&a, p->answer) != DROP_NONE) {
+		lose(c, "nonsense", 0, false);
 		return;
 	}
 	c->backoff_ms = 0;
+	c->owed--;
+	watch_silence(c);
 	c->options.on_answer(c->options.context, &a);
 }
 
@@ -206,7 +232,7 @@ static void start(struct portmap_child *c)
 		return;
 	int rc = spawn(c, p, program);
 	if (rc != 0) {
-		let_go(p);
+		let_go(p, true);
 		say_missing(c, program, uv_strerror(rc));
 		return;
 	}
@@ -225,7 +251,9 @@ struct portmap_child *portmap_child_new(uv_loop_t *loop, const struct portmap_ch
 	c->options = *o;
 	c->loop = loop;
 	uv_timer_init(loop, &c->restart);
-	c->restart.data = c;
+	uv_timer_init(loop, &c->silence);
+	c->restart.data = c->silence.data = c;
+	c->open_timers = 2;
 	return c;
 }
 
@@ -239,12 +267,18 @@ bool portmap_child_ask(struct portmap_child *c, const struct portmap_request *r)
 		return false;
 	portmap_request_encode(bytes, r);
 	/* a pipe that does not even take this belongs to a child that reads no more */
-	return uv_try_write((uv_stream_t *)&c->process->in, &buf, 1) == (int)sizeof(bytes);
+	if (uv_try_write((uv_stream_t *)&c->process->in, &buf, 1) != (int)sizeof(bytes))
+		return false;
+	if (r->lifetime_s && c->owed++ == 0)
+		watch_silence(c); /* else the clock of the one before it runs */
+	return true;
 }
 
-static void on_owner_closed(uv_handle_t *h)
+static void on_timer_closed(uv_handle_t *h)
 {
-	free(h->data);
+	struct portmap_child *c = h->data;
+	if (--c->open_timers == 0)
+		free(c);
 }
 
 void portmap_child_close(struct portmap_child *c)
@@ -253,6 +287,7 @@ void portmap_child_close(struct portmap_child *c)
 		return;
 	c->closing = true;
 	if (c->process)
-		let_go(c->process); /* end of its stdin: it ends itself */
-	uv_close((uv_handle_t *)&c->restart, on_owner_closed);
+		let_go(c->process, true); /* end of its stdin: it ends itself */
+	uv_close((uv_handle_t *)&c->restart, on_timer_closed);
+	uv_close((uv_handle_t *)&c->silence, on_timer_closed);
 }

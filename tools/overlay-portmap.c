@@ -84,8 +84,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		signal(ignored[i], SIG_IGN);
 	/* what the libraries print must not become an answer */
-	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3), null = open("/dev/null", O_RDWR);
-	if (out != 3 || null < 0 || dup2(null, STDOUT_FILENO) < 0)
+	int out = dup3(STDOUT_FILENO, PORTMAP_OUT_FD, O_CLOEXEC), null = open("/dev/null", O_RDWR);
+	if (out < 0 || null < 0 || dup2(null, STDOUT_FILENO) < 0)
 		return EXIT_FAILURE;
 	portmap_confine();
 	return serve(STDIN_FILENO, out);

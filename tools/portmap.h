@@ -3,7 +3,9 @@
  * each fills an answer (id excepted) and may take seconds. */
 #include "discovery/portmap_pipe.h"
 
-/* Gives up whatever the child does not need: inherited descriptors above stderr, user,
+#define PORTMAP_OUT_FD 3 /* where answers go */
+
+/* Gives up whatever the child does not need: all descriptors above PORTMAP_OUT_FD, user,
  * capabilities, files, other programs and processes, memory. What a kernel refuses is gone without:
  * every layer stands alone. */
 void portmap_confine(void);

@@ -20,7 +20,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define OUT_FD     3 /* of overlay-portmap.c; all above it is closed */
 #define NOBODY     65534
 #define MEMORY_MAX (64UL << 20) /* of addresses: libraries take 15 MiB of it */
 #define FILES_MAX  16
@@ -123,7 +122,7 @@ static void filter_calls(void)
 void portmap_confine(void)
 {
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	(void)syscall(SYS_close_range, OUT_FD + 1, ~0U, 0);
+	(void)syscall(SYS_close_range, PORTMAP_OUT_FD + 1, ~0U, 0);
 	limit(RLIMIT_CORE, 0);
 	limit(RLIMIT_FSIZE, 0);
 	limit(RLIMIT_NOFILE, FILES_MAX);

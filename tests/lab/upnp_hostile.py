@@ -109,7 +109,7 @@ def ssdp(address, kind):
 
 def main():
     address, kind = sys.argv[1:]
-    server = socket.create_server((address, 5000), backlog=64)
+    server = socket.create_server(("", 5000), backlog=64)
     threading.Thread(target=ssdp, args=(address, kind), daemon=True).start()
     print("ready", flush=True)
     while True:
