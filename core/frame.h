@@ -60,7 +60,10 @@ struct endpoints_frame { /* where the sender may be reached, in its own words; r
 
 struct punch_frame { /* both send to all endpoints of the other at one time (DCUtR) */
 	uint32_t round;
-	uint8_t flags; /* PUNCH_ANSWER or 0: a wish */
+	uint8_t flags;           /* PUNCH_ANSWER or 0: a wish */
+	uint8_t side;            /* enum nat_side: how hard the sender is to reach */
+	int16_t step;            /* of a sequential NAT's ports; 0: none */
+	struct ov_addr external; /* as a facilitator saw the sender last; any: nobody did */
 };
 
 #define RELAY_TAG_LEN 8 /* hash of what two peers share: the destination lets this source in */
@@ -82,6 +85,7 @@ struct relay_open { /* to the relay: carry this datagram, and those that follow,
 
 struct relay_ok {
 	uint32_t request, channel;
+	struct ov_addr observed; /* where the relay sees the destination; any: by TCP, or a relay */
 };
 
 struct relay_no {
@@ -92,6 +96,7 @@ struct relay_no {
 struct relay_in { /* from the relay: this datagram comes from that peer, as will those by channel */
 	uint32_t channel;
 	struct peer_id source;
+	struct ov_addr observed; /* where the relay sees the source */
 	const uint8_t *datagram; /* borrowed */
 	size_t len;
 };

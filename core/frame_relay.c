@@ -3,13 +3,27 @@
 #include "core/frame_body.h"
 
 #define OPEN_FIXED      (4 + 32 + RELAY_TAG_LEN)
-#define IN_FIXED        (4 + 32)
+#define IN_FIXED        (4 + 32 + ADDR_PACKED)
 #define REGISTER_FIXED  6
 #define REGISTERED_LEN  10
 #define FILTER_LEN      4
-#define RELAY_OK_LEN    8
+#define RELAY_OK_LEN    (8 + ADDR_PACKED)
 #define RELAY_NO_LEN    5
 #define RELAY_CLOSE_LEN 4
+
+static void put_addr(struct wr *w, const struct ov_addr *a)
+{
+	uint8_t packed[ADDR_PACKED];
+	addr_pack(a, packed);
+	wr_copy(w, packed, sizeof(packed));
+}
+
+static struct ov_addr read_addr(struct rd *r)
+{
+	uint8_t packed[ADDR_PACKED];
+	rd_copy(r, packed, sizeof(packed));
+	return addr_unpack(packed);
+}
 
 void frame_put_relay_open(struct wr *w, const struct relay_open *o)
 {
@@ -34,12 +48,14 @@ void frame_put_relay_ok(struct wr *w, const struct relay_ok *o)
 	frame_put_header(w, FRAME_RELAY_OK, RELAY_OK_LEN);
 	wr_u32(w, o->request);
 	wr_u32(w, o->channel);
+	put_addr(w, &o->observed);
 }
 
 static void read_relay_ok(struct rd *r, struct relay_ok *o)
 {
 	o->request = rd_u32(r);
 	o->channel = rd_u32(r);
+	o->observed = read_addr(r);
 }
 
 void frame_put_relay_no(struct wr *w, const struct relay_no *o)
@@ -60,6 +76,7 @@ void frame_put_relay_in(struct wr *w, const struct relay_in *i)
 	frame_put_header(w, FRAME_RELAY_IN, IN_FIXED + i->len);
 	wr_u32(w, i->channel);
 	wr_copy(w, i->source.bytes, sizeof(i->source.bytes));
+	put_addr(w, &i->observed);
 	wr_copy(w, i->datagram, i->len);
 }
 
@@ -67,6 +84,7 @@ static void read_relay_in(struct rd *r, struct relay_in *i)
 {
 	i->channel = rd_u32(r);
 	rd_copy(r, i->source.bytes, sizeof(i->source.bytes));
+	i->observed = read_addr(r);
 	i->len = rd_left(r);
 	i->datagram = rd_take(r, i->len);
 }

@@ -75,6 +75,11 @@ static void on_second(void *context)
 	((struct daemon *)context)->pump.second_readable = true;
 }
 
+static void on_ports(void *context)
+{
+	((struct daemon *)context)->pump.ports_readable = true;
+}
+
 static void on_tun(uv_poll_t *h, int status, int events)
 {
 	(void)status;
@@ -221,10 +226,26 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
 		break;
+	case NODE_PORTS_WANTED:
+	case NODE_PORTS_DONE:
 	case NODE_ENDPOINT:
 	case NODE_PONG:
 	case NODE_PING_TIMEOUT: break;
 	}
+}
+
+/* More sockets, made when they are wanted first: most machines never need any. */
+static void open_ports(struct daemon *d, ov_time now, size_t count)
+{
+	uint16_t ports[PORTS_MAX];
+	if (!d->pump.ports)
+		d->pump.ports = ports_new(&d->loop, on_ports, d);
+	if (!d->pump.ports)
+		return;
+	ports_close_but(d->pump.ports, 0);
+	count = ports_open(d->pump.ports, count, ports);
+	node_ports(d->node, now, ports, count);
+	log_info(d->log, now, "nat", "guessing ports=%zu", count);
 }
 
 static void hand_on_events(struct daemon *d, ov_time now)
@@ -236,6 +257,10 @@ static void hand_on_events(struct daemon *d, ov_time now)
 			portmapper_network(d->portmapper, now, d->netmon, true);
 		if (e.type == NODE_ENDPOINT)
 			keep_endpoint(d, &e);
+		else if (e.type == NODE_PORTS_WANTED)
+			open_ports(d, now, e.count);
+		else if (e.type == NODE_PORTS_DONE && d->pump.ports)
+			ports_close_but(d->pump.ports, (uint16_t)e.count);
 		else
 			api_on_event(d->api, now, &e);
 	}
@@ -343,6 +368,8 @@ static void close_all(struct daemon *d)
 	store_close(d->store);
 	udp_close(d->udp);
 	udp_close(d->second);
+	ports_close(d->pump.ports);
+	d->pump.ports = NULL;
 	for (size_t q = 0; d->tun_opened && q < tun_status(d->tun)->queues; q++)
 		uv_close((uv_handle_t *)&d->tun_poll[q], NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);

@@ -48,7 +48,7 @@ static void test_mapping(struct node *n, ov_time now, struct peer *p)
 	struct ov_addr second = p->association->active->remote;
 	second.port = p->registration->netcheck.second_port;
 	nat_set_filtering(nat_of(n, &second), false);
-	route_probe(n, now, p, &second);
+	route_probe(n, now, p, &second, true);
 	p->registration->netcheck.next_at = OV_NEVER;
 }
 
@@ -143,9 +143,14 @@ static const char *side_name(const struct nat_class *c)
 	return "easy";
 }
 
+struct nat_class netcheck_class(const struct node *n, bool ipv4)
+{
+	return nat_classify(&n->nat[ipv4 ? 0 : 1]);
+}
+
 struct nat_info node_nat_info(const struct node *n, bool ipv6)
 {
-	struct nat_class c = nat_classify(&n->nat[ipv6 ? 1 : 0]);
+	struct nat_class c = netcheck_class(n, !ipv6);
 	return (struct nat_info){ .mapping = mapping_name(c.mapping),
 		.filtering = filtering_name(c.filtering),
 		.ports = ports_name(c.ports),

@@ -98,6 +98,9 @@ void node_network_changed(
 /* The kernel refused to send a run (EMSGSIZE: its size; unreachable: no route). Local facts,
  * therefore trusted. */
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big);
+/* The ports that NODE_PORTS_WANTED asked for; as many as could be had. Datagrams from them have
+ * their local.port. */
+void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count);
 void node_set_pairing(struct node *n, bool pairing);
 
 /* ---- events ---- */
@@ -111,7 +114,9 @@ enum node_event_type {
 	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
 	NODE_PING_TIMEOUT,    /* token */
 	NODE_REFUSED, /* peer asked for what it has no grant for: refused; at most one a second */
-	NODE_EVENTS_LOST, /* the ring was full: count */
+	NODE_PORTS_WANTED, /* open `count` more UDP ports and tell them: node_ports */
+	NODE_PORTS_DONE,   /* close them, but for port `count` (0: all) */
+	NODE_EVENTS_LOST,  /* the ring was full: count */
 };
 
 #define REFUSED_WORD_MAX 16 /* the grant that was missing: "tcp/22", "udp/53", "icmp", "all" */
