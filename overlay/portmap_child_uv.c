@@ -37,22 +37,6 @@ struct process { /* one life of the child; outlives its owner until libuv has le
 	size_t have;
 };
 
-const char *portmap_child_state_name(enum portmap_child_state s)
-{
-	static const char *const names[] = { "idle", "running", "waiting", "missing" };
-	assert(s <= PORTMAP_CHILD_MISSING);
-	return names[s];
-}
-
-enum portmap_child_state portmap_child_state(const struct portmap_child *c)
-{
-	if (c->process)
-		return PORTMAP_CHILD_RUNNING;
-	if (c->missing)
-		return PORTMAP_CHILD_MISSING;
-	return c->backoff_ms ? PORTMAP_CHILD_WAITING : PORTMAP_CHILD_IDLE;
-}
-
 /* ---- one process ---- */
 
 static void on_closed(uv_handle_t *h)

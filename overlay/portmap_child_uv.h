@@ -1,18 +1,10 @@
 #pragma once
-/* portmap_child - the process overlay-portmap: started when it is first needed, fed one request at
- * a time, started again after a crash. docs/nat.md 1.3. */
+/* portmap_child - the process overlay-portmap: started when it is first needed, asked through a
+ * pipe, started again after a crash. docs/nat.md 1.3. */
 #include "discovery/portmap_pipe.h"
 #include "overlay/log.h"
 
 #include <uv.h>
-
-enum portmap_child_state {  /* for people */
-	PORTMAP_CHILD_IDLE, /* not needed so far */
-	PORTMAP_CHILD_RUNNING,
-	PORTMAP_CHILD_WAITING, /* ended; started again in a moment */
-	PORTMAP_CHILD_MISSING, /* no such program, or it cannot be started */
-};
-const char *portmap_child_state_name(enum portmap_child_state s); /* "idle", "running" ... */
 
 struct portmap_child_options {
 	/* `answer` of the child to the request with its id; or NULL: what was asked is lost. */
@@ -26,6 +18,5 @@ struct portmap_child;
 struct portmap_child *portmap_child_new(uv_loop_t *loop, const struct portmap_child_options *o);
 /* False: there is no child now, nor will on_answer be called. */
 bool portmap_child_ask(struct portmap_child *c, const struct portmap_request *r);
-enum portmap_child_state portmap_child_state(const struct portmap_child *c);
 /* Lets the child finish what it was asked and end; no callback any more. Frees c in the loop. */
 void portmap_child_close(struct portmap_child *c);

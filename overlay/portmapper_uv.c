@@ -238,11 +238,6 @@ const struct portmap_status *portmapper_status(const struct portmapper *m, size_
 	return m ? &m->lines[family].map.status : NULL;
 }
 
-enum portmap_child_state portmapper_child_state(const struct portmapper *m)
-{
-	return m ? portmap_child_state(m->child) : PORTMAP_CHILD_IDLE;
-}
-
 size_t portmapper_external(
 	const struct portmapper *m, struct portmap_external out[PORTMAPPER_FAMILIES])
 {

@@ -34,7 +34,6 @@ void portmapper_close(struct portmapper *m, ov_time now);
 
 /* Of each family; borrowed until portmapper_close, the place stays. */
 const struct portmap_status *portmapper_status(const struct portmapper *m, size_t family);
-enum portmap_child_state portmapper_child_state(const struct portmapper *m);
 
 struct portmap_external { /* where the router lets others reach us */
 	struct ov_addr addr;

@@ -14,7 +14,8 @@ import router
 
 LOST_LIMIT_S = 5  # a router that restarted and says so
 HOSTILE_LIMIT_S = 20  # a search that meets one: 12 s for the child, then the end of the search
-HOSTILE = ("endless", "endless_chunks", "broken", "wrong_sizes", "elsewhere", "soap_sizes", "neighbour")
+HOSTILE = ("endless", "endless_chunks", "broken", "wrong_sizes", "elsewhere", "redirect",
+    "soap_sizes", "neighbour")
 
 
 def laptop(home, **kw):

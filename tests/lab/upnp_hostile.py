@@ -60,6 +60,9 @@ def serve(client, address, kind):
         client.sendall(answer(description.encode()[:300] + b"<![CDATA[<<<>>>&&&\0\0\0" + bytes(range(256)) * 20))
     elif kind == "wrong_sizes":
         client.sendall(answer(description.encode(), -1))
+    elif kind == "redirect":
+        client.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://45.9.0.2:5000/d.xml\r\n"
+            b"Content-Length: 0\r\nConnection: close\r\n\r\n")
     elif kind == "elsewhere":  # a control URL on the Internet
         client.sendall(answer((DESCRIPTION % (SERVICE, "http://45.9.0.2:5000/control")).encode()))
     else:
