@@ -10,6 +10,7 @@
  * through api_poll. Requests and lines of answer are at most API_LINE_MAX bytes; long lists come in
  * pages: a result with "next":N is continued with "from":N. */
 #include "discovery/portmap.h"
+#include "overlay/lan.h"
 #include "overlay/node.h"
 #include "overlay/store.h"
 
@@ -45,6 +46,7 @@ struct api_facts {
 	uint16_t udp_port;
 	bool pairing;
 	const struct portmap_status *portmap[2]; /* IPv4, IPv6; NULL: port mapping is off */
+	const struct lan_counters *lan;          /* NULL: switched off */
 	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */
 };
 
