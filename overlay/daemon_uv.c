@@ -136,6 +136,13 @@ static void set_wall(struct daemon *d, ov_time now)
 static void on_portmap(void *context, size_t family)
 {
 	struct daemon *d = context;
+	struct portmap_external found[PORTMAPPER_FAMILIES];
+	struct ov_addr mapped[PORTMAPPER_FAMILIES];
+	size_t count = portmapper_external(d->portmapper, found), usable = 0;
+	for (size_t i = 0; i < count; i++)
+		if (!found[i].double_nat)
+			mapped[usable++] = found[i].addr;
+	node_set_mapped(d->node, clock_now(), mapped, usable);
 	api_on_portmap(d->api, clock_now(), family);
 	do_not_sleep(d);
 }

@@ -108,6 +108,8 @@ size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
 {
 	struct ov_addr seen[OBSERVED_MAX];
 	size_t count = 0, observed = registration_observed(n, seen, OBSERVED_MAX);
+	for (size_t i = 0; i < n->mapped_count; i++)
+		count = add_address(out, count, max, &n->mapped[i]);
 	if (observed == 0)
 		seen[observed++] = n->observed; /* by a peer that we met */
 	for (size_t i = 0; i < observed; i++)

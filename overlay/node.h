@@ -133,6 +133,8 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 /* The ports that NODE_PORTS_WANTED asked for; as many as could be had. Datagrams from them have
  * their local.port. */
 void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count);
+/* The endpoints that routers forward to us now, at most 2: told to peers before all others. */
+void node_set_mapped(struct node *n, ov_time now, const struct ov_addr *list, size_t count);
 void node_set_pairing(struct node *n, bool pairing);
 
 /* ---- events ---- */

@@ -294,6 +294,8 @@ struct node {
 	struct local_address locals[64];
 	size_t local_count;
 	bool locals_known;
+	struct ov_addr mapped[2]; /* ports that a router forwards to us */
+	size_t mapped_count;
 	struct nat nat[2];       /* IPv4, IPv6: as facilitators see this network */
 	struct ov_addr observed; /* last address of ours that a peer told */
 	struct node_counters counters;
