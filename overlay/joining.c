@@ -32,6 +32,26 @@ int node_join(
 	return OV_OK;
 }
 
+static_assert(HS1_INVITE_HASH_LEN == INVITE_HASH_LEN, "one hash");
+
+void node_set_invites(struct node *n, ov_time now, const uint8_t *hashes, size_t count)
+{
+	n->invite_count = count < NODE_INVITES_MAX ? count : NODE_INVITES_MAX;
+	memcpy(n->invites, hashes, n->invite_count * sizeof(n->invites[0]));
+	registration_renew_all(n, now);
+}
+
+bool joining_tag(
+	const struct peer *p, const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
+{
+	uint8_t hash[INVITE_HASH_LEN];
+	if (!p->has_invite)
+		return false;
+	invite_hash(hash, p->invite);
+	registration_invite_tag(hash, &p->contact.id, facilitator, out);
+	return true;
+}
+
 static void forget(struct peer *p)
 {
 	p->has_invite = false;

@@ -67,6 +67,10 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
  * session is up. OV_ENOENT: no such contact. */
 OV_MUST_CHECK int node_join(struct node *n, ov_time now, const struct peer_id *id,
 	const uint8_t secret[HS1_INVITE_LEN]);
+/* count hashes of HS1_INVITE_HASH_LEN, of the invites that wait to be used, at most
+ * NODE_INVITES_MAX: who shows one is let in by our relays. */
+#define NODE_INVITES_MAX 64
+void node_set_invites(struct node *n, ov_time now, const uint8_t *hashes, size_t count);
 /* The invite has expired: its secret is forgotten. */
 void node_join_expired(struct node *n, const struct peer_id *id);
 /* Where others may reach us, best first: as a peer saw us, then our own addresses (loopback is
