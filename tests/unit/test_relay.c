@@ -125,6 +125,28 @@ static void direct_within_a_second_when_nothing_is_in_the_way(void **state)
 	wire_free(w);
 }
 
+/* Whoever chooses second is moved by the other's data. That the relay still works is no sign that
+ * the peer did not leave it. */
+static void stays_direct_whoever_finds_it_first(void **state)
+{
+	(void)state;
+	for (uint32_t later = 0; later < 100; later += 10) {
+		struct wire *w = world();
+		wire_send(w, A, B, 1, 100);
+		wire_run(w, OV_SEC + later * OV_MS);
+		assert_int_equal(carrier(w, A, B), CARRIER_RELAY);
+		w->hook = NULL;
+		for (uint32_t i = 0; i < 1500; i++) {
+			wire_send(w, A, B, 100 + 2 * i, 64);
+			wire_send(w, B, A, 101 + 2 * i, 64);
+			wire_run(w, 10 * OV_MS);
+		}
+		assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+		assert_int_equal(carrier(w, B, A), CARRIER_UDP);
+		wire_free(w);
+	}
+}
+
 static void falls_back_to_the_relay_without_losing_the_session(void **state)
 {
 	(void)state;
@@ -277,6 +299,7 @@ int main(void)
 		cmocka_unit_test(first_answer_through_the_relay_takes_three_round_trips),
 		cmocka_unit_test(goes_direct_once_it_can),
 		cmocka_unit_test(direct_within_a_second_when_nothing_is_in_the_way),
+		cmocka_unit_test(stays_direct_whoever_finds_it_first),
 		cmocka_unit_test(falls_back_to_the_relay_without_losing_the_session),
 		cmocka_unit_test(who_is_not_let_in_learns_nothing),
 		cmocka_unit_test(a_denied_client_cannot_register),
