@@ -53,12 +53,12 @@ struct nat_config kind_box(enum kind k, struct ov_addr outside)
 		.lifetime = LIFETIME };
 }
 
-struct host *kind_host(struct sim *s, enum kind k, ov_time delay)
+uint32_t kind_site(struct sim *s, enum kind k, uint8_t number, struct ov_addr *inside)
 {
-	uint8_t number = (uint8_t)(10 + s->host_count);
-	struct ov_addr public = addr_v4(203, 0, 113, number, 0), inside = public;
+	struct ov_addr public = addr_v4(203, 0, 113, number, 0);
+	*inside = public;
 	if (k == KIND_OPEN)
-		return world_public(s, public, delay);
+		return NET_CORE;
 	struct nat_config box = kind_box(k, public);
 	uint32_t outside = NET_CORE, site = net_add_segment(&s->net);
 	if (k == KIND_CARRIER) {
@@ -67,10 +67,17 @@ struct host *kind_host(struct sim *s, enum kind k, ov_time delay)
 		box.outside = addr_v4(100, 64, number, 1, 0);
 	}
 	if (box.translate)
-		inside = addr_v4(192, 168, number, 10, 0);
+		*inside = addr_v4(192, 168, number, 10, 0);
 	net_add_gateway(&s->net, site, outside, &box, NULL);
+	return site;
+}
+
+struct host *kind_host(struct sim *s, enum kind k, ov_time delay)
+{
 	struct host *h = sim_add_host(s);
 	struct link_config link = world_link(delay);
+	struct ov_addr inside;
+	uint32_t site = kind_site(s, k, (uint8_t)(10 + h->id), &inside);
 	net_address_add(&s->net, net_add_iface(&s->net, h->id, site, &link), &inside);
 	return h;
 }

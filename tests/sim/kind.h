@@ -16,6 +16,8 @@ enum kind {
 };
 const char *kind_name(enum kind k);
 struct nat_config kind_box(enum kind k, struct ov_addr outside); /* of all but KIND_OPEN */
+/* A site behind such a box, and the address a host gets there; number: unlike all others'. */
+uint32_t kind_site(struct sim *s, enum kind k, uint8_t number, struct ov_addr *inside);
 /* A host behind a box of its own; the site's addresses are made from the host's number. */
 struct host *kind_host(struct sim *s, enum kind k, ov_time delay);
 /* Can these two send to each other directly, once each knows how the world sees the other? */
