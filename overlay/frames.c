@@ -28,6 +28,8 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	if (moved && path->carrier == CARRIER_UDP && !addr_is_any(&r->observed) &&
 		!addr_equal(&n->observed, &r->observed)) {
 		n->observed = r->observed;
+		if (p->registration)
+			meet_moved(n, now);
 		node_emit(n, &(struct node_event){ .type = NODE_ADDRESS_CHANGED,
 				     .peer = p->contact.id,
 				     .addr = r->observed });

@@ -58,6 +58,14 @@ void meet_start(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
+/* What we told before is wrong now, and the others cannot know. */
+void meet_moved(struct node *n, ov_time now)
+{
+	for (size_t i = 0; i < n->peer_count; i++)
+		if (peer_is_wanted(n->peers[i], now))
+			meet_start(n, now, n->peers[i]);
+}
+
 static void begin_probes(struct meeting *m, ov_time now)
 {
 	m->step = 0;

@@ -422,6 +422,7 @@ void client_free(struct peer *p);
 
 /* ---- meet.c ---- */
 void meet_start(struct node *n, ov_time now, struct peer *p); /* a session by relay, or a change */
+void meet_moved(struct node *n, ov_time now); /* a facilitator sees us elsewhere than before */
 void meet_tick(struct node *n, ov_time now, struct peer *p);
 ov_time meet_deadline(const struct association *a);
 enum drop meet_on_endpoints(
