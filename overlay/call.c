@@ -147,7 +147,7 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	}
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
 		const struct ov_addr *addr = &p->candidates.list[i].addr;
-		if (was_sent_to(a, addr))
+		if (was_sent_to(a, addr) || meet_is_foreign(n, p, addr))
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = *addr };
 		send_to(n, now, c, &where, NULL);

@@ -130,10 +130,12 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 	p->handshake_count++;
 	n->counters.handshakes++;
 	if (slot == 0) {
-		bool restarted = a->peer_instance != k->instance;
+		bool forgot_us = a->peer_instance != k->instance || a->id != k->association;
 		adopt_association(n, a, k);
-		if (restarted)
+		if (forgot_us)
 			registration_session_changed(n, now, p);
+		else
+			registration_resume(n, now, p);
 		route_on_keys(n, now, a);
 	}
 }

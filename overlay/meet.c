@@ -66,6 +66,42 @@ void meet_moved(struct node *n, ov_time now)
 			meet_start(n, now, n->peers[i]);
 }
 
+static bool same_prefix(const struct ov_addr *x, const struct ov_addr *y, uint8_t bits)
+{
+	size_t len = bits + (addr_is_v4(x) ? 96u : 0u);
+	if (addr_is_v4(x) != addr_is_v4(y) || memcmp(x->ip, y->ip, len / 8) != 0)
+		return false;
+	uint8_t mask = (uint8_t)(0xff00u >> len % 8);
+	return len % 8 == 0 || ((x->ip[len / 8] ^ y->ip[len / 8]) & mask) == 0;
+}
+
+/* A private address is somebody else's here unless it is on one of our links, or the peer shares
+ * the address that the world sees us at (nat.md: scans of foreign private ranges are punished). */
+static bool may_probe(const struct node *n, const struct ov_addr *a, bool same_site)
+{
+	enum addr_scope scope = addr_scope(a);
+	if (scope == ADDR_GLOBAL)
+		return true;
+	if (scope != ADDR_PRIVATE)
+		return false;
+	for (size_t i = 0; i < n->local_count; i++)
+		if (same_prefix(&n->locals[i].addr, a, n->locals[i].prefix_len))
+			return true;
+	return same_site;
+}
+
+/* Asked again before each use: what was our neighbour's may be anybody's since we moved. The
+ * owner's word counts everywhere. */
+bool meet_is_foreign(const struct node *n, const struct peer *p, const struct ov_addr *a)
+{
+	if (addr_scope(a) != ADDR_PRIVATE)
+		return false;
+	const struct candidate *c = candidates_find(&p->candidates, a);
+	if (c && (c->source == SOURCE_CONFIG || c->source == SOURCE_USER))
+		return false;
+	return !may_probe(n, a, p->association && p->association->meeting.same_site);
+}
+
 static void begin_probes(struct meeting *m, ov_time now)
 {
 	m->step = 0;
@@ -88,8 +124,11 @@ static void probe(struct node *n, ov_time now, struct peer *p)
 {
 	struct meeting *m = &p->association->meeting;
 	for (size_t i = 0; i < p->candidates.count; i++) {
-		route_probe(n, now, p, &p->candidates.list[i].addr);
-		p->candidates.list[i].tried_at = now;
+		struct candidate *c = &p->candidates.list[i];
+		if (meet_is_foreign(n, p, &c->addr))
+			continue;
+		route_probe(n, now, p, &c->addr);
+		c->tried_at = now;
 	}
 	m->step++;
 	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
@@ -118,30 +157,6 @@ ov_time meet_deadline(const struct association *a)
 	return ov_min(a->meeting.probe_at, a->meeting.round_at);
 }
 
-static bool same_prefix(const struct ov_addr *x, const struct ov_addr *y, uint8_t bits)
-{
-	size_t len = bits + (addr_is_v4(x) ? 96u : 0u);
-	if (addr_is_v4(x) != addr_is_v4(y) || memcmp(x->ip, y->ip, len / 8) != 0)
-		return false;
-	uint8_t mask = (uint8_t)(0xff00u >> len % 8);
-	return len % 8 == 0 || ((x->ip[len / 8] ^ y->ip[len / 8]) & mask) == 0;
-}
-
-/* A private address is somebody else's here unless it is on one of our links, or the peer shares
- * the address that the world sees us at (nat.md: scans of foreign private ranges are punished). */
-static bool may_probe(const struct node *n, const struct ov_addr *a, bool same_site)
-{
-	enum addr_scope scope = addr_scope(a);
-	if (scope == ADDR_GLOBAL)
-		return true;
-	if (scope != ADDR_PRIVATE)
-		return false;
-	for (size_t i = 0; i < n->local_count; i++)
-		if (same_prefix(&n->locals[i].addr, a, n->locals[i].prefix_len))
-			return true;
-	return same_site;
-}
-
 enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f)
 {
@@ -154,6 +169,7 @@ enum drop meet_on_endpoints(
 	for (size_t i = 0; i < f->count; i++)
 		for (size_t j = 0; j < count; j++)
 			same_site |= addr_same_ip(&f->addr[i], &observed[j]);
+	a->meeting.same_site = same_site;
 	for (size_t i = 0; i < f->count; i++)
 		if (may_probe(n, &f->addr[i], same_site) && !node_is_overlay_addr(n, &f->addr[i]))
 			(void)candidates_add(&p->candidates, now, &f->addr[i], SOURCE_PEER);

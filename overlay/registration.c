@@ -108,6 +108,13 @@ void registration_session_changed(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
+/* It is reached again, maybe after it struck us off. */
+void registration_resume(struct node *n, ov_time now, struct peer *p)
+{
+	if (p->registration && p->registration->next_at == OV_NEVER)
+		registration_session_changed(n, now, p);
+}
+
 void registration_renew_all(struct node *n, ov_time now)
 {
 	for (size_t i = 0; i < n->facilitator_count; i++) {
@@ -136,7 +143,7 @@ void registration_tick(struct node *n, ov_time now, struct peer *p)
 	if (!r || now < r->next_at)
 		return;
 	if (!association_reaches(p->association, now)) {
-		r->next_at = OV_NEVER; /* association_came_up begins anew */
+		r->next_at = OV_NEVER; /* registration_resume begins anew */
 		r->registered = false;
 		return;
 	}

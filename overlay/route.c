@@ -288,6 +288,7 @@ void route_on_answer(
 	route_elect(n, now, p);
 	if (!became_valid)
 		return;
+	registration_resume(n, now, p);
 	if (path->carrier == CARRIER_UDP)
 		node_emit(n, &(struct node_event){ .type = NODE_ENDPOINT,
 				     .peer = p->contact.id,
@@ -468,8 +469,10 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->carrier == CARRIER_RELAY)
 			path_challenge(a->paths[i], now);
+	a->meeting.same_site = false; /* until told again */
 	for (size_t i = 0; i < count; i++)
-		try_remote(n, now, p, &remotes[i]);
+		if (!meet_is_foreign(n, p, &remotes[i]))
+			try_remote(n, now, p, &remotes[i]);
 	meet_start(n, now, p);
 	for (size_t i = 0; i < proved; i++) /* before our own address changed */
 		for (size_t j = 0; j < a->path_count; j++)

@@ -61,11 +61,10 @@ void host_endpoint(struct host *h, size_t friend, const struct ov_addr *a)
 	f->endpoints[f->endpoint_count++] = *a;
 }
 
-void host_use(struct host *h, uint32_t facilitator, const struct ov_addr *where)
+void host_use(struct host *h, uint32_t facilitator)
 {
 	assert(h->facilitator_count < HOST_FACILITATORS);
-	h->facilitators[h->facilitator_count++] =
-		(struct service){ .host = facilitator, .where = *where };
+	h->facilitators[h->facilitator_count++] = (struct service){ .host = facilitator };
 }
 
 bool host_uses(const struct host *h, uint32_t facilitator)
@@ -108,8 +107,16 @@ static void put_contact(struct sim *s, struct host *h, const struct friend *f, b
 static void put_facilitator(struct sim *s, struct host *h, struct service *x)
 {
 	struct contact c = { .id = s->hosts[x->host].self.id };
-	char text[ADDR_TEXT_MAX];
-	int err = contact_add_endpoint(&c, addr_format(&x->where, text));
+	int err = OV_OK;
+	for (size_t i = 0; err == OV_OK && i < s->net.iface_count; i++) {
+		const struct iface *at = s->net.ifaces[i];
+		for (size_t k = 0; at->host == x->host && k < at->address_count; k++) {
+			struct ov_addr where = at->addresses[k];
+			char text[ADDR_TEXT_MAX];
+			where.port = HOST_PORT;
+			err = contact_add_endpoint(&c, addr_format(&where, text));
+		}
+	}
 	if (err == OV_OK)
 		err = node_facilitator_put(h->node, s->now, &c);
 	if (err != OV_OK)

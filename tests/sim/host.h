@@ -43,7 +43,6 @@ struct friend
 
 struct service { /* a facilitator, as this host knows it */
 	uint32_t host;
-	struct ov_addr where;
 	bool registered; /* as last told */
 };
 
@@ -92,8 +91,9 @@ void host_fini(struct host *h);
 /* Adds a contact (index returned). grants: words as in `--allow`, a literal. */
 size_t host_befriend(struct sim *s, struct host *h, uint32_t other, const char *grants);
 void host_endpoint(struct host *h, size_t friend, const struct ov_addr *a);
-/* Uses that host as facilitator; whether it serves is its config.facilitator. */
-void host_use(struct host *h, uint32_t facilitator, const struct ov_addr *where);
+/* Uses that host as facilitator, at the addresses it has in the core when h starts; whether it
+ * serves is its config.facilitator. */
+void host_use(struct host *h, uint32_t facilitator);
 bool host_uses(const struct host *h, uint32_t facilitator);
 struct friend *host_friend(struct host *h, uint32_t other); /* NULL: no contact */
 

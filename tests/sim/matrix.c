@@ -120,10 +120,9 @@ static void build(struct sim *s, const struct cell *c, struct seed *chance)
 	struct host *f = world_public(s, addr_v4(198, 51, 100, 1, 0), DELAY);
 	f->config.facilitator = FACILITATOR_OPEN;
 	snprintf(f->name, sizeof(f->name), "f");
-	struct ov_addr where = world_address(s, f);
 	world_befriend(s, a, b, (struct ov_addr){ 0 });
-	host_use(a, f->id, &where);
-	host_use(b, f->id, &where);
+	host_use(a, f->id);
+	host_use(b, f->id);
 	for (uint32_t i = 0; i < s->net.iface_count; i++) {
 		struct link_config link = s->net.ifaces[i]->up_link.config;
 		link.jitter = seed_between(chance, 0, 2) * OV_MS;

@@ -12,11 +12,10 @@
 static struct host *facilitator(struct sim *s)
 {
 	struct host *f = world_public(s, addr_v4(198, 51, 100, 1, 0), DELAY);
-	struct ov_addr where = world_address(s, f);
 	f->config.facilitator = FACILITATOR_OPEN;
 	snprintf(f->name, sizeof(f->name), "f");
 	for (uint32_t i = 0; i < f->id; i++)
-		host_use(&s->hosts[i], f->id, &where);
+		host_use(&s->hosts[i], f->id);
 	return f;
 }
 

@@ -231,6 +231,32 @@ static void a_facilitator_that_restarts_is_used_again_in_five_seconds(void **sta
 	wire_free(w);
 }
 
+static bool without_a(struct wire *w, struct flight *f)
+{
+	return !addr_same_ip(&f->from, &w->nodes[A].addr) &&
+	       !addr_same_ip(&f->to, &w->nodes[A].addr);
+}
+
+/* It has not restarted, and A's association with it lived on: A must still say that it is back. */
+static void a_facilitator_that_was_out_of_reach_serves_again(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct facilitator_info f;
+	w->hook = without_a;
+	wire_run(w, 350 * OV_SEC);
+	assert_int_equal(node_facilitators(w->nodes[A].node, w->now, &f, 1), 1);
+	assert_false(f.registered);
+	w->hook = only_by_facilitator;
+	wire_run(w, 250 * OV_SEC); /* the next attempt */
+	assert_int_equal(node_facilitators(w->nodes[A].node, w->now, &f, 1), 1);
+	assert_true(f.registered);
+	wire_send(w, B, A, 1, 100);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(wire_got(w, B, A, 1, 100), 1);
+	wire_free(w);
+}
+
 static bool from_another_address(struct wire *w, struct flight *f)
 {
 	if (f->data[0] == PACKET_RELAY && addr_same_ip(&f->from, &w->nodes[A].addr))
@@ -305,6 +331,7 @@ int main(void)
 		cmocka_unit_test(a_denied_client_cannot_register),
 		cmocka_unit_test(contacts_policy_serves_contacts),
 		cmocka_unit_test(a_facilitator_that_restarts_is_used_again_in_five_seconds),
+		cmocka_unit_test(a_facilitator_that_was_out_of_reach_serves_again),
 		cmocka_unit_test(relay_datagrams_count_only_from_their_address),
 		cmocka_unit_test(channels_are_bounded),
 		cmocka_unit_test(clients_vanish_with_their_sessions),
