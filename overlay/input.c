@@ -65,8 +65,8 @@ static void arrived(
 	path_on_received(c->path, now, len, 1, data);
 	if (!p->association->up)
 		association_came_up(n, p, c->path);
-	if (c->path->state == PATH_UNTRIED)
-		path_challenge(c->path, now);
+	if (c->path->state == PATH_UNTRIED && c->path->received_count == 1)
+		path_challenge(c->path, now); /* what was withdrawn since waits for data */
 	if (!p->association->active)
 		route_use(n, now, p, c->path);
 	else if (data && c->path != p->association->active && may_move(c, h))
