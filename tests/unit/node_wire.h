@@ -35,6 +35,8 @@ struct wire_node {
 	struct node *node;
 	struct ov_addr addr, old; /* old: datagrams to it arrive too, when set */
 	bool answers_from_old;    /* a second address of its own: answers leave as they came */
+	uint16_t extra[256];      /* ports that the node asked for */
+	size_t extra_count;
 	uint64_t random;
 	uint64_t sent, received; /* datagrams */
 	struct node_event events[512];
@@ -158,12 +160,36 @@ static inline struct flight *wire_put(struct wire *w, ov_time after, struct ov_a
 	return f;
 }
 
+static inline bool wire_has_port(const struct wire_node *h, uint16_t port)
+{
+	for (size_t i = 0; i < h->extra_count; i++)
+		if (h->extra[i] == port)
+			return true;
+	return false;
+}
+
+/* The edge's part of a burst. */
+static inline void wire_ports(struct wire *w, struct wire_node *h, const struct node_event *ev)
+{
+	h->extra_count = 0;
+	if (ev->type == NODE_PORTS_DONE) {
+		if (ev->count)
+			h->extra[h->extra_count++] = (uint16_t)ev->count;
+		return;
+	}
+	for (; h->extra_count < ev->count; h->extra_count++)
+		h->extra[h->extra_count] = (uint16_t)(40000 + h->extra_count);
+	node_ports(h->node, w->now, h->extra, h->extra_count);
+}
+
 static inline void wire_emit(struct wire *w, struct wire_node *h, const struct dgram *d)
 {
 	if (d->len == 0 || d->segment == 0 || !d->data)
 		wire_broken("an empty run");
 	bool from_old = h->answers_from_old && addr_equal(&d->local, &h->old);
 	struct ov_addr from = from_old ? h->old : h->addr;
+	if (wire_has_port(h, d->local.port))
+		from.port = d->local.port;
 	for (size_t at = 0; at < d->len; at += d->segment) {
 		size_t len = d->len - at < d->segment ? d->len - at : d->segment;
 		h->sent++;
@@ -194,9 +220,12 @@ static inline void wire_drain(struct wire *w, size_t i)
 		h->inner_len[h->inner_count++] = p.len;
 	}
 	struct node_event ev;
-	while (node_event(h->node, &ev))
+	while (node_event(h->node, &ev)) {
+		if (ev.type == NODE_PORTS_WANTED || ev.type == NODE_PORTS_DONE)
+			wire_ports(w, h, &ev);
 		if (h->event_count < 512)
 			h->events[h->event_count++] = ev;
+	}
 }
 
 static inline void wire_tick(struct wire *w, size_t i)
@@ -213,7 +242,9 @@ static inline void wire_deliver(struct wire *w, struct flight *f)
 	f->used = false;
 	for (size_t i = 0; i < w->count; i++) {
 		struct wire_node *h = &w->nodes[i];
-		if (!h->node || (!addr_equal(&h->addr, &here.to) && !addr_equal(&h->old, &here.to)))
+		bool extra = addr_same_ip(&h->addr, &here.to) && wire_has_port(h, here.to.port);
+		if (!h->node || (!addr_equal(&h->addr, &here.to) &&
+					!addr_equal(&h->old, &here.to) && !extra))
 			continue;
 		struct dgram d = { .data = here.data,
 			.len = here.len,
