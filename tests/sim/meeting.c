@@ -2,6 +2,7 @@
  * are the gates of issue 3, section 7. */
 #include "tests/sim/meeting.h"
 
+#include "tests/sim/hostile.h"
 #include "tests/sim/kind.h"
 
 #include <stdio.h>
@@ -100,6 +101,30 @@ void meeting_symmetric_pair_stays_relayed(struct sim *s)
 	scene_require(s, node_counters(f->node)->relayed_bytes > relayed, "f relays");
 	scene_require(
 		s, host_friend(a, b->id)->direct + host_friend(b, a->id)->direct == 0, "all of it");
+	oracle_check_agreement(s);
+}
+
+/* A RELAY has no seal of its own: its address is what tells that it is the client's. */
+void meeting_relay_from_elsewhere(struct sim *s)
+{
+	pair(s, KIND_RANDOM, KIND_SEQUENTIAL);
+	struct host *f = facilitator(s), *a = &s->hosts[0], *b = &s->hosts[1];
+	hostile_init(s);
+	start(s);
+	sim_run_for(s, OV_SEC);
+	both_talk(s, a, b);
+	sim_run_for(s, OV_SEC);
+	forget_gaps(a, b);
+	uint64_t dropped = node_counters(f->node)->drops[DROP_CHANNEL];
+	scene_say(s, "somebody on the way sends copies of what f gets, from his own address");
+	for (int i = 0; i < 100; i++) {
+		hostile_attack(s, ATTACK_REPLAY, f->id, 4);
+		sim_run_for(s, 10 * OV_MS);
+	}
+	dropped = node_counters(f->node)->drops[DROP_CHANNEL] - dropped;
+	scene_say(s, "%llu of 400 dropped at sight", (unsigned long long)dropped);
+	scene_require(s, dropped > 300, "f relays for addresses that answered");
+	say_gaps(s, a, b, 20 * OV_MS);
 	oracle_check_agreement(s);
 }
 

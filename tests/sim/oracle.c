@@ -22,6 +22,8 @@
 #define HS1_EVERY        (700 * OV_MS)
 #define PROBES_FREE      9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
 #define PROBE_BYTES      296
+#define GUESS_BYTES      64
+#define GUESSES_PER_HOUR (2 * 1200) /* for each address; design.md 5 */
 #define ROUND_EVERY      (4 * OV_SEC) /* punching: 5 s less a fifth; each side has rounds of its own */
 #define TICKS_PER_SECOND 200
 #define TICKS_PER_PACKET 4
@@ -37,6 +39,11 @@ struct remote_record {
 	bool validated, candidate, local; /* local: may be sent to, as far as `foreign` goes */
 	uint32_t reached; /* host that a CONTROL to this address came to, from then on */
 	ov_time reached_at;
+};
+
+struct burst_record {  /* of one address without port */
+	uint64_t seen; /* datagrams that facilitators got from there */
+	uint64_t sent; /* guesses, by one host */
 };
 
 struct heard_record {
@@ -69,6 +76,7 @@ void oracle_init(struct oracle *o)
 	book_init(&o->calls, sizeof(struct call_record));
 	book_init(&o->sinks, sizeof(struct sink_record));
 	book_init(&o->heard, sizeof(struct heard_record));
+	book_init(&o->bursts, sizeof(struct burst_record));
 	book_init(&o->makers, sizeof(struct maker_record));
 	book_init(&o->relayed, sizeof(struct relayed_record));
 }
@@ -81,6 +89,7 @@ void oracle_fini(struct oracle *o)
 	book_fini(&o->calls);
 	book_fini(&o->sinks);
 	book_fini(&o->heard);
+	book_fini(&o->bursts);
 	book_fini(&o->makers);
 	book_fini(&o->relayed);
 }
@@ -308,6 +317,23 @@ static bool is_probe(
 	return r->probes < PROBES_FREE * rounds;
 }
 
+static struct burst_record *burst_of(struct sim *s, uint64_t whose, const struct ov_addr *a)
+{
+	return book_at(&s->oracle.bursts, digest_bytes(23 + whose, a->ip, sizeof(a->ip)));
+}
+
+/* Guessing a port: only at an IP that a facilitator sees somebody at, and few times an hour. */
+static bool is_guess(struct sim *s, const struct host *h, const struct flight *f)
+{
+	if (f->data[0] != PACKET_CONTROL || f->len > GUESS_BYTES || h->facilitator_count == 0 ||
+		burst_of(s, 0, &f->destination)->seen == 0)
+		return false;
+	uint64_t whose = (uint64_t)(h->id + 1) << 32 | h->starts;
+	struct burst_record *b = burst_of(s, whose, &f->destination);
+	uint64_t hours = 1 + (uint64_t)((s->now - h->started_at) / (3600 * OV_SEC));
+	return ++b->sent <= hours * GUESSES_PER_HOUR;
+}
+
 void oracle_on_emit(struct sim *s, struct host *h, const struct flight *f)
 {
 	const struct ov_addr *remote = &f->destination;
@@ -331,6 +357,8 @@ void oracle_on_emit(struct sim *s, struct host *h, const struct flight *f)
 		r->probes++;
 		return;
 	}
+	if (is_guess(s, h, f))
+		return;
 	r->out += f->len;
 	char text[ADDR_TEXT_MAX];
 	if (r->out > AMPLIFY_FACTOR * r->in)
@@ -357,6 +385,7 @@ void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f)
 {
 	struct remote_record *r = remote_of(s, h, &f->source);
 	r->in += f->len;
+	burst_of(s, 0, &f->source)->seen += is_relay(h);
 	if (f->origin != ORIGIN_FORGED && f->data[0] == PACKET_CONTROL)
 		note_control(s, h, f);
 	if (is_relayed(f))
@@ -497,14 +526,19 @@ static void check_busy(struct sim *s, struct host *h)
 }
 
 /* Strangers are served by number; contacts of its own are not counted among them. */
+void oracle_check_role(struct sim *s, struct host *h, const struct facilitator_role *role)
+{
+	size_t peers = h->config.max_clients + h->friend_count;
+	if (role->clients > peers)
+		oracle_break(s, "limits", "%s serves %zu clients", h->name, role->clients);
+	if (2 * role->channels > peers * h->config.relay_channels)
+		oracle_break(s, "limits", "%s relays between %zu pairs", h->name, role->channels);
+}
+
 static void check_role(struct sim *s, struct host *h)
 {
 	struct facilitator_role role = node_facilitator_role(h->node, s->now);
-	size_t peers = h->config.max_clients + h->friend_count;
-	if (role.clients > peers)
-		oracle_break(s, "limits", "%s serves %zu clients", h->name, role.clients);
-	if (2 * role.channels > peers * h->config.relay_channels)
-		oracle_break(s, "limits", "%s relays between %zu pairs", h->name, role.channels);
+	oracle_check_role(s, h, &role);
 }
 
 void oracle_check_host(struct sim *s, struct host *h)

@@ -33,7 +33,8 @@ struct oracle {
 	struct book calls;   /* digest of (host, its start, peer, way) -> struct call_record */
 	struct book sinks;   /* digest of a sink's address -> struct sink_record */
 	struct book heard;   /* (host, maker) -> struct heard_record */
-	struct book makers;  /* digest of a datagram in a RELAY -> struct maker_record */
+	struct book bursts; /* digest of (host and its start, or none; IP) -> struct burst_record */
+	struct book makers; /* digest of a datagram in a RELAY -> struct maker_record */
 	struct book relayed; /* digest of (relay, datagram) -> struct relayed_record */
 	uint64_t submitted, delivered, duplicates, stranger_bytes;
 	struct path_info paths[32]; /* for one question at a time */
@@ -63,5 +64,7 @@ void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, siz
 void oracle_check_host(struct sim *s, struct host *h);
 /* s->oracle.paths holds `count` paths of h to a friend. */
 void oracle_check_paths(struct sim *s, struct host *h, const struct friend *f, size_t count);
+/* What h says of itself as a facilitator. */
+void oracle_check_role(struct sim *s, struct host *h, const struct facilitator_role *role);
 /* After quiet: for every pair that knows each other and is told to talk. */
 void oracle_check_agreement(struct sim *s);

@@ -418,6 +418,7 @@ const struct scene scenes[] = {
 	{ "cold_is_silent", 4, cold_is_silent },
 	{ "relay_then_direct", 3, meeting_relay_then_direct },
 	{ "symmetric_pair_stays_relayed", 3, meeting_symmetric_pair_stays_relayed },
+	{ "relay_from_elsewhere", 3, meeting_relay_from_elsewhere },
 	{ "facilitator_restarts", 5, meeting_facilitator_restarts },
 	{ "both_move_at_once_with_a_facilitator", 3, meeting_both_move_at_once },
 };
