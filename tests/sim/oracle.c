@@ -1,9 +1,9 @@
-/* Three books: what was sealed, what was submitted, and what went to and came from each address.
- * The last one knows an address as validated once a CONTROL datagram that the node sent there has
- * reached a host, and a later one of that host has reached the node: only so can a PATH_RESPONSE
- * come (by any way, RFC 9000 8.2.3), relays included. The oracle cannot be deceived: it saw who
- * made the bytes. Facilitators of these worlds use none themselves, so what one sends as RELAY is
- * not its own. */
+/* Books: what was sealed, what was submitted (oracle_inner.c), and what went to and came from each
+ * address. The last one knows an address as validated once a CONTROL datagram that the node sent
+ * there has reached a host, and a later one of that host has reached the node: only so can a
+ * PATH_RESPONSE come (by any way, RFC 9000 8.2.3), relays included. The oracle cannot be deceived:
+ * it saw who made the bytes. Facilitators of these worlds use none themselves, so what one sends as
+ * RELAY is not its own. */
 #include "tests/sim/oracle.h"
 
 #include "core/packet.h"
@@ -28,17 +28,15 @@
 #define TICKS_PER_SECOND 200
 #define TICKS_PER_PACKET 4
 
-struct inner_record {
-	uint32_t from, to, submitted, delivered;
-	bool doubled; /* the sender had more than one path: it may send on two */
-};
-
 struct remote_record {
 	uint64_t in, out; /* bytes; out without HS1 to candidates */
 	uint32_t probes;
+	bool reached;                     /* somebody got a CONTROL that was sent there */
 	bool validated, candidate, local; /* local: may be sent to, as far as `foreign` goes */
-	uint32_t reached; /* host that a CONTROL to this address came to, from then on */
-	ov_time reached_at;
+};
+
+struct reach_record { /* of a host's CONTROL to an address; boxes may lead it to several in turn */
+	ov_time at;   /* when one first came to this host */
 };
 
 struct burst_record {  /* of one address without port */
@@ -71,12 +69,13 @@ void oracle_init(struct oracle *o)
 {
 	*o = (struct oracle){ 0 };
 	nonce_book_init(&o->nonce);
-	book_init(&o->inner, sizeof(struct inner_record));
+	oracle_inner_init(o);
 	book_init(&o->remotes, sizeof(struct remote_record));
 	book_init(&o->calls, sizeof(struct call_record));
 	book_init(&o->sinks, sizeof(struct sink_record));
 	book_init(&o->heard, sizeof(struct heard_record));
 	book_init(&o->bursts, sizeof(struct burst_record));
+	book_init(&o->reaches, sizeof(struct reach_record));
 	book_init(&o->makers, sizeof(struct maker_record));
 	book_init(&o->relayed, sizeof(struct relayed_record));
 }
@@ -90,6 +89,7 @@ void oracle_fini(struct oracle *o)
 	book_fini(&o->sinks);
 	book_fini(&o->heard);
 	book_fini(&o->bursts);
+	book_fini(&o->reaches);
 	book_fini(&o->makers);
 	book_fini(&o->relayed);
 }
@@ -194,12 +194,34 @@ static void check_pace(struct sim *s, struct host *h, const struct flight *f)
 			called->name, addr_format(&f->destination, text), c->count);
 }
 
-/* Did whom it leads to answer a challenge that h sent there? */
-static bool is_validated(struct sim *s, struct host *h, struct remote_record *r)
+static struct reach_record *reach_of(
+	struct sim *s, const struct host *h, const struct ov_addr *a, uint32_t reached)
 {
-	if (!r->validated && r->reached_at && knows(s, h, r->reached))
-		r->validated = heard_of(s, h, r->reached)->last_control > r->reached_at;
+	uint64_t salt = (uint64_t)h->id << 32 | h->starts;
+	return book_at(&s->oracle.reaches, digest_mix(addr_digest(a, salt + 29), reached));
+}
+
+/* Did this one answer a challenge that h sent there? */
+static bool has_answered(struct sim *s, struct host *h, const struct ov_addr *a, uint32_t who)
+{
+	ov_time reached = reach_of(s, h, a, who)->at;
+	return reached != 0 && heard_of(s, h, who)->last_control > reached;
+}
+
+static bool is_validated(
+	struct sim *s, struct host *h, struct remote_record *r, const struct ov_addr *a)
+{
+	for (uint32_t i = 0; r->reached && !r->validated && i < s->host_count; i++)
+		r->validated = knows(s, h, i) && has_answered(s, h, a, i);
 	return r->validated;
+}
+
+static bool is_of_client(struct sim *s, struct host *h, const struct ov_addr *a)
+{
+	for (uint32_t i = 0; i < s->host_count; i++)
+		if (serves(h, &s->hosts[i]) && has_answered(s, h, a, i))
+			return true;
+	return false;
 }
 
 /* ---- relaying ---- */
@@ -222,11 +244,10 @@ static struct relayed_record *relayed_by(
 
 static void relay_emits(struct sim *s, struct host *h, const struct flight *f)
 {
-	struct remote_record *r = remote_of(s, h, &f->destination);
 	struct relayed_record *x = relayed_by(s, h, f);
 	char text[ADDR_TEXT_MAX];
 	addr_format(&f->destination, text);
-	if (!is_validated(s, h, r) || !serves(h, &s->hosts[r->reached]))
+	if (!is_of_client(s, h, &f->destination))
 		oracle_break(s, "relay", "%s relays to %s, where no client answered a challenge",
 			h->name, text);
 	if (++x->out > x->in)
@@ -238,8 +259,7 @@ static void relay_emits(struct sim *s, struct host *h, const struct flight *f)
 static void note_relayed(struct sim *s, struct host *h, const struct flight *f)
 {
 	if (is_relay(h)) {
-		struct remote_record *r = remote_of(s, h, &f->source);
-		if (is_validated(s, h, r) && serves(h, &s->hosts[r->reached]))
+		if (is_of_client(s, h, &f->source))
 			relayed_by(s, h, f)->in++;
 		return;
 	}
@@ -304,16 +324,25 @@ static void check_foreign(
 			h->name, f->len, addr_format(&f->destination, text));
 }
 
-/* A question before any answer: a few to each candidate, and as often as rounds of punching come.
- */
-static bool is_probe(
-	struct host *h, const struct flight *f, const struct remote_record *r, ov_time running)
+static size_t count_ifaces(const struct sim *s, const struct host *h)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < s->net.iface_count; i++)
+		count += s->net.ifaces[i]->host == h->id;
+	return count;
+}
+
+/* A question before any answer: a few to each candidate, and as often as rounds of punching come,
+ * for each peer that may be there and by each interface. */
+static bool is_probe(const struct sim *s, const struct host *h, const struct flight *f,
+	const struct remote_record *r)
 {
 	if (f->data[0] != PACKET_CONTROL || f->len > PROBE_BYTES || !r->candidate)
 		return false;
 	uint64_t rounds = 1 + h->network_changes;
 	if (h->facilitator_count > 0)
-		rounds += 2 * (uint64_t)(1 + running / ROUND_EVERY);
+		rounds += 2 * (uint64_t)(1 + (s->now - h->started_at) / ROUND_EVERY) *
+			  h->friend_count * count_ifaces(s, h);
 	return r->probes < PROBES_FREE * rounds;
 }
 
@@ -347,13 +376,13 @@ void oracle_on_emit(struct sim *s, struct host *h, const struct flight *f)
 		struct maker_record *m = book_at(&s->oracle.makers, inside_digest(f));
 		m->host = h->id + 1;
 	}
-	if (!is_validated(s, h, r) && !r->candidate)
+	if (!is_validated(s, h, r, remote) && !r->candidate)
 		r->candidate = is_candidate(s, h, remote);
 	if (f->data[0] == PACKET_HS1)
 		check_pace(s, h, f);
 	if (r->validated || (f->data[0] == PACKET_HS1 && r->candidate))
 		return;
-	if (is_probe(h, f, r, s->now - h->started_at)) {
+	if (is_probe(s, h, f, r)) {
 		r->probes++;
 		return;
 	}
@@ -374,11 +403,10 @@ static void note_control(struct sim *s, struct host *h, const struct flight *f)
 {
 	struct host *maker = &s->hosts[f->origin];
 	heard_of(s, h, f->origin)->last_control = s->now;
-	struct remote_record *r = remote_of(s, maker, &f->aimed);
-	if (r->reached_at == 0) {
-		r->reached = h->id;
-		r->reached_at = s->now;
-	}
+	struct reach_record *reach = reach_of(s, maker, &f->aimed, h->id);
+	remote_of(s, maker, &f->aimed)->reached = true;
+	if (reach->at == 0)
+		reach->at = s->now;
 }
 
 void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f)
@@ -420,72 +448,6 @@ void oracle_on_sink(struct sim *s, const struct flight *f)
 		oracle_break(s, "reply", "the forger at %s sent %llu B and got %llu B",
 			addr_format(&f->destination, text), (unsigned long long)r->forged,
 			(unsigned long long)r->received);
-}
-
-/* ---- inner packets ---- */
-
-static void submitted(struct sim *s, struct host *h, const uint8_t *packet, size_t len)
-{
-	struct host *to = sim_host_at(s, packet + 24);
-	struct inner_record *r = book_at(&s->oracle.inner, digest_bytes(11, packet, len));
-	r->from = h->id;
-	r->to = to ? to->id : NET_NONE;
-	r->submitted++;
-	s->oracle.submitted++;
-	if (to && node_peer_paths(h->node, &to->self.id, s->oracle.paths, 32) > 1)
-		r->doubled = true;
-}
-
-/* Segments as a NIC would cut them; made here, not by overlay/offload.c. */
-static void submitted_super(struct sim *s, struct host *h, const struct ip_packet *p)
-{
-	struct ip6 in;
-	bool ok = ip6_parse(&in, p->data, p->len);
-	assert(ok && in.protocol == IP6_TCP);
-	uint8_t segment[IP6_MTU];
-	size_t step = p->gso == GSO_NONE ? in.payload_len : p->segment;
-	size_t at = 0;
-	do {
-		size_t left = in.payload_len - at, len = left < step ? left : step;
-		struct ip6_tcp t = in.tcp;
-		t.seq += (uint32_t)at;
-		if (len < left)
-			t.flags &= (uint8_t) ~(IP6_FIN | IP6_PSH);
-		submitted(s, h, segment, ip6_tcp(segment, &in.pair, &t, in.payload + at, len));
-		at += len;
-	} while (at < in.payload_len);
-}
-
-void oracle_on_submit(struct sim *s, struct host *h, const struct ip_packet *p)
-{
-	if (p->gso != GSO_NONE || p->partial)
-		submitted_super(s, h, p);
-	else
-		submitted(s, h, p->data, p->len);
-}
-
-void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, size_t len)
-{
-	struct inner_record *r = book_find(&s->oracle.inner, digest_bytes(11, packet, len));
-	trace_mix(&s->trace, s->now, h->id, len);
-	s->oracle.delivered++;
-	if (!ip6_checksum_ok(packet, len))
-		oracle_break(s, "inner", "%s: a packet with a wrong checksum came out", h->name);
-	else if (!r)
-		oracle_break(s, "inner", "%s: a packet of %zu B that nobody sent came out", h->name,
-			len);
-	else if (r->to != h->id)
-		oracle_break(
-			s, "inner", "%s: a packet for %s came out", h->name, sim_name(s, r->to));
-	if (!r)
-		return;
-	r->delivered++;
-	if (r->delivered <= r->submitted)
-		return;
-	s->oracle.duplicates++;
-	if (!r->doubled || r->delivered > 2 * r->submitted)
-		oracle_break(s, "inner", "%s: packet from %s sent %u times came out %u times",
-			h->name, sim_name(s, r->from), r->submitted, r->delivered);
 }
 
 /* ---- what nodes tell of themselves ---- */

@@ -32,6 +32,8 @@ struct oracle {
 	struct book remotes; /* digest of (host, its start, address) -> struct remote_record */
 	struct book calls;   /* digest of (host, its start, peer, way) -> struct call_record */
 	struct book sinks;   /* digest of a sink's address -> struct sink_record */
+	struct book reaches; /* digest of (host, its start, address, who got it) -> struct
+				reach_record */
 	struct book heard;   /* (host, maker) -> struct heard_record */
 	struct book bursts; /* digest of (host and its start, or none; IP) -> struct burst_record */
 	struct book makers; /* digest of a datagram in a RELAY -> struct maker_record */
@@ -56,6 +58,7 @@ void oracle_on_receive(struct sim *s, struct host *h, const struct flight *f);
 void oracle_on_forged(struct sim *s, const struct flight *f);
 void oracle_on_sink(struct sim *s, const struct flight *f);
 
+void oracle_inner_init(struct oracle *o);
 /* Inner packets: into the node at h, out of the node at h (checksum completed). */
 void oracle_on_submit(struct sim *s, struct host *h, const struct ip_packet *p);
 void oracle_on_inbound(struct sim *s, struct host *h, const uint8_t *packet, size_t len);
