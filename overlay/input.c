@@ -98,6 +98,9 @@ static enum drop input_control(struct node *n, ov_time now, const struct cursor 
 		.waited = c->run->waited,
 		.leads = may_move(c, h),
 	};
+	/* A client's keepalive is all it says for long, and tells which way it keeps open. */
+	if (len == 0 && c->peer->client && c->path && c->path->state == PATH_VALID && at.leads)
+		route_on_peer_data(n, now, c->peer, c->path);
 	return frames_input(n, now, c->peer, &at, plain, len);
 }
 

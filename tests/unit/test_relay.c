@@ -279,6 +279,40 @@ static void a_facilitator_that_was_out_of_reach_serves_again(void **state)
 	wire_free(w);
 }
 
+static bool a_is_elsewhere(struct wire *w, struct flight *f)
+{
+	if (addr_equal(&f->from, &w->nodes[A].addr))
+		f->from = w->nodes[A].old;
+	return only_by_facilitator(w, f) || addr_equal(&f->from, &w->nodes[A].old);
+}
+
+static bool not_elsewhere(struct wire *w, struct flight *f)
+{
+	return only_by_facilitator(w, f) && !addr_equal(&f->to, &w->nodes[A].old);
+}
+
+/* Two paths, and the ends use different ones: what goes through the relay says nothing to it. */
+static void a_relay_sends_where_the_client_keeps_open(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct ov_addr at = w->nodes[A].addr;
+	w->nodes[A].old = addr_v4(203, 0, 113, 5, 27182);
+	w->hook = a_is_elsewhere;
+	wire_run(w, 30 * OV_SEC); /* a keepalive, and it is asked */
+	w->hook = not_elsewhere;
+	struct peer *client = wire_peer(w, F, A);
+	struct dgram other = { .carrier = CARRIER_UDP, .remote = w->nodes[A].old };
+	struct path *path = route_find(client->association, &other);
+	assert_non_null(path);
+	route_use(w->nodes[F].node, w->now, client, path);
+	wire_drain(w, F);
+	assert_true(wire_uses(w, F, A, w->nodes[A].old));
+	wire_run(w, 30 * OV_SEC);
+	assert_true(wire_uses(w, F, A, at));
+	wire_free(w);
+}
+
 static bool from_another_address(struct wire *w, struct flight *f)
 {
 	if (f->data[0] == PACKET_RELAY && addr_same_ip(&f->from, &w->nodes[A].addr))
@@ -355,6 +389,7 @@ int main(void)
 		cmocka_unit_test(contacts_policy_serves_contacts),
 		cmocka_unit_test(a_facilitator_that_restarts_is_used_again_in_five_seconds),
 		cmocka_unit_test(a_facilitator_that_was_out_of_reach_serves_again),
+		cmocka_unit_test(a_relay_sends_where_the_client_keeps_open),
 		cmocka_unit_test(relay_datagrams_count_only_from_their_address),
 		cmocka_unit_test(channels_are_bounded),
 		cmocka_unit_test(clients_vanish_with_their_sessions),
