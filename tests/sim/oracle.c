@@ -23,7 +23,7 @@
 #define PROBES_FREE      9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
 #define PROBE_BYTES      296
 #define GUESS_BYTES      64
-#define GUESSES_PER_HOUR (2 * 1200) /* for each address; design.md 5 */
+#define GUESSES_PER_HOUR (2 * 1200) /* for each peer; design.md 5 */
 #define ROUND_EVERY      (4 * OV_SEC) /* punching: 5 s less a fifth; each side has rounds of its own */
 #define TICKS_PER_SECOND 200
 #define TICKS_PER_PACKET 4
@@ -360,7 +360,7 @@ static bool is_guess(struct sim *s, const struct host *h, const struct flight *f
 	uint64_t whose = (uint64_t)(h->id + 1) << 32 | h->starts;
 	struct burst_record *b = burst_of(s, whose, &f->destination);
 	uint64_t hours = 1 + (uint64_t)((s->now - h->started_at) / (3600 * OV_SEC));
-	return ++b->sent <= hours * GUESSES_PER_HOUR;
+	return ++b->sent <= hours * h->friend_count * GUESSES_PER_HOUR;
 }
 
 void oracle_on_emit(struct sim *s, struct host *h, const struct flight *f)
