@@ -57,9 +57,9 @@ struct path {
 	uint32_t status_sequence;
 	struct ov_addr local, remote, observed;
 
-	uint64_t asked_bytes; /* of sent_bytes, before any came back: our own questions, which have
-				 a bound of their own and are not paid from the 3x budget */
 	uint64_t sent_bytes, received_bytes, received_count, sent_count;
+	uint64_t asked_bytes; /* sent before anything came: first questions, bounded by PATH_PROBES
+			       */
 	uint32_t challenges_sent, challenges_lost;
 	struct rtt rtt;
 	struct pmtu pmtu;

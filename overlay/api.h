@@ -9,6 +9,7 @@
  * An operation that must wait (ping; a contact change until it is durable) is answered later,
  * through api_poll. Requests and lines of answer are at most API_LINE_MAX bytes; long lists come in
  * pages: a result with "next":N is continued with "from":N. */
+#include "overlay/lan.h"
 #include "overlay/node.h"
 #include "overlay/store.h"
 
@@ -43,6 +44,7 @@ struct api_facts {
 	uint16_t tun_mtu;
 	uint16_t udp_port;
 	bool pairing;
+	const struct lan_counters *lan; /* NULL: switched off */
 	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */
 };
 

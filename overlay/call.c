@@ -36,11 +36,12 @@ void call_end(struct node *n, struct peer *p)
 	p->association->call = NULL;
 }
 
-static void compute_ss(struct node *n, struct peer *p)
+bool call_knows_ss(const struct node *n, struct peer *p)
 {
 	struct noise_known *k = &p->known.key;
 	if (!k->has_ss)
 		k->has_ss = crypto_scalarmult(k->ss, n->self->dh_secret, k->s_public) == 0;
+	return k->has_ss;
 }
 
 /* Above every seq of this run, and above what this peer says it has seen: a boot epoch that was
@@ -74,14 +75,14 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	};
 	if (c->has_liveness)
 		memcpy(c->payload.liveness, c->liveness, COOKIE_LEN);
-	compute_ss(n, p);
+	bool has_ss = call_knows_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;
 	struct hs1_config hs1 = {
 		.net = &n->config.network,
 		.self = n->self,
 		.remote_dh = k->s_public,
-		.ss = k->has_ss ? k->ss : NULL,
+		.ss = has_ss ? k->ss : NULL,
 		.index = index,
 		.payload = &c->payload,
 	};

@@ -9,6 +9,7 @@
 #include "overlay/clock_os.h"
 #include "overlay/control_uv.h"
 #include "overlay/entropy_os.h"
+#include "overlay/lan_uv.h"
 #include "overlay/log_os.h"
 #include "overlay/netmon_uv.h"
 #include "overlay/pump_uv.h"
@@ -44,6 +45,7 @@ struct daemon {
 	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
+	struct lan_edge *lan; /* NULL: switched off */
 	struct store *store;
 	struct api *api;
 	struct control *control;
@@ -140,6 +142,7 @@ static void on_network(
 		set_wall(d, now);
 	}
 	node_network_changed(d->node, now, list, count, resumed);
+	lan_edge_network(d->lan, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
 	do_not_sleep(d);          /* the monitor's timer brought us here */
 }
@@ -162,6 +165,8 @@ static void on_contact_changed(void *context, const struct contact *c, bool remo
 {
 	struct daemon *d = context;
 	roster_changed(&d->roster, clock_now(), c, removed);
+	if (!removed)
+		lan_edge_on_contact(d->lan, clock_now());
 }
 
 static int post_to_store(void *context, struct store_request *r)
@@ -176,17 +181,6 @@ static unsigned config_line(void *context, const struct peer_id *id)
 }
 
 /* ---- events of the node ---- */
-
-static void keep_endpoint(struct daemon *d, const struct node_event *e)
-{
-	const struct contact *c = node_contact(d->node, &e->peer);
-	struct store_request r = { .op = STORE_LAST_ENDPOINT };
-	if (!c || contact_copy(&r.contact, c) != OV_OK)
-		return;
-	r.contact.last_endpoint = e->addr;
-	r.contact.last_seen_at_s = (int64_t)time(NULL);
-	(void)!store_post_take(d->store, &r); /* a hint: losing it costs one lookup */
-}
 
 static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 {
@@ -244,7 +238,7 @@ static void hand_on_events(struct daemon *d, ov_time now)
 	while (node_event(d->node, &e)) {
 		log_event(d, now, &e);
 		if (e.type == NODE_ENDPOINT)
-			keep_endpoint(d, &e);
+			roster_on_endpoint(&d->roster, &e.peer, &e.addr);
 		else if (e.type == NODE_PORTS_WANTED)
 			open_ports(d, now, e.count);
 		else if (e.type == NODE_PORTS_DONE && d->pump.ports)
@@ -278,6 +272,7 @@ static bool needs_housekeeping(const struct daemon *d)
 static void arm_timer(struct daemon *d, ov_time now)
 {
 	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
+	at = ov_min(at, lan_edge_deadline(d->lan));
 	if (needs_housekeeping(d))
 		at = ov_min(at, d->housekeeping_at);
 	if (at >= d->timer_at)
@@ -321,6 +316,7 @@ static void on_check(uv_check_t *h)
 	ov_time now = clock_now();
 	pump_run(&d->pump, now); /* packets do not wait for bookkeeping */
 	tick(d, now);
+	lan_edge_run(d->lan, now);
 	hand_on_events(d, now);
 	control_flush(d->control, now);
 	pump_send(&d->pump, now);
@@ -348,6 +344,7 @@ static void close_all(struct daemon *d)
 {
 	control_close(d->control);
 	netmon_close(d->netmon);
+	lan_edge_close(d->lan);
 	resolver_close(d->resolver);
 	store_close(d->store);
 	udp_close(d->udp);
@@ -386,6 +383,7 @@ static void on_hangup(uv_signal_t *h, int signum)
 	node_set_pairing(d->node, pairing);
 	d->facts.pairing = pairing;
 	roster_reload(&d->roster, clock_now(), contacts, count);
+	lan_edge_on_contact(d->lan, clock_now());
 	log_info(d->log, clock_now(), "daemon", "reloaded contacts=%zu", count);
 }
 
@@ -479,6 +477,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		.tun_mtu = t ? (uint16_t)t->mtu : 0,
 		.udp_port = u->port,
 		.pairing = d->cfg->node.pairing,
+		.lan = lan_edge_counters(d->lan),
 		.features = d->features,
 	};
 }
@@ -514,6 +513,8 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	open_second(d);
 	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
+	if (d->cfg->lan)
+		d->lan = lan_edge_open(&d->loop, d->node, udp_status(d->udp)->port, d->log);
 	d->pump.second = d->second;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);

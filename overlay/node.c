@@ -428,7 +428,7 @@ static int peer_new(struct node *n, const struct contact *c, struct peer **out)
 	struct peer *p = calloc(1, sizeof(*p));
 	if (!p)
 		return OV_ENOMEM;
-	p->retry_at = p->wanted_at = p->heard_at = OV_NEVER;
+	p->retry_at = p->wanted_at = p->heard_at = p->lan_heard_at = OV_NEVER;
 	p->bursts[0] = p->bursts[1] = OV_NEVER;
 	p->timer.at = OV_NEVER;
 	p->lower = peer_id_compare(&n->self->id, &c->id) < 0;

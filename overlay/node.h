@@ -66,6 +66,27 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
  * contact's; it may be a contact as well. OV_EFULL: 8 of them, or as node_contact_put. */
 OV_MUST_CHECK int node_facilitator_put(struct node *n, ov_time now, const struct contact *c);
 
+/* ---- LAN (heard.c) ---- */
+struct node_pair {
+	const uint8_t
+		*key; /* 32 bytes that only the two know, beacon_pair_key; until the next verb */
+	bool we_are_lower;
+	bool computed; /* by this call: a DH */
+};
+/* Of the i-th peer (node_contact_at); false: there is none, or it is no contact. */
+bool node_pair(struct node *n, size_t i, struct node_pair *out);
+/* A beacon of this contact came from `a` on a network of ours: a candidate as long as nothing else
+ * is heard for `lasts`. The first beacon after none for so long, one from a new address, and one
+ * sooner than the rhythm of announce.h are signs of life: who is not reached is called, wanted or
+ * not, and old session keys are renewed. Others keep the address, and call only who is wanted; so
+ * two who have nothing to say fall asleep beside each other. True: a sign of life. */
+bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
+	ov_time lasts);
+/* We came into a network (back): call whom we heard there less than `lasts` ago. */
+void node_heard_again(struct node *n, ov_time now, ov_time lasts);
+/* Forgets the addresses of whom we did not hear for `lasts`. */
+void node_heard_expire(struct node *n, ov_time now, ov_time lasts);
+
 /* ---- verbs ---- */
 /* A batch of received runs (data is overwritten by opened packets). */
 void node_input(struct node *n, ov_time now, const struct dgram *in, size_t count);

@@ -164,6 +164,7 @@ struct association {
 	struct call *call;
 	struct path *paths[PATHS_MAX];
 	struct path *active;    /* the one data path; NULL: none */
+	struct path *nominated; /* by the peer, before it answered us; NULL: none */
 	struct path *peer_path; /* where the peer's data came from last */
 	struct path *
 		previous; /* left because the peer's data came elsewhere; if it answers we return */
@@ -190,6 +191,11 @@ struct peer {
 	bool away;
 	uint8_t away_step;
 	struct candidates candidates;
+	uint8_t pair_key[32];  /* valid if has_pair_key */
+	struct limit hearings; /* new addresses by beacons: 20 a minute */
+	struct limit lan_news; /* beacons that were not expected */
+	ov_time lan_heard_at;  /* last beacon; OV_NEVER: none */
+	bool has_pair_key;
 	uint64_t seen_seq;       /* highest of its HS1 that was confirmed */
 	uint64_t told_seq;       /* highest of ours that it says it has seen */
 	struct limit handshakes; /* 5/s */
@@ -336,6 +342,8 @@ struct keys *keys_sending(const struct association *a, ov_time now);
 void input_run(struct node *n, ov_time now, const struct dgram *run);
 
 /* ---- call.c ---- */
+/* DH of the static keys, computed once. False: a key of small order. */
+bool call_knows_ss(const struct node *n, struct peer *p);
 void call_start(struct node *n, ov_time now, struct peer *p, bool once);
 void call_hurry(struct node *n, ov_time now, struct peer *p); /* begins the call in progress anew */
 void call_end(struct node *n, struct peer *p);

@@ -153,6 +153,8 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 		a->active = NULL;
 	if (a->peer_path == path)
 		a->peer_path = NULL;
+	if (a->nominated == path)
+		a->nominated = NULL;
 	if (a->previous == path)
 		a->previous = NULL;
 	free(path);
@@ -246,7 +248,12 @@ void route_elect(struct node *n, ov_time now, struct peer *p)
 	if (!found || found == a->active)
 		return;
 	if (!a->active || rank_of(found) < rank_of(a->active)) {
-		route_use(n, now, p, found);
+		/* Both are told to leave a relay that had not answered yet: the other may see it
+		 * answer, and waits for a word. */
+		if (p->lower && a->active && a->active->carrier != found->carrier)
+			nominate(n, now, p, found);
+		else
+			route_use(n, now, p, found);
 		return;
 	}
 	if (p->lower && found->state == PATH_VALID && a->active->state == PATH_VALID &&
@@ -283,6 +290,9 @@ void route_on_answer(
 			a->active->demoted_until = now + DEMOTED_FOR;
 			route_use(n, now, p, path);
 		}
+	} else if (became_valid && path == a->nominated && now >= path->demoted_until) {
+		a->nominated = NULL; /* its word, as if the path had been valid by then */
+		route_use(n, now, p, path);
 	} else if (became_valid && path == a->peer_path && path != a->active &&
 		   now >= path->demoted_until) {
 		follow_peer(n, now, p, path);
@@ -326,10 +336,11 @@ void route_on_status(
 	if (now < path->demoted_until)
 		return; /* an on-path forwarder may carry the word here too */
 	a->nomination = sequence;
-	a->peer_path = path;
-	if (path->state == PATH_VALID)
+	a->peer_path = a->nominated = path;
+	if (path->state == PATH_VALID) {
+		a->nominated = NULL;
 		route_use(n, now, p, path);
-	else if (path->state != PATH_PROBING)
+	} else if (path->state != PATH_PROBING)
 		path_ask(path, now); /* used once it is valid: route_on_answer */
 }
 

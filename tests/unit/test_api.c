@@ -225,6 +225,19 @@ static void test_hello_comes_first(void **state)
 	HAS(ask(s, "{\"op\":\"status\"}"), "\"ok\":true");
 }
 
+static void test_status_tells_of_the_lan(void **state)
+{
+	struct scene *s = *state;
+	struct lan_counters lan = { .interfaces = 2, .sent = 11, .off_link = 7, .limited = 5 };
+	HAS(ask(s, "{\"op\":\"status\"}"), "\"lan\":null");
+	s->facts.lan = &lan;
+	HAS(ask(s, "{\"op\":\"status\"}"), "\"lan\":{");
+	HAS(s->last, "\"interfaces\":2");
+	HAS(s->last, "\"sent\":11");
+	HAS(s->last, "\"off_link\":7");
+	HAS(s->last, "\"limited\":5");
+}
+
 static void test_permission_column(void **state)
 {
 	struct scene *s = *state;
@@ -564,6 +577,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { T(test_bad_lines), T(test_deep_nesting),
 		T(test_unknown_words_get_suggestions), T(test_hello_comes_first),
 		T(test_permission_column), T(test_add_is_durable_before_it_counts),
+		T(test_status_tells_of_the_lan), T(test_add_is_durable_before_it_counts),
 		T(test_failed_store_changes_nothing), T(test_node_refusal_is_undone_in_the_store),
 		T(test_add_refusals), T(test_two_quick_changes_both_survive),
 		T(test_rename_and_remove), T(test_config_contacts_belong_to_the_file),

@@ -133,7 +133,7 @@ static void questions_that_cross_are_answered(void **state)
 {
 	(void)state;
 	ov_time now = OV_SEC;
-	for (unsigned asked = 1; asked <= PATH_TRIES; asked++) {
+	for (unsigned asked = 1; asked <= PATH_PROBES; asked++) {
 		struct path p = make(now);
 		for (unsigned i = 0; i < asked; i++) {
 			path_challenge(&p, now);

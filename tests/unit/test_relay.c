@@ -135,6 +135,25 @@ static void each_round_is_a_full_one(void **state)
 	}
 }
 
+/* Questions of both cross on the way: what each sent before must not keep it from answering, and
+ * both use what they found, whichever path answered first. */
+static void the_way_opens_between_any_two_probes(void **state)
+{
+	(void)state;
+	for (ov_time wait = 5 * OV_MS; wait < 1200 * OV_MS; wait += 15 * OV_MS) {
+		struct wire *w = world();
+		w->delay = wait % (20 * OV_MS) + OV_MS;
+		ov_time until = w->now + wait;
+		w->hook = nothing_direct_for_a_while;
+		w->context = &until;
+		wire_send(w, A, B, 1, 100);
+		wire_run(w, wait + 1300 * OV_MS);
+		assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+		assert_int_equal(carrier(w, B, A), CARRIER_UDP);
+		wire_free(w);
+	}
+}
+
 static void direct_within_a_second_when_nothing_is_in_the_way(void **state)
 {
 	(void)state;
@@ -381,6 +400,7 @@ int main(void)
 		cmocka_unit_test(first_answer_through_the_relay_takes_three_round_trips),
 		cmocka_unit_test(goes_direct_once_it_can),
 		cmocka_unit_test(each_round_is_a_full_one),
+		cmocka_unit_test(the_way_opens_between_any_two_probes),
 		cmocka_unit_test(direct_within_a_second_when_nothing_is_in_the_way),
 		cmocka_unit_test(stays_direct_whoever_finds_it_first),
 		cmocka_unit_test(falls_back_to_the_relay_without_losing_the_session),
