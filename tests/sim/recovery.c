@@ -12,6 +12,7 @@
 #define KEEPALIVE     (25 * OV_SEC)
 #define REKEY         (120 * OV_SEC)
 #define REKEY_COST    8   /* HS1, HS2, a question and its answer each way, and a repetition */
+#define CHECKS_COST   20  /* the relay is asked for 30 s after something went through it */
 #define REGISTER_COST 4   /* once or twice in that time */
 #define AWAY_COST     200 /* two attempts at 16 candidates by two interfaces, and answers */
 
@@ -116,9 +117,10 @@ static uint64_t pair_allowance(struct sim *s, struct host *a, struct host *b)
 		y.state == PEER_CALLING)
 		return AWAY_COST;
 	bool natted = (x.has_active && x.active.natted) || (y.has_active && y.active.natted);
-	if (natted && (is_behind_nat(s, a) || is_behind_nat(s, b)))
-		return 2 * (IDLE_WATCHED / KEEPALIVE + 1) + REKEY_COST * (IDLE_WATCHED / REKEY + 1);
-	return 0;
+	if (!natted || (!is_behind_nat(s, a) && !is_behind_nat(s, b)))
+		return 0;
+	uint64_t rekey = REKEY_COST + (a->facilitator_count > 0 ? CHECKS_COST : 0);
+	return 2 * (IDLE_WATCHED / KEEPALIVE + 1) + rekey * (IDLE_WATCHED / REKEY + 1);
 }
 
 /* A client and its facilitator, each way: the NAT is kept open whether there is one or not, and the
