@@ -33,7 +33,7 @@ find_red() {
 }
 
 row() {
-	printf '%-14s %-9s %-10s %-34s %.100s\n' "$@"
+	printf '%-19s %-9s %-10s %-34s %.100s\n' "$@"
 }
 
 make -s build/release/sim
