@@ -27,6 +27,11 @@ struct candidate {
 	ov_time tried_at; /* last time something was sent there; OV_NEVER: not in this run */
 	uint8_t source;   /* enum candidate_source */
 };
+/* Somebody else's word may be a third party's address. */
+static inline bool candidate_is_trusted(const struct candidate *c)
+{
+	return c->source < SOURCE_PORTMAP;
+}
 
 struct candidates {             /* of one peer; zeroed: empty */
 	struct candidate *list; /* owned; room for the next power of two of count */

@@ -10,6 +10,7 @@
 #define CALL_FOR           (90 * OV_SEC)
 #define CALL_ONCE_FOR      (5 * OV_SEC)
 #define HS1_LIFETIME       (5 * OV_SEC) /* then a new ephemeral */
+#define CLAIM_TRIES        5            /* to an address we have only a word for: security.md 2.6 */
 #define COOKIES_PER_SECOND 1
 #define COOKIE_BURST       4
 #define AWAY_LAST_STEP     6 /* 5, 10, 20, 40, 80, 160, 300 s */
@@ -75,6 +76,10 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	};
 	if (c->has_liveness)
 		memcpy(c->payload.liveness, c->liveness, COOKIE_LEN);
+	if (p->has_invite) {
+		c->payload.has_invite = true;
+		memcpy(c->payload.invite, p->invite, HS1_INVITE_LEN);
+	}
 	bool has_ss = call_knows_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;
@@ -147,12 +152,14 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		send_to(n, now, c, &where, a->paths[i]);
 	}
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
-		const struct ov_addr *addr = &p->candidates.list[i].addr;
-		if (was_sent_to(a, addr) || meet_is_foreign(n, p, addr))
+		struct candidate *one = &p->candidates.list[i];
+		const struct ov_addr *addr = &one->addr;
+		if (was_sent_to(a, addr) || meet_is_foreign(n, p, addr) ||
+			(!candidate_is_trusted(one) && c->attempts >= CLAIM_TRIES) ||
+			!meet_may_ask(n, now, p, one))
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = *addr };
 		send_to(n, now, c, &where, NULL);
-		p->candidates.list[i].tried_at = now;
 		left--;
 	}
 	link_call(n, now, p, c->handshake.hs1, HS1_LEN);
@@ -257,6 +264,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	k->instance = h.payload.instance;
 	k->peer_mtu = h.payload.mtu;
 	keys_install(n, now, p, k);
+	joining_done(n, p);
 	struct path *path = route_add(n, now, p, from);
 	association_came_up(n, p, path);
 	if (path) {

@@ -29,6 +29,7 @@ void config_default(struct config *c)
 		.listen_udp = 27182,
 		.tun_mtu = 1420,
 		.tun_enabled = true,
+		.portmap = true,
 		.lan = true,
 		.tun_name = "overlay0",
 		.aead = "auto",

@@ -26,6 +26,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_CONTACTS]             = { "contacts",           CONFIG_LIST,   false, FIELD(contacts),              0,       0, NULL, NULL,      NULL },
 	[CONFIG_PAIRING]              = { "pairing",            CONFIG_BOOL,   false, FIELD(pairing),               0,       1, NULL, NULL,      "list strangers who call under `overlay peer requests` (off)" },
 	[CONFIG_LAN]                  = { "lan",                CONFIG_BOOL,   false, FIELD(lan),                   0,       1, NULL, NULL,      "find contacts on the local network, and be found by them, by beacons that only they understand (on)" },
+	[CONFIG_PORTMAP]              = { "portmap",            CONFIG_BOOL,   false, FIELD(portmap),               0,       1, NULL, NULL,      "ask the router to forward the UDP port: PCP, NAT-PMP, UPnP (on)" },
 	[CONFIG_FACILITATORS]         = { "facilitators",       CONFIG_WORDS,  false, FIELD(facilitators),          0,    2799, NULL, "PEERID@HOST:PORT,...", "peers that tell others where we are and relay, at most 8" },
 	[CONFIG_FACILITATOR_POLICY]   = { "facilitator.policy", CONFIG_CHOICE, false, FIELD(facilitator_policy),    0,       2, facilitator_policies, "WHOM", "whom we serve as facilitator: off, contacts or open (off); --facilitator: contacts" },
 	[CONFIG_AEAD]                 = { "aead",               CONFIG_TEXT,   false, FIELD(aead),                  1,      47, NULL, "WORD",    "auto; a backend (ipsec-mb, openssl, sodium), a cipher (aes-256-gcm, chacha20-poly1305), or BACKEND:CIPHER" },
@@ -45,8 +46,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 
 /* design.md 10: keys of later versions. A name also covers what is below it. */
 static const char *const reserved[] = { "listen.tcp", "facilitator.tcp", "facilitator.limits",
-	"portmap", "scan", "outbox", "mailbox", "services", "socks", "dns", "http", "metered",
-	"lan_only" };
+	"scan", "outbox", "mailbox", "services", "socks", "dns", "http", "metered", "lan_only" };
 
 const struct config_option *config_option_find(const char *key)
 {

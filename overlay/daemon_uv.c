@@ -12,6 +12,7 @@
 #include "overlay/lan_uv.h"
 #include "overlay/log_os.h"
 #include "overlay/netmon_uv.h"
+#include "overlay/portmapper_uv.h"
 #include "overlay/pump_uv.h"
 #include "overlay/roster_uv.h"
 
@@ -45,7 +46,8 @@ struct daemon {
 	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
-	struct lan_edge *lan; /* NULL: switched off */
+	struct portmapper *portmapper; /* NULL: not wanted */
+	struct lan_edge *lan;          /* NULL: switched off */
 	struct store *store;
 	struct api *api;
 	struct control *control;
@@ -53,6 +55,7 @@ struct daemon {
 	struct roster roster;
 	struct pump pump;
 	struct contact *stored; /* until the roster takes them */
+	struct store_pairing pairing;
 	size_t stored_count;
 	struct api_facts facts;
 	json_t *features;
@@ -130,6 +133,13 @@ static void set_wall(struct daemon *d, ov_time now)
 	log_wall_refresh(d->log);
 }
 
+static void on_portmap(void *context, size_t family)
+{
+	struct daemon *d = context;
+	api_on_portmap(d->api, clock_now(), family);
+	do_not_sleep(d);
+}
+
 static void on_network(
 	void *context, ov_time at, const struct local_address *list, size_t count, bool resumed)
 {
@@ -142,6 +152,7 @@ static void on_network(
 		set_wall(d, now);
 	}
 	node_network_changed(d->node, now, list, count, resumed);
+	portmapper_network(d->portmapper, now, d->netmon, resumed);
 	lan_edge_network(d->lan, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
 	do_not_sleep(d);          /* the monitor's timer brought us here */
@@ -172,6 +183,18 @@ static void on_contact_changed(void *context, const struct contact *c, bool remo
 static int post_to_store(void *context, struct store_request *r)
 {
 	return store_post_take(((struct daemon *)context)->store, r);
+}
+
+static void on_joined(void *context, const struct peer_id *peer, const char *name, const char *why)
+{
+	struct daemon *d = context;
+	char id[PEER_ID_TEXT_LEN + 1];
+	peer_id_format(peer, id);
+	if (name)
+		log_info(d->log, clock_now(), "invite", "joined name=%s peer=%s", name, id);
+	else
+		log_stranger(d->log, clock_now(), LOG_LEVEL_INFO, "invite",
+			"refused peer=%s why=%s", id, why);
 }
 
 static unsigned config_line(void *context, const struct peer_id *id)
@@ -210,6 +233,8 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
 		break;
+	case NODE_GUEST: /* told by on_joined when it is decided */
+	case NODE_JOINED:
 	case NODE_PORTS_WANTED:
 	case NODE_PORTS_DONE:
 	case NODE_ENDPOINT:
@@ -237,6 +262,8 @@ static void hand_on_events(struct daemon *d, ov_time now)
 	struct node_event e;
 	while (node_event(d->node, &e)) {
 		log_event(d, now, &e);
+		if (e.type == NODE_ADDRESS_CHANGED) /* the router may have forgotten us */
+			portmapper_network(d->portmapper, now, d->netmon, true);
 		if (e.type == NODE_ENDPOINT)
 			roster_on_endpoint(&d->roster, &e.peer, &e.addr);
 		else if (e.type == NODE_PORTS_WANTED)
@@ -272,6 +299,7 @@ static bool needs_housekeeping(const struct daemon *d)
 static void arm_timer(struct daemon *d, ov_time now)
 {
 	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
+	at = ov_min(at, portmapper_deadline(d->portmapper));
 	at = ov_min(at, lan_edge_deadline(d->lan));
 	if (needs_housekeeping(d))
 		at = ov_min(at, d->housekeeping_at);
@@ -296,6 +324,7 @@ static void tick(struct daemon *d, ov_time now)
 		node_tick(d->node, now);
 	if (api_deadline(d->api) <= now)
 		api_tick(d->api, now);
+	portmapper_tick(d->portmapper, now);
 	if (needs_housekeeping(d) && d->housekeeping_at <= now)
 		housekeeping(d, now);
 }
@@ -344,6 +373,8 @@ static void close_all(struct daemon *d)
 {
 	control_close(d->control);
 	netmon_close(d->netmon);
+	portmapper_close(d->portmapper, clock_now());
+	d->facts.portmap[0] = d->facts.portmap[1] = NULL;
 	lan_edge_close(d->lan);
 	resolver_close(d->resolver);
 	store_close(d->store);
@@ -482,6 +513,21 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 	};
 }
 
+static bool make_portmapper(struct daemon *d)
+{
+	struct portmapper_options o = { .self = d->self,
+		.port = udp_status(d->udp)->port,
+		.log = d->log,
+		.on_change = on_portmap,
+		.context = d };
+	if (!d->cfg->portmap)
+		return true;
+	d->portmapper = portmapper_open(&d->loop, &o);
+	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++)
+		d->facts.portmap[i] = portmapper_status(d->portmapper, i);
+	return d->portmapper != NULL;
+}
+
 static bool make_api(struct daemon *d, const struct aead_table *aead)
 {
 	state_facts(d, aead);
@@ -492,6 +538,9 @@ static bool make_api(struct daemon *d, const struct aead_table *aead)
 		.context = d,
 		.store_post_take = post_to_store,
 		.contact_changed = on_contact_changed,
+		.joined = on_joined,
+		.identity = d->self,
+		.rng = entropy_rng(),
 	};
 	if (d->cfg->config_line)
 		a.config_line = config_line;
@@ -517,8 +566,9 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		d->lan = lan_edge_open(&d->loop, d->node, udp_status(d->udp)->port, d->log);
 	d->pump.second = d->second;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
+	store_take_pairing(d->store, &d->pairing);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
-	if (!d->resolver || !make_api(d, aead) ||
+	if (!d->resolver || !make_api(d, aead) || !make_portmapper(d) ||
 		store_start(d->store, &d->loop, on_store, d) != OV_OK)
 		return false;
 	struct control_config c = control_config_default();
@@ -535,6 +585,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		.on_change = on_network,
 		.context = d };
 	d->netmon = netmon_open(&d->loop, &m, why, size);
+	portmapper_network(d->portmapper, clock_now(), d->netmon, false);
 	d->roster = (struct roster){
 		.node = d->node,
 		.store = d->store,
@@ -557,9 +608,8 @@ static void say_ready(const struct daemon *d)
 	peer_id_format(&d->self->id, id);
 	printf("ready peer=%s udp=%u address=%s\n", id, (unsigned)udp_status(d->udp)->port,
 		addr_format(&a, address));
-	printf("on the other machine:  overlay peer add NAME %s IP:%u\n"
-	       "on this one:           overlay peer add NAME PEERID   (then: overlay ping NAME)\n",
-		id, (unsigned)udp_status(d->udp)->port);
+	printf("here:                  overlay invite --name NAME\n"
+	       "on the other machine:  overlay join LINE   (then: overlay ping NAME)\n");
 	fflush(stdout);
 }
 
@@ -582,6 +632,7 @@ static void run_until_stopped(struct daemon *d)
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
 	load_facilitators(d, clock_now());
 	d->stored = NULL;
+	api_invites_take(d->api, clock_now(), &d->pairing);
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());
 	d->housekeeping_at = clock_now() + HOUSEKEEPING;
@@ -614,6 +665,7 @@ int daemon_run(const struct daemon_config *cfg, const struct identity *self,
 	}
 	if (d->node)
 		pump_fini(&d->pump);
+	store_pairing_fini(&d->pairing);
 	api_free(d->api);
 	node_free(d->node);
 	tun_close(d->tun);

@@ -13,7 +13,8 @@ struct daemon_config {
 	struct udp_options udp;  /* port, backend */
 	const char *tun_name;    /* NULL: no interface wanted */
 	uint32_t tun_mtu;
-	bool lan; /* find contacts by beacons */
+	bool portmap; /* ask the router to forward our UDP port */
+	bool lan;     /* find contacts by beacons */
 	const char *socket_path;
 	const char *state_dir;
 	const char *config_path; /* NULL: none */

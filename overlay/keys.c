@@ -96,14 +96,15 @@ static bool keeps_sending(
 	       begun_by_lower(p, current) && !begun_by_lower(p, fresh);
 }
 
-static void adopt_association(struct node *n, struct association *a, const struct keys *k)
+static void adopt_association(
+	struct node *n, ov_time now, struct association *a, const struct keys *k)
 {
 	if (a->id == k->association && a->peer_instance == k->instance)
 		return;
 	reassembly_free(a->reassembly);
 	a->reassembly = NULL;
-	while (a->peer_instance != k->instance && a->channels)
-		channel_discard(n, a->channels);
+	if (a->peer_instance != k->instance)
+		channel_close_all(n, now, a);
 	if (a->peer_instance != k->instance) /* the peer restarted: it has none of the older keys */
 		for (size_t i = 1; i < KEYS_MAX; i++) {
 			keys_free(n, a->keys[i]);
@@ -130,12 +131,9 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 	p->handshake_count++;
 	n->counters.handshakes++;
 	if (slot == 0) {
-		bool forgot_us = a->peer_instance != k->instance || a->id != k->association;
-		adopt_association(n, a, k);
-		if (forgot_us)
-			registration_session_changed(n, now, p);
-		else
-			registration_resume(n, now, p);
+		bool restarted = a->peer_instance != k->instance || a->id != k->association;
+		adopt_association(n, now, a, k);
+		registration_keys_came(n, now, p, restarted);
 		route_on_keys(n, now, a);
 	}
 }
@@ -159,6 +157,7 @@ void keys_confirm(struct node *n, ov_time now, struct peer *p, struct keys *k)
 		p->seen_seq = seq; /* only now: a forged HS1 must not poison it */
 	keys_install(n, now, p, k);
 	call_end(n, p); /* they reached us first */
+	joining_confirm(n, now, p);
 }
 
 static bool retired_is_over(const struct association *a, const struct keys *k, ov_time now)

@@ -62,6 +62,17 @@ const struct contact *node_contact(const struct node *n, const struct peer_id *i
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	enum candidate_source source);
 
+/* ---- invites (docs/protocol.md 14) ---- */
+/* We were invited by this contact: calls it at once, and every call shows the secret until a
+ * session is up. OV_ENOENT: no such contact. */
+OV_MUST_CHECK int node_join(struct node *n, ov_time now, const struct peer_id *id,
+	const uint8_t secret[HS1_INVITE_LEN]);
+/* The invite has expired: its secret is forgotten. */
+void node_join_expired(struct node *n, const struct peer_id *id);
+/* Where others may reach us, best first: as a peer saw us, then our own addresses (loopback is
+ * none). */
+size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max);
+
 /* It shall tell others where we are, and relay: called always and kept warm. Endpoints as a
  * contact's; it may be a contact as well. OV_EFULL: 8 of them, or as node_contact_put. */
 OV_MUST_CHECK int node_facilitator_put(struct node *n, ov_time now, const struct contact *c);
@@ -131,6 +142,8 @@ enum node_event_type {
 	NODE_PATH_CHANGED,    /* addr, rtt */
 	NODE_ADDRESS_CHANGED, /* our own address as a peer observes it: addr */
 	NODE_PEER_REQUEST,    /* stranger: peer, addr */
+	NODE_GUEST,           /* somebody shows the secret of an invite: peer, addr, invite */
+	NODE_JOINED,          /* the contact that invited us knows us now: peer */
 	NODE_ENDPOINT,        /* newly validated endpoint, for the store: peer, addr */
 	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
 	NODE_PING_TIMEOUT,    /* token */
@@ -150,6 +163,7 @@ struct node_event {
 	uint64_t token, count;
 	uint16_t pmtu;
 	char refused[REFUSED_WORD_MAX];
+	uint8_t invite[32]; /* hash of the secret (discovery/invite.h) */
 };
 bool node_event(struct node *n, struct node_event *out);
 

@@ -70,7 +70,8 @@ void route_pin(struct path *p, const struct dgram *where)
 static bool remote_is_validated(const struct association *a, const struct ov_addr *remote)
 {
 	for (size_t i = 0; i < a->path_count; i++)
-		if (a->paths[i]->validated && addr_equal(&a->paths[i]->remote, remote))
+		if (a->paths[i]->validated && a->paths[i]->carrier != CARRIER_RELAY &&
+			addr_equal(&a->paths[i]->remote, remote))
 			return true;
 	return false;
 }
@@ -118,7 +119,8 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 		route_pin(path, where);
 		return path;
 	}
-	if (a->path_count == PATHS_MAX) {
+	size_t max = p->contact.source == CONTACT_CLIENT ? CLIENT_PATHS_MAX : PATHS_MAX;
+	if (a->path_count >= max) {
 		struct path *worst = least_useful(a);
 		if (!worst)
 			return NULL;
@@ -300,7 +302,7 @@ void route_on_answer(
 	route_elect(n, now, p);
 	if (!became_valid)
 		return;
-	registration_resume(n, now, p);
+	registration_keys_came(n, now, p, false);
 	burst_found(n, now, p, path);
 	if (path->carrier == CARRIER_UDP)
 		node_emit(n, &(struct node_event){ .type = NODE_ENDPOINT,
@@ -382,6 +384,13 @@ static bool is_last_hope(const struct association *a, const struct path *path, o
 {
 	return path == a->active && path->state == PATH_PROBING && path->received_bytes > 0 &&
 	       now - path->probing_since < PATH_GONE_AFTER;
+}
+
+void route_find_other(struct node *n, ov_time now, struct peer *p)
+{
+	route_elect(n, now, p);
+	if (!p->association->active && !p->association->call && peer_is_wanted(p, now))
+		call_start(n, now, p, false);
 }
 
 void route_tick(struct node *n, ov_time now, struct peer *p)
@@ -487,7 +496,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 			remotes[count++] = a->paths[i]->remote;
 	proved = count;
 	for (size_t i = 0; i < p->candidates.count; i++)
-		remotes[count++] = p->candidates.list[i].addr;
+		if (meet_may_ask(n, now, p, &p->candidates.list[i]))
+			remotes[count++] = p->candidates.list[i].addr;
 
 	for (size_t i = 0; i < a->path_count;) {
 		if (local_exists(n, a->paths[i])) {

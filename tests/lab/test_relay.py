@@ -49,8 +49,10 @@ class World:
         lab.wait_for("registration", 3, both)
 
     def carrier(self):
-        path = self.alice.cli("status")["peers"][0]["path"]
-        return path and path["carrier"]
+        """Of both ends: one of them nominates, the other follows a moment later."""
+        paths = [n.cli("status")["peers"][0]["path"] for n in (self.alice, self.bob)]
+        carriers = {p and p["carrier"] for p in paths}
+        return carriers.pop() if len(carriers) == 1 else None
 
     def stop(self):
         for daemon in (self.alice, self.bob, self.facilitator):
