@@ -154,7 +154,7 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
 		struct candidate *one = &p->candidates.list[i];
 		const struct ov_addr *addr = &one->addr;
-		if (was_sent_to(a, addr) ||
+		if (was_sent_to(a, addr) || meet_is_foreign(n, p, addr) ||
 			(!candidate_is_trusted(one) && c->attempts >= CLAIM_TRIES) ||
 			!meet_may_ask(n, now, p, one))
 			continue;
