@@ -161,7 +161,7 @@ static struct pending **pending_slot(const struct node *n, const struct peer *p,
 	struct association *a = p->association;
 	size_t max = n->config.max_pending_handshakes;
 	if (p->contact.source == CONTACT_CLIENT)
-		max -= max / 4; /* identities cost nothing: contacts keep a quarter */
+		max -= (max + 3) / 4; /* identities cost nothing: contacts keep a quarter */
 	struct pending **vacant = NULL, **lowest = NULL;
 	for (size_t i = 0; i < PENDING_MAX; i++) {
 		struct pending **slot = &a->pending[i];

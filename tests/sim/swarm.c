@@ -103,7 +103,7 @@ static void add_host(struct swarm *w)
 	h->config.pairing = swarm_below(w, 4) == 0;
 	h->config.max_flows = 64;
 	h->config.max_contacts = 64;
-	h->config.max_pending_handshakes = (uint32_t)swarm_between(w, 2, 64);
+	h->config.max_pending_handshakes = (uint32_t)swarm_between(w, 8, 64);
 }
 
 /* Half of the worlds have a facilitator or two. */
