@@ -80,6 +80,8 @@ static void probe(struct node *n, ov_time now, struct peer *p)
 {
 	struct meeting *m = &p->association->meeting;
 	for (size_t i = 0; i < p->candidates.count; i++) {
+		if (p->candidates.list[i].carrier != CARRIER_UDP)
+			continue;
 		route_probe(n, now, p, &p->candidates.list[i].addr);
 		p->candidates.list[i].tried_at = now;
 	}

@@ -61,6 +61,10 @@ const struct contact *node_contact(const struct node *n, const struct peer_id *i
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	enum candidate_source source);
 
+/* The same for an address that takes TCP connections. */
+void node_candidate_tcp(struct node *n, ov_time now, const struct peer_id *id,
+	const struct ov_addr *a, enum candidate_source source);
+
 /* It shall tell others where we are, and relay: called always and kept warm. Endpoints as a
  * contact's; it may be a contact as well. OV_EFULL: 8 of them, or as node_contact_put. */
 OV_MUST_CHECK int node_facilitator_put(struct node *n, ov_time now, const struct contact *c);
@@ -97,6 +101,15 @@ void node_network_changed(
 /* The kernel refused to send a run (EMSGSIZE: its size; unreachable: no route). Local facts,
  * therefore trusted. */
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big);
+/* ---- TCP connections are the edge's, docs/protocol.md 13.4 ---- */
+/* The next address to connect to; false: none. Drain it after each verb. An attempt that fails
+ * needs no report: it is asked for again. */
+bool node_dial(struct node *n, struct ov_addr *remote);
+/* A connection that was asked for stands. Its datagrams come and go with this local and remote
+ * address and `interface` = its number, never 0, not used again soon. */
+void node_tcp_opened(struct node *n, ov_time now, const struct dgram *where);
+/* The connection of this number is gone, whoever made it. */
+void node_tcp_closed(struct node *n, ov_time now, uint32_t number);
 void node_set_pairing(struct node *n, bool pairing);
 
 /* ---- events ---- */
@@ -167,6 +180,7 @@ size_t node_peer_paths(
 	const struct node *n, const struct peer_id *id, struct path_info *out, size_t max);
 struct candidate_info {
 	struct ov_addr addr;
+	uint8_t carrier; /* CARRIER_UDP or CARRIER_TCP */
 	enum candidate_source source;
 	const char *state; /* "untried" "asked" "silent" "answers" "suspect" */
 	ov_time added;

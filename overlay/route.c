@@ -65,10 +65,11 @@ void route_pin(struct path *p, const struct dgram *where)
 		p->interface = where->interface;
 }
 
-static bool remote_is_validated(const struct association *a, const struct ov_addr *remote)
+static bool remote_is_validated(const struct association *a, const struct dgram *where)
 {
 	for (size_t i = 0; i < a->path_count; i++)
-		if (a->paths[i]->validated && addr_equal(&a->paths[i]->remote, remote))
+		if (a->paths[i]->validated && a->paths[i]->carrier == where->carrier &&
+			addr_equal(&a->paths[i]->remote, &where->remote))
 			return true;
 	return false;
 }
@@ -98,13 +99,8 @@ void route_on_keys(struct node *n, ov_time now, struct association *a)
 {
 	uint16_t max = datagram_max(n, a);
 	for (size_t i = 0; i < a->path_count; i++) {
-		struct path *path = a->paths[i];
-		bool searching = path->pmtu.validated;
-		if (path->pmtu.max == max)
-			continue;
-		pmtu_init(&path->pmtu, now, max, !addr_is_v4(&path->remote));
-		if (searching)
-			pmtu_on_validated(&path->pmtu, now);
+		if (a->paths[i]->pmtu.max != max)
+			path_measure(a->paths[i], now, max);
 	}
 }
 
@@ -129,7 +125,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 	path_init(path, now, where,
 		(uint16_t)(datagram_max(n, a) - (relayed ? RELAY_HEADER_LEN : 0)));
 	/* The relay's session vouches for a link: nothing else comes or goes by it. */
-	path->validated = relayed || remote_is_validated(a, &where->remote);
+	path->validated = relayed || remote_is_validated(a, where);
 	a->paths[a->path_count++] = path;
 	return path;
 }
@@ -158,6 +154,8 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 
 bool route_wants_warm(const struct peer *p, const struct path *path)
 {
+	if (path->carrier == CARRIER_TCP)
+		return dial_is_ours(p->association, path);
 	return path->natted || p->registration;
 }
 
@@ -175,6 +173,7 @@ void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
 	path->moved = a->moved;
 	if (path->state == PATH_UNTRIED || a->moved)
 		path_challenge(path, now);
+	dial_on_route(n, now, p);
 	node_emit(n, &(struct node_event){ .type = NODE_PATH_CHANGED,
 			     .peer = p->contact.id,
 			     .addr = path->remote,
@@ -353,8 +352,11 @@ void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *
 	if (path != p->association->active)
 		return;
 	route_elect(n, now, p);
-	if (p->association->active == path) /* nothing better: the peer may have moved */
-		call_start(n, now, p, false);
+	if (p->association->active != path)
+		return;
+	if (p->association->call) /* a rekey, that is more now */
+		dial_begin(n, now, p);
+	call_start(n, now, p, false); /* nothing better: the peer may have moved */
 }
 
 /* The peer was heard there a moment ago and there is nothing better: a lossy link, not a dead one.
@@ -399,7 +401,8 @@ static bool local_exists(const struct node *n, const struct path *path)
 		return true;
 	for (size_t i = 0; i < n->local_count; i++)
 		if (addr_same_ip(&n->locals[i].addr, &path->local) &&
-			(path->interface == 0 || n->locals[i].interface == path->interface))
+			(path->interface == 0 || path->carrier == CARRIER_TCP ||
+				n->locals[i].interface == path->interface))
 			return true;
 	return false;
 }
@@ -435,7 +438,8 @@ void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_ad
 {
 	const struct association *a = p->association;
 	for (size_t i = 0; i < a->path_count; i++)
-		if (a->paths[i]->state == PATH_VALID && addr_equal(&a->paths[i]->remote, remote))
+		if (a->paths[i]->state == PATH_VALID && a->paths[i]->carrier == CARRIER_UDP &&
+			addr_equal(&a->paths[i]->remote, remote))
 			return;
 	try_remote(n, now, p, remote);
 }
@@ -451,7 +455,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 			remotes[count++] = a->paths[i]->remote;
 	proved = count;
 	for (size_t i = 0; i < p->candidates.count; i++)
-		remotes[count++] = p->candidates.list[i].addr;
+		if (p->candidates.list[i].carrier == CARRIER_UDP)
+			remotes[count++] = p->candidates.list[i].addr;
 
 	for (size_t i = 0; i < a->path_count;) {
 		if (local_exists(n, a->paths[i])) {
@@ -462,14 +467,16 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 		route_remove(n, p, a->paths[i]);
 	}
 	for (size_t i = 0; i < a->path_count; i++)
-		if (a->paths[i]->carrier == CARRIER_RELAY)
+		if (a->paths[i]->carrier != CARRIER_UDP)
 			path_challenge(a->paths[i], now);
 	for (size_t i = 0; i < count; i++)
 		try_remote(n, now, p, &remotes[i]);
 	meet_start(n, now, p);
+	dial_network_changed(n, now, p);
 	for (size_t i = 0; i < proved; i++) /* before our own address changed */
 		for (size_t j = 0; j < a->path_count; j++)
-			if (addr_equal(&a->paths[j]->remote, &remotes[i]))
+			if (a->paths[j]->carrier == CARRIER_UDP &&
+				addr_equal(&a->paths[j]->remote, &remotes[i]))
 				a->paths[j]->validated = true;
 	if (!a->active)
 		route_elect(n, now, p);
