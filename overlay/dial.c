@@ -244,8 +244,10 @@ void dial_on_route(struct node *n, ov_time now, struct peer *p)
 	struct association *a = p->association;
 	switch ((enum carrier)a->active->carrier) {
 	case CARRIER_UDP:
+		if (a->active->state != PATH_VALID)
+			break; /* not yet an answer to a call that waits for one */
 		begin_at(a, OV_NEVER);
-		if (a->active->state == PATH_VALID && takes_both(p))
+		if (takes_both(p))
 			remember(n, false);
 		break;
 	case CARRIER_TCP:
