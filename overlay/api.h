@@ -11,6 +11,7 @@
  * pages: a result with "next":N is continued with "from":N. */
 #include "overlay/node.h"
 #include "overlay/store.h"
+#include "overlay/tcp_gate.h"
 
 #include <jansson.h>
 
@@ -43,6 +44,7 @@ struct api_facts {
 	uint16_t tun_mtu;
 	uint16_t udp_port;
 	bool pairing;
+	const struct tcp_counters *tcp; /* of its connections; NULL: has none */
 	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */
 };
 

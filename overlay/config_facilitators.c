@@ -40,6 +40,20 @@ static int parse(char *word, struct contact *c, char *why, size_t why_size)
 				      at + 1);
 }
 
+/* Named before? Then this word brings another endpoint of it. */
+static bool join_earlier(struct contact *list, size_t count)
+{
+	struct contact *last = &list[count - 1];
+	for (size_t i = 0; i + 1 < count; i++) {
+		if (!peer_id_equal(&list[i].id, &last->id))
+			continue;
+		(void)!contact_add_endpoint(&list[i], last->endpoints[0]); /* there is room */
+		contact_fini(last);
+		return true;
+	}
+	return false;
+}
+
 int config_facilitators(
 	const struct config *c, struct contact *out, size_t max, char *why, size_t why_size)
 {
@@ -58,6 +72,7 @@ int config_facilitators(
 		word[len] = '\0';
 		err = parse(word, &out[count++], why, why_size);
 		(void)snprintf(out[count - 1].name, sizeof(out->name), "facilitator-%zu", count);
+		count -= err == OV_OK && join_earlier(out, count);
 		p += len + (p[len] == ',');
 	}
 	for (size_t i = 0; err != OV_OK && i < count; i++)

@@ -9,7 +9,7 @@
 #include "overlay/node_state.h"
 
 #define DIAL_AFTER (300 * OV_MS)
-#define CALL_GAP   (2 * OV_SEC)  /* 1, 2, 2 ... s */
+#define CALL_GAP   OV_SEC /* attempts while nobody answers */
 #define ASK_FIRST  (5 * OV_SEC)  /* by TCP: whether UDP works; 5, 10 ... 300 s */
 #define LATER      (30 * OV_SEC) /* by relay: whether TCP does; 30, 60 ... 300 s */
 #define ASK_LAST   (300 * OV_SEC)
@@ -188,7 +188,7 @@ static void step(struct node *n, ov_time now, struct peer *p)
 	case NEED_NOTHING: break;
 	case NEED_ANSWER:
 		count = dial(n, now, p);
-		wait = d->step == 0 ? OV_SEC : CALL_GAP;
+		wait = CALL_GAP;
 		break;
 	case NEED_BETTER:
 		count = dial(n, now, p);

@@ -52,11 +52,26 @@ static void deliver(struct pump *p)
 	write_ready(p);
 }
 
+/* Sends what goes by connections; what is left goes by UDP. */
+static size_t send_by_tcp(struct pump *p, size_t count)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (p->sending[i].carrier == CARRIER_TCP && p->tcp)
+			tcp_send(p->tcp, &p->sending[i], 1);
+		else if (left++ < i)
+			p->sending[left - 1] = p->sending[i];
+	}
+	return left;
+}
+
 static void send_all(struct pump *p, ov_time now)
 {
 	size_t count;
-	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0)
+	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0) {
+		count = send_by_tcp(p, count);
 		udp_send(p->udp, p->sending, count);
+	}
 }
 
 void pump_send(struct pump *p, ov_time now)
@@ -69,6 +84,13 @@ void pump_send(struct pump *p, ov_time now)
 	if (failed)
 		send_all(p, now); /* the question whether the path still works; refused too: next
 				     time */
+}
+
+void pump_input(struct pump *p, ov_time now, const struct dgram *runs, size_t count)
+{
+	node_input(p->node, now, runs, count);
+	deliver(p);
+	pump_send(p, now);
 }
 
 static void from_udp(struct pump *p, ov_time now)

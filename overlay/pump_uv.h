@@ -4,6 +4,7 @@
  * clock. */
 #include "overlay/gather.h"
 #include "overlay/node.h"
+#include "overlay/tcp_uv.h"
 #include "overlay/tun_os.h"
 #include "overlay/udp_uv.h"
 
@@ -16,6 +17,7 @@ struct pump {
 	struct node *node;
 	struct udp *udp;
 	struct tun *tun; /* NULL: no interface */
+	struct tcp *tcp; /* NULL: no connections */
 	struct coalesce *coalesce;
 	bool udp_readable;
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
@@ -31,6 +33,8 @@ void pump_fini(struct pump *p);
 /* Does what is recorded, within a budget. What is left over keeps the sockets readable: the loop
  * must be level-triggered. */
 void pump_run(struct pump *p, ov_time now);
+/* Datagrams of a connection, within their callback. */
+void pump_input(struct pump *p, ov_time now, const struct dgram *runs, size_t count);
 /* At the end of a turn: for how long the loop shall let packets gather before it polls again. */
 ov_time pump_rest(struct pump *p, ov_time now);
 /* Sends what the node has ready. */

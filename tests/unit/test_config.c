@@ -104,8 +104,8 @@ static void test_messages_of_the_file(void **state)
 	T("{\n\"paring\": true}", "o.json:2: unknown key \"paring\"; did you mean \"pairing\"?");
 	T("{\n \"lan\": true}",
 		"o.json:2: \"lan\" is not available in this version yet: remove it");
-	T("{\"listen\": {\n\"tcp\": 443}}",
-		"o.json:2: \"listen.tcp\" is not available in this version yet: remove it");
+	T("{\"facilitator\": {\n\"limits\": {}}}",
+		"o.json:2: \"facilitator.limits\" is not available in this version yet: remove it");
 	T("{\"scan\": {\"rate\": 1}}",
 		"o.json:1: \"scan\" is not available in this version yet: remove it");
 	T("{\"tun\": {\"mtu\":\n 1279}}",
@@ -262,7 +262,10 @@ static void test_flags(void **state)
 	T("--state", NULL, "--state needs a value: --state DIR");
 	T("--listen-upd", "1", "unknown option --listen-upd; did you mean --listen-udp?");
 	T("--lan", NULL, "--lan is not available in this version yet");
-	T("--listen-tcp=1", NULL, "--listen-tcp=1 is not available in this version yet");
+	T("--listen-tcp=1", NULL, "ok");
+	T("--facilitator-tcp", "8443", "ok");
+	T("--facilitator-limits=1", NULL,
+		"--facilitator-limits=1 is not available in this version yet");
 	T("--frobnicate", NULL, "unknown option --frobnicate: see --help");
 	T("stray", NULL, "\"stray\" is no option: see --help");
 	T("-x", NULL, "\"-x\" is no option: see --help");
