@@ -52,7 +52,7 @@ static void unlink_channel(struct channel *c)
 }
 
 /* The paths of the peer at the far end that went through the link. */
-static void remove_paths(struct node *n, ov_time now, const struct channel *c)
+static void remove_paths(struct node *n, ov_time now, const struct channel *c, bool call)
 {
 	struct peer *p = node_peer(n, &c->other);
 	if (!p || !p->association)
@@ -63,7 +63,7 @@ static void remove_paths(struct node *n, ov_time now, const struct channel *c)
 		return;
 	route_remove(n, p, path);
 	route_elect(n, now, p);
-	if (!p->association->active && peer_is_wanted(p, now))
+	if (call && !p->association->active && peer_is_wanted(p, now))
 		call_start(n, now, p, false);
 	peer_touch(n, p);
 }
@@ -102,8 +102,17 @@ void channel_close(struct node *n, ov_time now, struct channel *c, bool tell)
 	if (c->twin)
 		tell_closed(n, now, c->twin);
 	if (c->kind == CHANNEL_LINK)
-		remove_paths(n, now, c);
+		remove_paths(n, now, c, true);
 	channel_discard(n, c);
+}
+
+void channel_forget_all(struct node *n, ov_time now, struct association *a)
+{
+	while (a->channels) {
+		if (a->channels->kind == CHANNEL_LINK)
+			remove_paths(n, now, a->channels, false);
+		channel_discard(n, a->channels);
+	}
 }
 
 void channel_close_all(struct node *n, ov_time now, struct association *a)

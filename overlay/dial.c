@@ -9,7 +9,7 @@
 #include "overlay/node_state.h"
 
 #define DIAL_AFTER (300 * OV_MS)
-#define CALL_GAP   OV_SEC /* attempts while nobody answers */
+#define CALL_GAP   OV_SEC        /* attempts while nobody answers */
 #define ASK_FIRST  (5 * OV_SEC)  /* by TCP: whether UDP works; 5, 10 ... 300 s */
 #define LATER      (30 * OV_SEC) /* by relay: whether TCP does; 30, 60 ... 300 s */
 #define ASK_LAST   (300 * OV_SEC)

@@ -96,14 +96,15 @@ static bool keeps_sending(
 	       begun_by_lower(p, current) && !begun_by_lower(p, fresh);
 }
 
-static void adopt_association(struct node *n, struct association *a, const struct keys *k)
+static void adopt_association(
+	struct node *n, ov_time now, struct association *a, const struct keys *k)
 {
 	if (a->id == k->association && a->peer_instance == k->instance)
 		return;
 	reassembly_free(a->reassembly);
 	a->reassembly = NULL;
-	while (a->peer_instance != k->instance && a->channels)
-		channel_discard(n, a->channels);
+	if (a->peer_instance != k->instance)
+		channel_forget_all(n, now, a);
 	if (a->peer_instance != k->instance) /* the peer restarted: it has none of the older keys */
 		for (size_t i = 1; i < KEYS_MAX; i++) {
 			keys_free(n, a->keys[i]);
@@ -131,7 +132,7 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 	n->counters.handshakes++;
 	if (slot == 0) {
 		bool restarted = a->peer_instance != k->instance;
-		adopt_association(n, a, k);
+		adopt_association(n, now, a, k);
 		if (restarted)
 			registration_session_changed(n, now, p);
 		route_on_keys(n, now, a);

@@ -404,6 +404,9 @@ void channel_discard(struct node *n, struct channel *c); /* with its twin; nobod
 /* The other end is told, and (tell) this one; paths through a link end. */
 void channel_close(struct node *n, ov_time now, struct channel *c, bool tell);
 void channel_close_all(struct node *n, ov_time now, struct association *a);
+/* The other end knows none of them any more: paths through them end. Who needs another way gets one
+ * when we are registered there again. */
+void channel_forget_all(struct node *n, ov_time now, struct association *a);
 enum drop channel_on_close(
 	struct node *n, ov_time now, struct peer *p, const struct relay_close *f);
 enum drop channel_input(

@@ -266,7 +266,8 @@ def facilitator_restarts():
     time.sleep(1)
     world.facilitator.start()
     start = time.monotonic()
-    lab.wait_for("registration again", 5, lambda: registered(world.alice))
+    lab.wait_for("registration again", 5,
+        lambda: world.facilitator.cli("facilitator", "status")["serving"]["clients"] == 2)
     registered_ms = (time.monotonic() - start) * 1e3
     lab.check(load.ping_once(world.alice_ns, world.bob.address, 5), "not relayed again")
     again_ms = (time.monotonic() - start) * 1e3

@@ -275,6 +275,34 @@ static void facilitator_restarts(void **state)
 	wire_free(w);
 }
 
+/* The channels of a relay that restarted lead nowhere: who used them gets new ones. */
+static void relayed_again_after_a_restart(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_know(w, A, B, NULL, "all");
+	wire_know(w, B, A, NULL, "all");
+	use_facilitator(w, A);
+	use_facilitator(w, B);
+	wire_run(w, 2 * OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	wire_stop(w, F);
+	wire_cut_all(w);
+	wire_run(w, OV_SEC);
+	restart(w, F);
+	for (uint32_t i = 0; i < 70; i++) {
+		wire_send(w, A, B, 100 + i, 64);
+		wire_run(w, 100 * OV_MS);
+	}
+	size_t got = 0;
+	for (uint32_t i = 50; i < 70; i++)
+		got += wire_got(w, A, B, 100 + i, 64) > 0;
+	assert_int_equal(got, 20);
+	wire_free(w);
+}
+
 /* No FIN, no RST: the far end is gone, and so are its connections. */
 static void a_connection_dies_silently(void **state)
 {
@@ -372,6 +400,7 @@ int main(void)
 		cmocka_unit_test(udp_is_blocked_in_the_middle),
 		cmocka_unit_test(remembered_per_network),
 		cmocka_unit_test(facilitator_restarts),
+		cmocka_unit_test(relayed_again_after_a_restart),
 		cmocka_unit_test(a_connection_dies_silently),
 		cmocka_unit_test(an_idle_client_keeps_its_connection_warm),
 		cmocka_unit_test(a_local_address_that_went_takes_its_connections_along),
