@@ -22,7 +22,9 @@ enum frame_type {
 	FRAME_RELAY_CLOSE = 36,
 	FRAME_REGISTER = 40,
 	FRAME_REGISTERED = 41,
-	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 42 to 55
+	FRAME_FILTER_TEST = 42,
+	FRAME_FILTER_ANSWER = 43,
+	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 44 to 55
 	   facilitator, 56 to 63 mailbox */
 };
 
@@ -58,7 +60,10 @@ struct endpoints_frame { /* where the sender may be reached, in its own words; r
 
 struct punch_frame { /* both send to all endpoints of the other at one time (DCUtR) */
 	uint32_t round;
-	uint8_t flags; /* PUNCH_ANSWER or 0: a wish */
+	uint8_t flags;           /* PUNCH_ANSWER or 0: a wish */
+	uint8_t side;            /* enum nat_side: how hard the sender is to reach */
+	int16_t step;            /* of a sequential NAT's ports; 0: none */
+	struct ov_addr external; /* as a facilitator saw the sender last; any: nobody did */
 };
 
 #define RELAY_TAG_LEN 8 /* hash of what two peers share: the destination lets this source in */
@@ -80,6 +85,7 @@ struct relay_open { /* to the relay: carry this datagram, and those that follow,
 
 struct relay_ok {
 	uint32_t request, channel;
+	struct ov_addr observed; /* where the relay sees the destination; any: by TCP, or a relay */
 };
 
 struct relay_no {
@@ -90,6 +96,7 @@ struct relay_no {
 struct relay_in { /* from the relay: this datagram comes from that peer, as will those by channel */
 	uint32_t channel;
 	struct peer_id source;
+	struct ov_addr observed; /* where the relay sees the source */
 	const uint8_t *datagram; /* borrowed */
 	size_t len;
 };
@@ -113,6 +120,11 @@ struct registered_frame {
 	uint8_t page;
 	uint8_t reason; /* enum relay_reason; NONE: registered */
 	uint16_t lifetime_s;
+	uint16_t second_port; /* where it listens too, for what NATs do; 0: nowhere */
+};
+
+struct filter_test { /* to a facilitator: answer from your second port, where I never sent */
+	uint32_t token;
 };
 
 struct frame {
@@ -130,6 +142,7 @@ struct frame {
 		struct relay_close relay_close;
 		struct register_frame reg;
 		struct registered_frame registered;
+		struct filter_test filter_test; /* and the answer */
 	} as;
 };
 
@@ -145,6 +158,7 @@ void frame_put_relay_no(struct wr *w, const struct relay_no *o);
 void frame_put_relay_in(struct wr *w, const struct relay_in *i);
 void frame_put_relay_close(struct wr *w, const struct relay_close *c);
 void frame_put_register(struct wr *w, const struct register_frame *r);
+void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f);
 void frame_put_registered(struct wr *w, const struct registered_frame *r);
 
 /* Next frame of the plaintext, skipping padding and skippable unknown ones.

@@ -2,7 +2,7 @@
  * (docs/protocol.md 13; libp2p's DCUtR). */
 #include "core/frame_body.h"
 
-#define PUNCH_LEN 5
+#define PUNCH_LEN (8 + ADDR_PACKED)
 
 void frame_put_endpoints(struct wr *w, const struct endpoints_frame *e)
 {
@@ -29,11 +29,21 @@ void frame_put_punch(struct wr *w, const struct punch_frame *p)
 {
 	frame_put_header(w, FRAME_PUNCH, PUNCH_LEN);
 	wr_u32(w, p->round);
+	uint8_t external[ADDR_PACKED];
+	addr_pack(&p->external, external);
 	wr_u8(w, p->flags);
+	wr_u8(w, p->side);
+	wr_u16(w, (uint16_t)p->step);
+	wr_copy(w, external, sizeof(external));
 }
 
 void frame_read_punch(struct rd *r, struct punch_frame *p)
 {
 	p->round = rd_u32(r);
+	uint8_t external[ADDR_PACKED];
 	p->flags = rd_u8(r);
+	p->side = rd_u8(r);
+	p->step = (int16_t)rd_u16(r);
+	rd_copy(r, external, sizeof(external));
+	p->external = addr_unpack(external);
 }

@@ -3,12 +3,27 @@
 #include "core/frame_body.h"
 
 #define OPEN_FIXED      (4 + 32 + RELAY_TAG_LEN)
-#define IN_FIXED        (4 + 32)
+#define IN_FIXED        (4 + 32 + ADDR_PACKED)
 #define REGISTER_FIXED  6
-#define REGISTERED_LEN  8
-#define RELAY_OK_LEN    8
+#define REGISTERED_LEN  10
+#define FILTER_LEN      4
+#define RELAY_OK_LEN    (8 + ADDR_PACKED)
 #define RELAY_NO_LEN    5
 #define RELAY_CLOSE_LEN 4
+
+static void put_addr(struct wr *w, const struct ov_addr *a)
+{
+	uint8_t packed[ADDR_PACKED];
+	addr_pack(a, packed);
+	wr_copy(w, packed, sizeof(packed));
+}
+
+static struct ov_addr read_addr(struct rd *r)
+{
+	uint8_t packed[ADDR_PACKED];
+	rd_copy(r, packed, sizeof(packed));
+	return addr_unpack(packed);
+}
 
 void frame_put_relay_open(struct wr *w, const struct relay_open *o)
 {
@@ -33,12 +48,14 @@ void frame_put_relay_ok(struct wr *w, const struct relay_ok *o)
 	frame_put_header(w, FRAME_RELAY_OK, RELAY_OK_LEN);
 	wr_u32(w, o->request);
 	wr_u32(w, o->channel);
+	put_addr(w, &o->observed);
 }
 
 static void read_relay_ok(struct rd *r, struct relay_ok *o)
 {
 	o->request = rd_u32(r);
 	o->channel = rd_u32(r);
+	o->observed = read_addr(r);
 }
 
 void frame_put_relay_no(struct wr *w, const struct relay_no *o)
@@ -59,6 +76,7 @@ void frame_put_relay_in(struct wr *w, const struct relay_in *i)
 	frame_put_header(w, FRAME_RELAY_IN, IN_FIXED + i->len);
 	wr_u32(w, i->channel);
 	wr_copy(w, i->source.bytes, sizeof(i->source.bytes));
+	put_addr(w, &i->observed);
 	wr_copy(w, i->datagram, i->len);
 }
 
@@ -66,6 +84,7 @@ static void read_relay_in(struct rd *r, struct relay_in *i)
 {
 	i->channel = rd_u32(r);
 	rd_copy(r, i->source.bytes, sizeof(i->source.bytes));
+	i->observed = read_addr(r);
 	i->len = rd_left(r);
 	i->datagram = rd_take(r, i->len);
 }
@@ -110,6 +129,7 @@ void frame_put_registered(struct wr *w, const struct registered_frame *f)
 	wr_u8(w, f->page);
 	wr_u8(w, f->reason);
 	wr_u16(w, f->lifetime_s);
+	wr_u16(w, f->second_port);
 }
 
 static void read_registered(struct rd *r, struct registered_frame *f)
@@ -118,6 +138,13 @@ static void read_registered(struct rd *r, struct registered_frame *f)
 	f->page = rd_u8(r);
 	f->reason = rd_u8(r);
 	f->lifetime_s = rd_u16(r);
+	f->second_port = rd_u16(r);
+}
+
+void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f)
+{
+	frame_put_header(w, type, FILTER_LEN);
+	wr_u32(w, f->token);
 }
 
 int frame_read_relay(struct rd *body, struct frame *out)
@@ -130,6 +157,8 @@ int frame_read_relay(struct rd *body, struct frame *out)
 	case FRAME_RELAY_CLOSE: read_relay_close(body, &out->as.relay_close); break;
 	case FRAME_REGISTER: read_register(body, &out->as.reg); break;
 	case FRAME_REGISTERED: read_registered(body, &out->as.registered); break;
+	case FRAME_FILTER_TEST:
+	case FRAME_FILTER_ANSWER: out->as.filter_test.token = rd_u32(body); break;
 	default: return OV_ENOENT; /* a value from the wire, not yet an enum frame_type */
 	}
 	return rd_done(body) ? 1 : OV_EFORMAT;

@@ -72,7 +72,7 @@ size_t path_budget(const struct path *p)
 bool path_may_speak(const struct path *p)
 {
 	return path_budget(p) >= PATH_CONTROL_MAX ||
-	       (p->received_bytes == 0 && p->sent_count < PATH_TRIES);
+	       (p->received_bytes == 0 && p->sent_count < PATH_PROBES);
 }
 
 bool path_may_carry_data(const struct path *p)

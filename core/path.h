@@ -12,6 +12,7 @@
 
 #define PATH_CHALLENGES    4  /* outstanding at once */
 #define PATH_TRIES         3  /* unanswered challenges until a path is suspect, or given up */
+#define PATH_PROBES        9  /* packets to an address from which nothing ever came */
 #define PATH_CONTROL_MAX   96 /* CONTROL with response, challenge and status is shorter */
 #define PATH_FIRST_TIMEOUT (200 * OV_MS) /* no RTT known */
 #define PATH_HEAR_FLOOR    (400 * OV_MS) /* design 4, liveness: max(4 SRTT, 400 ms) */

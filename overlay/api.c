@@ -32,6 +32,7 @@ static const struct api_op ops[] = {
 	{ "ping",          api_op_ping,          API_READ,   "peer timeout_ms " },
 	{ "peer.list",     api_op_peer_list,     API_READ,   "from " },
 	{ "peer.show",     api_op_peer_show,     API_READ,   "peer " },
+	{ "netcheck",      api_op_netcheck,      API_READ,   "" },
 	{ "why",           api_op_why,           API_READ,   "peer " },
 	{ "peer.requests", api_op_peer_requests, API_READ,   "" },
 	{ "peer.add",      api_op_peer_add,      API_CHANGE, "name peer endpoints allow " },

@@ -54,3 +54,31 @@ json_t *api_op_facilitator_status(struct api_call *c)
 	return json_pack("{s:o, s:o}", "serving", json_role(c->a, c->now), "facilitators",
 		api_json_facilitators(c->a, c->now));
 }
+
+static json_t *json_family(const struct api *a, bool ipv6)
+{
+	struct nat_info nat = node_nat_info(a->cfg.node, ipv6);
+	if (addr_is_any(&nat.external))
+		return json_null();
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "mapping", nat.mapping, "filtering",
+		nat.filtering, "ports", nat.ports, "side", nat.side, "external",
+		api_json_addr(&nat.external));
+}
+
+/* UDP works where a facilitator sees us by it. */
+static const char *udp_word(const struct api *a, ov_time now)
+{
+	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
+	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (!addr_is_any(&found[i].observed))
+			return "works";
+	return count > 0 ? "no-answer" : "unknown";
+}
+
+json_t *api_op_netcheck(struct api_call *c)
+{
+	return json_pack("{s:s, s:o, s:o, s:o}", "udp", udp_word(c->a, c->now), "ipv4",
+		json_family(c->a, false), "ipv6", json_family(c->a, true), "facilitators",
+		api_json_facilitators(c->a, c->now));
+}

@@ -120,6 +120,7 @@ json_t *api_op_version(struct api_call *c);
 json_t *api_op_id(struct api_call *c);
 json_t *api_op_status(struct api_call *c);
 json_t *api_op_hosts(struct api_call *c);
+json_t *api_op_netcheck(struct api_call *c);
 json_t *api_op_why(struct api_call *c);
 json_t *api_op_facilitator_status(struct api_call *c);
 json_t *api_op_subscribe(struct api_call *c);

@@ -20,7 +20,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SLEEP_CHECK OV_SEC
+#define SLEEP_CHECK   OV_SEC
+#define SECOND_BUFFER (64u << 10)
 #define HOUSEKEEPING \
 	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
 #define ENDPOINT_EVERY \
@@ -41,6 +42,7 @@ struct daemon {
 	struct node *node;
 	struct udp *udp;
 	struct tcp *tcp;
+	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
 	struct store *store;
@@ -65,6 +67,16 @@ struct daemon {
 static void on_udp(void *context)
 {
 	((struct daemon *)context)->pump.udp_readable = true;
+}
+
+static void on_second(void *context)
+{
+	((struct daemon *)context)->pump.second_readable = true;
+}
+
+static void on_ports(void *context)
+{
+	((struct daemon *)context)->pump.ports_readable = true;
 }
 
 static void on_tun(uv_poll_t *h, int status, int events)
@@ -236,10 +248,26 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
 		break;
+	case NODE_PORTS_WANTED:
+	case NODE_PORTS_DONE:
 	case NODE_ENDPOINT:
 	case NODE_PONG:
 	case NODE_PING_TIMEOUT: break;
 	}
+}
+
+/* More sockets, made when they are wanted first: most machines never need any. */
+static void open_ports(struct daemon *d, ov_time now, size_t count)
+{
+	uint16_t ports[PORTS_MAX];
+	if (!d->pump.ports)
+		d->pump.ports = ports_new(&d->loop, on_ports, d);
+	if (!d->pump.ports)
+		return;
+	ports_close_but(d->pump.ports, 0);
+	count = ports_open(d->pump.ports, count, ports);
+	node_ports(d->node, now, ports, count);
+	log_info(d->log, now, "nat", "guessing ports=%zu", count);
 }
 
 static void hand_on_events(struct daemon *d, ov_time now)
@@ -249,6 +277,10 @@ static void hand_on_events(struct daemon *d, ov_time now)
 		log_event(d, now, &e);
 		if (e.type == NODE_ENDPOINT)
 			keep_endpoint(d, &e);
+		else if (e.type == NODE_PORTS_WANTED)
+			open_ports(d, now, e.count);
+		else if (e.type == NODE_PORTS_DONE && d->pump.ports)
+			ports_close_but(d->pump.ports, (uint16_t)e.count);
 		else
 			api_on_event(d->api, now, &e);
 	}
@@ -353,6 +385,9 @@ static void close_all(struct daemon *d)
 	store_close(d->store);
 	tcp_close(d->tcp);
 	udp_close(d->udp);
+	udp_close(d->second);
+	ports_close(d->pump.ports);
+	d->pump.ports = NULL;
 	for (size_t q = 0; d->tun_opened && q < tun_status(d->tun)->queues; q++)
 		uv_close((uv_handle_t *)&d->tun_poll[q], NULL);
 	uv_close((uv_handle_t *)&d->check, NULL);
@@ -428,6 +463,22 @@ static void open_tun(struct daemon *d)
 	watch_tun(d);
 }
 
+/* For what NATs do to clients (overlay/netcheck.c); a facilitator works without it. */
+static void open_second(struct daemon *d)
+{
+	char why[200];
+	struct udp_options u = d->cfg->udp;
+	if (d->cfg->node.facilitator == FACILITATOR_OFF)
+		return;
+	u.port = u.port ? (uint16_t)(u.port + 1) : 0;
+	u.receive_buffer = u.send_buffer = SECOND_BUFFER;
+	u.on_readable = on_second;
+	u.context = d;
+	d->second = udp_open(&d->loop, &u, why, sizeof(why));
+	if (!d->second)
+		log_warn(d->log, clock_now(), "facilitator", "no_second_port why=%s", why);
+}
+
 static bool make_node(struct daemon *d, const struct aead_table *aead)
 {
 	struct node_config c = d->cfg->node;
@@ -438,6 +489,7 @@ static bool make_node(struct daemon *d, const struct aead_table *aead)
 	c.key_memory = arena_blocks(d->arena);
 	c.boot_epoch = store_boot_epoch(d->store);
 	c.listen_port = udp_status(d->udp)->port;
+	c.second_port = d->second ? udp_status(d->second)->port : 0;
 	d->node = node_new(&c, d->self, aead, entropy_rng(), clock_now());
 	return d->node != NULL;
 }
@@ -515,9 +567,11 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	if (!(d->udp = udp_open(&d->loop, &u, why, size)))
 		return false;
 	open_tun(d);
+	open_second(d);
 	if (!open_tcp(d) || !make_node(d, aead) ||
 		pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
+	d->pump.second = d->second;
 	d->pump.tcp = d->tcp;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);

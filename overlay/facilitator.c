@@ -67,9 +67,34 @@ enum drop facilitator_on_register(
 	frame_put_registered(&w, &(struct registered_frame){ .request = f->request,
 					 .page = f->page,
 					 .reason = (uint8_t)why,
-					 .lifetime_s = LIFETIME_S });
+					 .lifetime_s = LIFETIME_S,
+					 .second_port = n->config.second_port });
 	(void)frames_send(n, now, p, &w, false);
 	return why == RELAY_REASON_NONE ? DROP_NONE : DROP_GRANT;
+}
+
+/* From the second port to where the client's NAT is known to be open for the first: does it let us
+ * in? No larger than the question, and only to an address that answered a challenge. */
+enum drop facilitator_on_filter_test(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f)
+{
+	struct keys *k = p->association->keys[0];
+	if (!p->client || n->config.second_port == 0)
+		return DROP_TYPE;
+	if (!path->validated || path->carrier != CARRIER_UDP)
+		return DROP_NONE;
+	uint8_t plain[16];
+	struct wr w = wr_init(plain, sizeof(plain));
+	frame_put_filter(&w, FRAME_FILTER_ANSWER, f);
+	size_t len = wr_len(&w) + PACKET_OVERHEAD;
+	uint8_t *room = output_room(&n->output, len, false);
+	if (!room || k->session.next_counter >= SESSION_REJECT_PACKETS)
+		return DROP_CONGESTION;
+	session_seal(&k->session, PACKET_CONTROL, 0, plain, wr_len(&w), room);
+	struct dgram where = route_where(path);
+	where.local.port = n->config.second_port;
+	output_add(&n->output, &where, NULL, len);
+	return DROP_NONE;
 }
 
 bool facilitator_lets_in(const struct node *n, ov_time now, const struct peer *destination,

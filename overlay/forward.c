@@ -45,15 +45,27 @@ static void refuse(
 	n->counters.relay_refusals++;
 }
 
+/* Each end learns where we see the other: who may reach it by relay may try to reach it directly.
+ */
+static struct ov_addr seen_at(const struct peer *p)
+{
+	const struct path *path = p->association->active;
+	bool direct = path && path->validated && path->carrier == CARRIER_UDP;
+	return direct ? path->remote : (struct ov_addr){ 0 };
+}
+
 static void answer(struct node *n, ov_time now, const struct channel *c, const struct relay_open *f)
 {
 	uint8_t plain[PMTU_FLOOR];
 	struct wr w = wr_init(plain, sizeof(plain));
-	frame_put_relay_ok(&w, &(struct relay_ok){ .request = f->request, .channel = c->id });
+	frame_put_relay_ok(&w, &(struct relay_ok){ .request = f->request,
+				       .channel = c->id,
+				       .observed = seen_at(c->twin->session) });
 	(void)frames_send(n, now, c->session, &w, false);
 	w = wr_init(plain, sizeof(plain));
 	frame_put_relay_in(&w, &(struct relay_in){ .channel = c->twin->id,
 				       .source = c->session->contact.id,
+				       .observed = seen_at(c->session),
 				       .datagram = f->datagram,
 				       .len = f->len });
 	(void)frames_send(n, now, c->twin->session, &w, false);

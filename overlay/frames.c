@@ -34,6 +34,7 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	}
 	if (path == p->association->active)
 		path_keep_warm(path, now, route_wants_warm(p, path));
+	netcheck_on_observed(n, p, path);
 	ping_on_response(n, p, path, rtt);
 	route_on_answer(n, now, p, path, answer == PATH_ANSWER_VALIDATED);
 	if (was_doubtful && p->association->call && keys_sending(p->association, now))
@@ -75,6 +76,12 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 		case FRAME_RELAY_IN: one = link_on_in(n, now, p, &f.as.relay_in); break;
 		case FRAME_RELAY_CLOSE: one = channel_on_close(n, now, p, &f.as.relay_close); break;
 		case FRAME_REGISTER: one = facilitator_on_register(n, now, p, &f.as.reg); break;
+		case FRAME_FILTER_TEST:
+			one = facilitator_on_filter_test(n, p, at->path, &f.as.filter_test);
+			break;
+		case FRAME_FILTER_ANSWER:
+			one = netcheck_on_answer(n, p, at->path, &f.as.filter_test);
+			break;
 		case FRAME_REGISTERED:
 			one = registration_on_answer(n, now, p, &f.as.registered);
 			break;

@@ -57,6 +57,13 @@ void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, 
 	}
 }
 
+struct ov_addr link_observed(const struct node *n, const struct path *path)
+{
+	const struct channel *c =
+		path->carrier == CARRIER_RELAY ? channel_of_addr(n, &path->remote) : NULL;
+	return c ? c->observed : (struct ov_addr){ 0 };
+}
+
 static struct link_request *request_of(struct peer *relay, uint32_t id)
 {
 	struct registration *r = relay->registration;
@@ -64,6 +71,17 @@ static struct link_request *request_of(struct peer *relay, uint32_t id)
 		if (r->requests[i].used && r->requests[i].id == id)
 			return &r->requests[i];
 	return NULL;
+}
+
+/* Where the relay sees the far end: worth a try, and what probes into the blue are checked against.
+ */
+static void note_observed(
+	struct node *n, ov_time now, struct channel *c, const struct ov_addr *observed)
+{
+	struct peer *p = node_peer(n, &c->other);
+	c->observed = *observed;
+	if (p && meet_may_probe(n, observed))
+		(void)candidates_add(&p->candidates, now, observed, SOURCE_FACILITATOR);
 }
 
 /* The relay says which channel leads to `other`; a different one than before replaces it. */
@@ -87,7 +105,11 @@ enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct r
 	if (!r || f->channel == 0)
 		return DROP_TOKEN;
 	r->used = false;
-	return link_to(n, now, p, &r->destination, f->channel) ? DROP_NONE : DROP_FULL;
+	struct channel *c = link_to(n, now, p, &r->destination, f->channel);
+	if (!c)
+		return DROP_FULL;
+	note_observed(n, now, c, &f->observed);
+	return DROP_NONE;
 }
 
 enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct relay_no *f)
@@ -114,6 +136,7 @@ enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct r
 	struct channel *c = link_to(n, now, p, &f->source, f->channel);
 	if (!c)
 		return DROP_FULL;
+	note_observed(n, now, c, &f->observed);
 	struct dgram from = { .carrier = CARRIER_RELAY, .remote = channel_addr(c) };
 	return answer_hs1(n, now, &from, f->datagram, f->len);
 }

@@ -38,8 +38,12 @@ static void say(struct node *n, ov_time now, struct peer *p, uint8_t flags)
 	struct endpoints_frame e;
 	own_endpoints(n, &e);
 	frame_put_endpoints(&w, &e);
-	frame_put_punch(&w,
-		&(struct punch_frame){ .round = p->association->meeting.round, .flags = flags });
+	struct nat_class c = netcheck_class(n, true);
+	frame_put_punch(&w, &(struct punch_frame){ .round = p->association->meeting.round,
+				    .flags = flags,
+				    .side = (uint8_t)nat_side(&c),
+				    .step = (int16_t)c.step,
+				    .external = c.external });
 	(void)frames_send(n, now, p, &w, flags == 0);
 }
 
@@ -82,7 +86,7 @@ static void probe(struct node *n, ov_time now, struct peer *p)
 	for (size_t i = 0; i < p->candidates.count; i++) {
 		if (p->candidates.list[i].carrier != CARRIER_UDP)
 			continue;
-		route_probe(n, now, p, &p->candidates.list[i].addr);
+		route_probe(n, now, p, &p->candidates.list[i].addr, m->step == 0);
 		p->candidates.list[i].tried_at = now;
 	}
 	m->step++;
@@ -126,6 +130,8 @@ static bool same_prefix(const struct ov_addr *x, const struct ov_addr *y, uint8_
 static bool may_probe(const struct node *n, const struct ov_addr *a, bool same_site)
 {
 	enum addr_scope scope = addr_scope(a);
+	if (a->port == 0 || node_is_overlay_addr(n, a))
+		return false;
 	if (scope == ADDR_GLOBAL)
 		return true;
 	if (scope != ADDR_PRIVATE)
@@ -134,6 +140,11 @@ static bool may_probe(const struct node *n, const struct ov_addr *a, bool same_s
 		if (same_prefix(&n->locals[i].addr, a, n->locals[i].prefix_len))
 			return true;
 	return same_site;
+}
+
+bool meet_may_probe(const struct node *n, const struct ov_addr *a)
+{
+	return may_probe(n, a, false);
 }
 
 enum drop meet_on_endpoints(
@@ -149,7 +160,7 @@ enum drop meet_on_endpoints(
 		for (size_t j = 0; j < count; j++)
 			same_site |= addr_same_ip(&f->addr[i], &observed[j]);
 	for (size_t i = 0; i < f->count; i++)
-		if (may_probe(n, &f->addr[i], same_site) && !node_is_overlay_addr(n, &f->addr[i]))
+		if (may_probe(n, &f->addr[i], same_site))
 			(void)candidates_add(&p->candidates, now, &f->addr[i], SOURCE_PEER);
 	return DROP_NONE;
 }
@@ -169,6 +180,7 @@ enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struc
 		say(n, now, p, PUNCH_ANSWER);
 	}
 	begin_probes(&a->meeting, now);
+	burst_begin(n, now, p, f);
 	peer_touch(n, p);
 	return DROP_NONE;
 }

@@ -83,6 +83,7 @@ struct node *node_new(const struct node_config *cfg, const struct identity *self
 static void peer_free(struct node *n, struct peer *p)
 {
 	ping_forget(n, p);
+	burst_forget(n, p);
 	association_close(n, p);
 	heap_set(&n->timers, &p->timer, OV_NEVER);
 	table_remove(n->by_prefix, load_le64(p->prefix));
@@ -355,6 +356,7 @@ void node_tick(struct node *n, ov_time now)
 {
 	begin(n);
 	ping_expire(n, now);
+	burst_tick(n, now);
 	for (struct heap_entry *e = heap_first(&n->timers); e && e->at <= now;
 		e = heap_first(&n->timers)) {
 		struct peer *p = (struct peer *)e;
@@ -387,7 +389,7 @@ size_t node_inbound(struct node *n, const struct ip_packet **out)
 
 ov_time node_deadline(const struct node *n)
 {
-	return ov_min(heap_deadline(&n->timers), ping_deadline(n));
+	return ov_min(burst_deadline(n), ov_min(heap_deadline(&n->timers), ping_deadline(n)));
 }
 
 static int peer_insert(struct node *n, struct peer *p)
@@ -429,6 +431,7 @@ static int peer_new(struct node *n, const struct contact *c, struct peer **out)
 	if (!p)
 		return OV_ENOMEM;
 	p->retry_at = p->wanted_at = p->heard_at = OV_NEVER;
+	p->bursts[0] = p->bursts[1] = OV_NEVER;
 	p->timer.at = OV_NEVER;
 	p->lower = peer_id_compare(&n->self->id, &c->id) < 0;
 	peer_id_prefix(&c->id, p->prefix);
@@ -516,6 +519,7 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
 		if (!p->registration)
 			return OV_ENOMEM;
 		p->registration->next_at = p->registration->check_at = OV_NEVER;
+		p->registration->netcheck.next_at = OV_NEVER;
 		p->registration->relayed_at = p->registration->heard_at = OV_NEVER;
 		n->facilitators[n->facilitator_count++] = p;
 	}
@@ -553,6 +557,7 @@ void node_network_changed(
 	size_t max = sizeof(n->locals) / sizeof(n->locals[0]);
 	n->local_count = count < max ? count : max;
 	memcpy(n->locals, list, n->local_count * sizeof(*list));
+	netcheck_forget(n, now);
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
 		if (p->association)

@@ -32,6 +32,7 @@ struct node_config {
 	uint16_t datagram_max; /* largest UDP payload local interfaces allow; <= PMTU_MAX is used */
 	uint32_t boot_epoch;   /* from the store; raised at each start */
 	uint8_t facilitator;   /* enum facilitator_policy: whom we serve */
+	uint16_t second_port;  /* the edge listens there too, for NAT checks of clients; 0: not */
 	uint32_t max_clients;  /* strangers served, 10,000 */
 	uint16_t relay_channels;         /* of one client, 64 */
 	uint32_t relay_bytes_per_second; /* of one client, 12,500,000 */
@@ -101,6 +102,9 @@ void node_network_changed(
 /* The kernel refused to send a run (EMSGSIZE: its size; unreachable: no route). Local facts,
  * therefore trusted. */
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big);
+/* The ports that NODE_PORTS_WANTED asked for; as many as could be had. Datagrams from them have
+ * their local.port. */
+void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count);
 /* ---- TCP connections are the edge's, docs/protocol.md 13.4 ---- */
 /* The next address to connect to; false: none. Drain it after each verb. An attempt that fails
  * needs no report: it is asked for again. */
@@ -123,7 +127,9 @@ enum node_event_type {
 	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
 	NODE_PING_TIMEOUT,    /* token */
 	NODE_REFUSED, /* peer asked for what it has no grant for: refused; at most one a second */
-	NODE_EVENTS_LOST, /* the ring was full: count */
+	NODE_PORTS_WANTED, /* open `count` more UDP ports and tell them: node_ports */
+	NODE_PORTS_DONE,   /* close them, but for port `count` (0: all) */
+	NODE_EVENTS_LOST,  /* the ring was full: count */
 };
 
 #define REFUSED_WORD_MAX 16 /* the grant that was missing: "tcp/22", "udp/53", "icmp", "all" */
@@ -215,6 +221,16 @@ struct facilitator_info { /* one of ours */
 };
 size_t node_facilitators(
 	const struct node *n, ov_time now, struct facilitator_info *out, size_t max);
+
+struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 1, step 7) */
+	const char *mapping;     /* "unknown" "none" "endpoint-independent" "address-dependent"
+				    "address-and-port-dependent" */
+	const char *filtering;   /* "unknown" "endpoint-independent" "dependent" */
+	const char *ports;       /* "unknown" "preserved" "sequential" "random" */
+	const char *side;        /* "open" "easy" "predictable" "hard": how others may meet us */
+	struct ov_addr external; /* any: nobody told */
+};
+struct nat_info node_nat_info(const struct node *n, bool ipv6);
 
 struct facilitator_role { /* we as one */
 	uint8_t policy;   /* enum facilitator_policy */

@@ -15,6 +15,7 @@
 #include "core/path.h"
 #include "core/session.h"
 #include "core/table.h"
+#include "discovery/nat.h"
 #include "overlay/filter.h"
 #include "overlay/node.h"
 #include "overlay/output.h"
@@ -96,12 +97,13 @@ enum channel_kind { CHANNEL_LINK, CHANNEL_FORWARD };
 struct channel { /* RELAY datagrams between a peer and us */
 	uint8_t kind;
 	uint32_t id;
-	struct peer *session; /* LINK: the relay; FORWARD: the client at this end */
-	struct channel *next; /* of the same session */
-	struct peer_id other; /* LINK: who is at the far end */
-	struct channel *twin; /* FORWARD: what comes here leaves there */
-	struct limit rate;    /* FORWARD */
-	uint64_t bytes;       /* FORWARD: came in here */
+	struct peer *session;    /* LINK: the relay; FORWARD: the client at this end */
+	struct channel *next;    /* of the same session */
+	struct peer_id other;    /* LINK: who is at the far end */
+	struct ov_addr observed; /* LINK: where the relay sees it; any: not told */
+	struct channel *twin;    /* FORWARD: what comes here leaves there */
+	struct limit rate;       /* FORWARD */
+	uint64_t bytes;          /* FORWARD: came in here */
 };
 
 struct link_request { /* a RELAY_OPEN on its way */
@@ -112,7 +114,15 @@ struct link_request { /* a RELAY_OPEN on its way */
 
 #define LINK_REQUESTS 8
 
+struct netcheck {        /* at one facilitator: which NAT stands before us? */
+	ov_time next_at; /* OV_NEVER: done */
+	uint32_t token;
+	uint16_t second_port;
+	uint8_t tests; /* of filtering, sent */
+};
+
 struct registration { /* ours, at a facilitator */
+	struct netcheck netcheck;
 	uint32_t request;
 	ov_time next_at; /* say it again, or renew; OV_NEVER: it has no session with us */
 	uint8_t attempts;
@@ -210,6 +220,7 @@ struct peer {
 	struct limit refusals;             /* told: 1/s */
 	struct limit hurries;              /* calls begun anew */
 	struct limit liveness_cookies;     /* 1 per 5 s */
+	ov_time bursts[2];                 /* when the last two were begun; OV_NEVER: not */
 	struct registration *registration; /* it is a facilitator of ours */
 	struct client *client;             /* we are one of its */
 	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */
@@ -228,7 +239,21 @@ struct ping {
 	bool used, asked;
 };
 
+#define BURST_PORTS 256
+
+struct burst {             /* finding a hard NAT's port by many tries; one at a time */
+	struct peer *peer; /* NULL: none is on */
+	bool opens;        /* our NAT is the hard one: we send from many ports */
+	struct ov_addr target;
+	uint16_t ports[BURST_PORTS]; /* ours, given by the edge */
+	size_t port_count;
+	uint32_t sent, most, first, stride; /* of the sequence of the target's ports */
+	int step;                           /* of a sequential NAT; 0: all ports at random */
+	ov_time next_at, ended_at;
+};
+
 struct node {
+	struct burst burst;
 	struct node_config config;
 	const struct identity *self;
 	const struct aead_table *aead;
@@ -274,6 +299,7 @@ struct node {
 	struct local_address locals[64];
 	size_t local_count;
 	bool locals_known;
+	struct nat nat[2];               /* IPv4, IPv6: as facilitators see this network */
 	struct ov_addr observed;         /* last address of ours that a peer told */
 	struct ov_addr dials[DIALS_MAX]; /* to be connected to */
 	size_t dial_count;
@@ -377,7 +403,8 @@ void route_on_keys(struct node *n, ov_time now,
 struct dgram route_where(const struct path *path);
 bool route_wants_warm(const struct peer *p, const struct path *path);
 /* Asks at this address from wherever we can send, unless a path there is valid. */
-void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote);
+void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote,
+	bool anew); /* anew: with a full number of packets */
 
 /* ---- envelope.c ---- */
 struct envelope { /* how a datagram leaves: as it is, or inside one for a relay */
@@ -416,6 +443,8 @@ enum drop channel_input(
 /* HS1 to p through every relay that may reach it. */
 void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, size_t len);
 bool link_possible(const struct node *n, ov_time now); /* is there a relay at all? */
+/* Where the relay of this path sees the peer; any: not told. */
+struct ov_addr link_observed(const struct node *n, const struct path *path);
 enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f);
 enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct relay_no *f);
 enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct relay_in *f);
@@ -441,7 +470,26 @@ size_t registration_observed(const struct node *n, struct ov_addr *out, size_t m
 bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN]);
 
+/* ---- burst.c ---- */
+/* After both agreed on a round: by the method that their NATs allow (nat.md part 1, step 7). */
+void burst_begin(struct node *n, ov_time now, struct peer *p, const struct punch_frame *theirs);
+void burst_tick(struct node *n, ov_time now);
+ov_time burst_deadline(const struct node *n);
+void burst_found(struct node *n, ov_time now, const struct peer *p, const struct path *path);
+void burst_forget(struct node *n, const struct peer *p);
+
+/* ---- netcheck.c ---- */
+struct nat_class netcheck_class(const struct node *n, bool ipv4);
+void netcheck_begin(struct node *n, ov_time now, struct peer *p, uint16_t second_port);
+void netcheck_forget(struct node *n, ov_time now); /* another network: all anew */
+void netcheck_tick(struct node *n, ov_time now, struct peer *p);
+void netcheck_on_observed(struct node *n, const struct peer *p, const struct path *path);
+enum drop netcheck_on_answer(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
+
 /* ---- facilitator.c: others at us ---- */
+enum drop facilitator_on_filter_test(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
 enum drop facilitator_on_register(
 	struct node *n, ov_time now, struct peer *p, const struct register_frame *f);
 bool facilitator_admits(const struct node *n, const struct peer *p); /* may it use us at all? */
@@ -453,6 +501,8 @@ void client_free(struct peer *p);
 void meet_start(struct node *n, ov_time now, struct peer *p); /* a session by relay, or a change */
 void meet_tick(struct node *n, ov_time now, struct peer *p);
 ov_time meet_deadline(const struct association *a);
+/* An address that somebody claims for a peer, of which nothing else is known. */
+bool meet_may_probe(const struct node *n, const struct ov_addr *a);
 enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f);
 enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);

@@ -6,6 +6,8 @@
  * waits behind one batch and not behind a queue of them. */
 #include "overlay/pump_uv.h"
 
+static_assert(PORTS_READ <= UDP_BATCH, "they share a list");
+
 #define PUMP_PAUSE (500 * OV_US)
 
 int pump_init(struct pump *p, struct node *node, struct udp *udp, struct tun *tun)
@@ -65,12 +67,45 @@ static size_t send_by_tcp(struct pump *p, size_t count)
 	return left;
 }
 
+static bool is_of_second(const struct pump *p, const struct dgram *d)
+{
+	return p->second && d->local.port == udp_status(p->second)->port;
+}
+
+static bool is_of_main(const struct pump *p, const struct dgram *d)
+{
+	return d->local.port == 0 || d->local.port == udp_status(p->udp)->port;
+}
+
+/* Answers leave by the port that was asked. */
+static void send_by_port(struct pump *p, const struct dgram *runs, size_t count)
+{
+	for (size_t i = 0; i < count;) {
+		size_t n = 0;
+		while (i + n < count && is_of_main(p, &runs[i + n]))
+			n++;
+		if (n > 0)
+			udp_send(p->udp, runs + i, n);
+		i += n;
+		if (i == count)
+			return;
+		if (is_of_second(p, &runs[i]))
+			udp_send(p->second, runs + i, 1);
+		else if (p->ports) /* else its socket is gone */
+			ports_send(p->ports, &runs[i]);
+		i++;
+	}
+}
+
 static void send_all(struct pump *p, ov_time now)
 {
 	size_t count;
 	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0) {
 		count = send_by_tcp(p, count);
-		udp_send(p->udp, p->sending, count);
+		if (p->second || p->ports)
+			send_by_port(p, p->sending, count);
+		else
+			udp_send(p->udp, p->sending, count);
 	}
 }
 
@@ -110,6 +145,24 @@ static void from_udp(struct pump *p, ov_time now)
 	}
 }
 
+static void take_each(struct pump *p, ov_time now, const struct dgram *runs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		node_input(p->node, now, runs + i, 1);
+		deliver(p);
+		pump_send(p, now);
+	}
+}
+
+static void from_other_ports(struct pump *p, ov_time now)
+{
+	if (p->second_readable) /* a few questions of clients */
+		take_each(p, now, p->received, udp_receive(p->second, p->received, UDP_BATCH));
+	if (p->ports_readable)
+		take_each(p, now, p->received, ports_receive(p->ports, p->received));
+	p->second_readable = p->ports_readable = false;
+}
+
 /* After a pause a packet comes alone: it is not worth another call to learn that. */
 static void from_tun(struct pump *p, ov_time now)
 {
@@ -134,6 +187,8 @@ void pump_run(struct pump *p, ov_time now)
 		p->udp_readable = false;
 		from_udp(p, now);
 	}
+	if (p->second_readable || p->ports_readable)
+		from_other_ports(p, now);
 	if (p->tun && tun_is_readable(p->tun) && !udp_blocked(p->udp))
 		from_tun(p, now);
 }

@@ -4,6 +4,7 @@
  * clock. */
 #include "overlay/gather.h"
 #include "overlay/node.h"
+#include "overlay/ports_uv.h"
 #include "overlay/tcp_uv.h"
 #include "overlay/tun_os.h"
 #include "overlay/udp_uv.h"
@@ -19,6 +20,10 @@ struct pump {
 	struct tun *tun; /* NULL: no interface */
 	struct tcp *tcp; /* NULL: no connections */
 	struct coalesce *coalesce;
+	struct ports *ports; /* more sockets, for a burst; NULL: none */
+	bool ports_readable;
+	struct udp *second; /* the facilitator's second port; NULL: none */
+	bool second_readable;
 	bool udp_readable;
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
 	struct ip_packet read[PUMP_TUN_PACKETS];

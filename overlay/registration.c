@@ -133,6 +133,8 @@ void registration_tick(struct node *n, ov_time now, struct peer *p)
 	struct registration *r = p->registration;
 	if (r && now >= r->check_at)
 		check(now, p);
+	if (r)
+		netcheck_tick(n, now, p);
 	if (!r || now < r->next_at)
 		return;
 	if (!association_reaches(p->association, now)) {
@@ -179,7 +181,7 @@ void registration_relayed(struct node *n, ov_time now, struct peer *relay, bool 
 ov_time registration_deadline(const struct peer *p)
 {
 	const struct registration *r = p->registration;
-	return r ? ov_min(r->next_at, r->check_at) : OV_NEVER;
+	return r ? ov_min(r->netcheck.next_at, ov_min(r->next_at, r->check_at)) : OV_NEVER;
 }
 
 enum drop registration_on_answer(
@@ -195,6 +197,8 @@ enum drop registration_on_answer(
 	if (r->done != (1u << r->pages) - 1)
 		return DROP_NONE;
 	bool first = !r->registered;
+	if (first)
+		netcheck_begin(n, now, p, f->second_port);
 	r->registered = true;
 	r->attempts = 0;
 	r->next_at = now + (ov_time)(f->lifetime_s < 60 ? 60 : f->lifetime_s) * OV_SEC / 2;

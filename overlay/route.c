@@ -34,6 +34,8 @@ static bool same_path(const struct path *p, const struct dgram *d)
 	if (!addr_is_any(&p->local) && !addr_is_any(&d->local) &&
 		!addr_same_ip(&p->local, &d->local))
 		return false;
+	if (p->local.port != 0 && d->local.port != 0 && p->local.port != d->local.port)
+		return false; /* another socket: another binding of the NAT */
 	return p->interface == 0 || d->interface == 0 || p->interface == d->interface;
 }
 
@@ -283,6 +285,7 @@ void route_on_answer(
 	route_elect(n, now, p);
 	if (!became_valid)
 		return;
+	burst_found(n, now, p, path);
 	if (path->carrier == CARRIER_UDP)
 		node_emit(n, &(struct node_event){ .type = NODE_ENDPOINT,
 				     .peer = p->contact.id,
@@ -434,13 +437,30 @@ static void try_remote(struct node *n, ov_time now, struct peer *p, const struct
 		path_challenge(path, now);
 }
 
-void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
+/* An attempt of before that came to nothing leaves no path: its packets are counted. */
+static void forget_attempts(struct node *n, struct peer *p, const struct ov_addr *remote)
+{
+	struct association *a = p->association;
+	for (size_t i = 0; i < a->path_count;) {
+		struct path *path = a->paths[i];
+		if (path->carrier == CARRIER_UDP && path->received_bytes == 0 && !path->validated &&
+			path != a->active && addr_equal(&path->remote, remote))
+			route_remove(n, p, path); /* puts another at i */
+		else
+			i++;
+	}
+}
+
+void route_probe(
+	struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote, bool anew)
 {
 	const struct association *a = p->association;
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->state == PATH_VALID && a->paths[i]->carrier == CARRIER_UDP &&
 			addr_equal(&a->paths[i]->remote, remote))
 			return;
+	if (anew)
+		forget_attempts(n, p, remote);
 	try_remote(n, now, p, remote);
 }
 

@@ -67,11 +67,14 @@ bool cli_number(const struct cli *cli, size_t option, double low, double high, d
 
 /* ---- output ---- */
 #define SHORT_TEXT 24
+#define PATH_TEXT  96
 enum color { COLOR_NONE, COLOR_GOOD, COLOR_WARN, COLOR_BAD, COLOR_DIM, COLOR_BOLD };
 void print_json_take(json_t *value); /* one line */
 void print_color(enum color color, const char *format, ...) __attribute__((format(printf, 2, 3)));
-const char *text_bytes(int64_t bytes, char out[SHORT_TEXT]);     /* "3.4 MB" */
-const char *text_rtt(int64_t us, char out[SHORT_TEXT]);          /* "1.2 ms", "-" for 0 */
+const char *text_bytes(int64_t bytes, char out[SHORT_TEXT]); /* "3.4 MB" */
+const char *text_path(
+	const json_t *path, char out[PATH_TEXT]);       /* "udp 1.2.3.4:5", "relay by jfx..." */
+const char *text_rtt(int64_t us, char out[SHORT_TEXT]); /* "1.2 ms", "-" for 0 */
 const char *text_duration(int64_t ms, char out[SHORT_TEXT]);     /* "3h 12m" */
 const char *text_ago(const char *rfc3339, char out[SHORT_TEXT]); /* "12s", "never" */
 /* Field of an object as text ("-" when null or missing), number (0), object. */
@@ -99,4 +102,5 @@ int cmd_peer_requests(struct cli *cli);
 int cmd_peer_accept(struct cli *cli);
 int cmd_peer_refuse(struct cli *cli);
 int cmd_why(struct cli *cli);
+int cmd_netcheck(struct cli *cli);
 int cmd_facilitator_status(struct cli *cli);

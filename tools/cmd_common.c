@@ -192,6 +192,16 @@ const char *text_rtt(int64_t us, char out[SHORT_TEXT])
 	return out;
 }
 
+const char *text_path(const json_t *path, char out[PATH_TEXT])
+{
+	const char *remote = field_text(path, "remote");
+	if (strncmp(remote, "relay:", 6) == 0)
+		snprintf(out, PATH_TEXT, "relay by %.12s...", remote + 6);
+	else
+		snprintf(out, PATH_TEXT, "%s %s", field_text(path, "carrier"), remote);
+	return out;
+}
+
 const char *text_duration(int64_t ms, char out[SHORT_TEXT])
 {
 	long long s = ms / 1000;

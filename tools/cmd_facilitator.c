@@ -1,4 +1,5 @@
-/* overlay facilitator status: who serves us, and whom we serve. */
+/* overlay facilitator status: who serves us, and whom we serve. overlay netcheck: what stands
+ * between us and the world. */
 #include "tools/cmd.h"
 
 #include <stdio.h>
@@ -47,6 +48,46 @@ int cmd_facilitator_status(struct cli *cli)
 			text_bytes(field_number(serving, "relayed_bytes"), bytes),
 			(int)field_number(serving, "refusals"));
 	}
+	json_decref(r);
+	return rc;
+}
+
+static void print_family(const char *name, const json_t *f)
+{
+	if (!json_is_object(f)) {
+		printf("%s      not seen by any facilitator\n", name);
+		return;
+	}
+	const char *side = field_text(f, "side"),
+		   *meaning = "others can meet it by both sending at once";
+	if (strcmp(side, "open") == 0)
+		meaning = "anybody can reach it";
+	else if (strcmp(side, "predictable") == 0 || strcmp(side, "hard") == 0)
+		meaning = "only open peers reach it directly, others by relay";
+	printf("%s      the world sees us at %s\n", name, field_text(f, "external"));
+	printf("          mapping %s, filtering %s, ports %s\n", field_text(f, "mapping"),
+		field_text(f, "filtering"), field_text(f, "ports"));
+	printf("          %s: %s\n", side, meaning);
+}
+
+int cmd_netcheck(struct cli *cli)
+{
+	json_t *r;
+	int rc = cli_call(cli, "netcheck", NULL, &r);
+	if (rc != EXIT_DONE)
+		return rc;
+	if (cli->json) {
+		print_json_take(r);
+		return rc;
+	}
+	const char *udp = field_text(r, "udp");
+	if (strcmp(udp, "unknown") == 0)
+		printf("UDP       not known: a check needs a facilitator (key \"facilitators\")\n");
+	else
+		printf("UDP       %s\n",
+			strcmp(udp, "works") == 0 ? "works" : "no facilitator answers by it");
+	print_family("IPv4", json_object_get(r, "ipv4"));
+	print_family("IPv6", json_object_get(r, "ipv6"));
 	json_decref(r);
 	return rc;
 }

@@ -174,10 +174,10 @@ static void print_paths(const json_t *paths)
 	printf("\npaths\n");
 	for (size_t i = 0; i < json_array_size(paths); i++) {
 		const json_t *p = json_array_get(paths, i);
-		char rtt[SHORT_TEXT], out[SHORT_TEXT], in[SHORT_TEXT];
+		char rtt[SHORT_TEXT], out[SHORT_TEXT], in[SHORT_TEXT], way[PATH_TEXT];
 		bool active = field_true(p, "active");
-		print_color(active ? COLOR_GOOD : COLOR_NONE, " %s %s %s", active ? "*" : " ",
-			field_text(p, "carrier"), field_text(p, "remote"));
+		print_color(active ? COLOR_GOOD : COLOR_NONE, " %s %s", active ? "*" : " ",
+			text_path(p, way));
 		printf("\n     %s, rtt %s, loss %.1f %%, pmtu %d B, out %s, in %s\n",
 			field_text(p, "state"), text_rtt(field_number(p, "rtt_us"), rtt),
 			(double)field_number(p, "loss_permille") / 10,

@@ -33,7 +33,7 @@ struct pings {
 static void print_pong(const struct cli *cli, struct pings *s, json_t *r)
 {
 	int64_t rtt = field_number(r, "rtt_us");
-	char text[SHORT_TEXT];
+	char text[SHORT_TEXT], way[PATH_TEXT];
 	s->received++;
 	s->sum_us += rtt;
 	s->max_us = rtt > s->max_us ? rtt : s->max_us;
@@ -47,7 +47,7 @@ static void print_pong(const struct cli *cli, struct pings *s, json_t *r)
 	const json_t *path = json_object_get(r, "path");
 	printf("%s: seq=%d rtt=%s", s->peer, s->sent, text_rtt(rtt, text));
 	if (json_is_object(path))
-		printf(" path=%s %s", field_text(path, "carrier"), field_text(path, "remote"));
+		printf(" path=%s", text_path(path, way));
 	if (json_is_string(json_object_get(r, "observed")))
 		printf(" observed=%s", field_text(r, "observed"));
 	printf("\n");

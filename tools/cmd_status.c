@@ -68,8 +68,8 @@ static void print_path(const json_t *p)
 		printf("  no path; %d addresses known\n", (int)field_number(p, "candidate_count"));
 		return;
 	}
-	printf("  %s %s%s", field_text(path, "carrier"), field_text(path, "remote"),
-		field_true(path, "natted") ? " (nat)" : "");
+	char way[PATH_TEXT];
+	printf("  %s%s", text_path(path, way), field_true(path, "natted") ? " (nat)" : "");
 	if (json_is_string(json_object_get(p, "suite")))
 		printf(", %s", field_text(p, "suite"));
 	printf("\n");

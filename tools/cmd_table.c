@@ -53,6 +53,9 @@ const struct command commands[] = {
   "  overlay peer refuse PEERID\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_peer_refuse },
 { "why", "PEER", "say in one sentence why a peer is reached the way it is",
   PEER_HELP "  overlay why laptop\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_why },
+{ "netcheck", "", "say what NAT stands before this machine (RFC 4787)",
+  "Asks nothing new: the facilitators have told it when this machine registered with them.\n\n"
+  "  overlay netcheck\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_netcheck },
 { "facilitator status", "", "show who serves this machine, and whom it serves",
   "A facilitator tells peers where others are and relays between those that cannot meet directly.\n"
   "Ours are the key \"facilitators\"; every overlayd can be one: overlayd --facilitator.\n\n"

@@ -136,6 +136,22 @@ def denied():
     return {}
 
 
+def netcheck_without_nat():
+    world = World()
+    world.registered()
+
+    def known():
+        found = world.alice.cli("netcheck")["ipv4"]
+        return found and found["mapping"] != "unknown" and found["filtering"] != "unknown" and found
+    lab.wait_for("netcheck", 4, known)
+    found = world.alice.cli("netcheck")
+    lab.check(found["udp"] == "works" and found["ipv4"]["mapping"] == "none" and found["ipv4"]["side"] == "open" and
+        found["ipv4"]["external"] == "45.1.0.10:27182" and found["ipv6"] is None, f"netcheck says {found}")
+    world.stop()
+    return {}
+
+
 if __name__ == "__main__":
     sys.exit(lab.main({"relayed_then_direct": relayed_then_direct, "back_to_the_relay": back_to_the_relay,
-        "facilitator_restarts": facilitator_restarts, "denied": denied}, node.logs))
+        "facilitator_restarts": facilitator_restarts, "denied": denied,
+        "netcheck_without_nat": netcheck_without_nat}, node.logs))

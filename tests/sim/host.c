@@ -434,6 +434,8 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 	case NODE_REFUSED:
 		trace_tell(t, s->now, h->name, "%s refused %s", name, e->refused);
 		return;
+	case NODE_PORTS_WANTED: /* its hosts have one socket */
+	case NODE_PORTS_DONE: return;
 	case NODE_EVENTS_LOST:
 		trace_tell(t, s->now, h->name, "%llu events lost", (unsigned long long)e->count);
 		return;

@@ -159,6 +159,16 @@ size_t node_peer_candidates(
 	return 1;
 }
 
+struct nat_info node_nat_info(const struct node *n, bool ipv6)
+{
+	(void)n;
+	struct nat_info nat = { "endpoint-independent", "dependent", "preserved", "easy",
+		{ .port = 0 } };
+	if (!ipv6)
+		nat.external = addr_v4(203, 0, 113, 9, 27182);
+	return nat;
+}
+
 bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out)
 {
 	(void)now;

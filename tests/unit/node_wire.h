@@ -49,6 +49,8 @@ struct wire_node {
 	bool answers_from_old;    /* a second address of its own: answers leave as they came */
 	struct ov_addr tcp;       /* takes connections there, when set */
 	size_t dialled;           /* connections it asked for */
+	uint16_t extra[256];      /* ports that the node asked for */
+	size_t extra_count;
 	uint64_t random;
 	uint64_t sent, received; /* datagrams */
 	struct node_event events[512];
@@ -218,6 +220,28 @@ static inline void wire_emit_tcp(struct wire *w, const struct wire_node *h, cons
 	}
 }
 
+static inline bool wire_has_port(const struct wire_node *h, uint16_t port)
+{
+	for (size_t i = 0; i < h->extra_count; i++)
+		if (h->extra[i] == port)
+			return true;
+	return false;
+}
+
+/* The edge's part of a burst. */
+static inline void wire_ports(struct wire *w, struct wire_node *h, const struct node_event *ev)
+{
+	h->extra_count = 0;
+	if (ev->type == NODE_PORTS_DONE) {
+		if (ev->count)
+			h->extra[h->extra_count++] = (uint16_t)ev->count;
+		return;
+	}
+	for (; h->extra_count < ev->count; h->extra_count++)
+		h->extra[h->extra_count] = (uint16_t)(40000 + h->extra_count);
+	node_ports(h->node, w->now, h->extra, h->extra_count);
+}
+
 static inline void wire_emit(struct wire *w, struct wire_node *h, const struct dgram *d)
 {
 	if (d->len == 0 || d->segment == 0 || !d->data)
@@ -228,6 +252,8 @@ static inline void wire_emit(struct wire *w, struct wire_node *h, const struct d
 	}
 	bool from_old = h->answers_from_old && addr_equal(&d->local, &h->old);
 	struct ov_addr from = from_old ? h->old : h->addr;
+	if (wire_has_port(h, d->local.port))
+		from.port = d->local.port;
 	for (size_t at = 0; at < d->len; at += d->segment) {
 		size_t len = d->len - at < d->segment ? d->len - at : d->segment;
 		h->sent++;
@@ -258,9 +284,12 @@ static inline void wire_drain(struct wire *w, size_t i)
 		h->inner_len[h->inner_count++] = p.len;
 	}
 	struct node_event ev;
-	while (node_event(h->node, &ev))
+	while (node_event(h->node, &ev)) {
+		if (ev.type == NODE_PORTS_WANTED || ev.type == NODE_PORTS_DONE)
+			wire_ports(w, h, &ev);
 		if (h->event_count < 512)
 			h->events[h->event_count++] = ev;
+	}
 	struct ov_addr to;
 	while (node_dial(h->node, &to))
 		wire_dial(w, i, to);
@@ -317,7 +346,9 @@ static inline void wire_deliver(struct wire *w, struct flight *f)
 	for (size_t i = 0; i < w->count; i++) {
 		struct wire_node *h = &w->nodes[i];
 		const struct wire_connection *c = wire_connection(w, here.connection);
-		bool ours = addr_equal(&h->addr, &here.to) || addr_equal(&h->old, &here.to);
+		bool extra = addr_same_ip(&h->addr, &here.to) && wire_has_port(h, here.to.port);
+		bool ours =
+			addr_equal(&h->addr, &here.to) || addr_equal(&h->old, &here.to) || extra;
 		if (c)
 			ours = !c->cut &&
 			       i == (addr_equal(&c->to, &here.to) ? c->server : c->client);

@@ -115,7 +115,8 @@ static void every_type(void **state)
 			assert_int_equal(f.as.status.sequence, 0x09090909);
 		} else if (type == FRAME_PADDING) { /* 4 is then a type nobody knows */
 			assert_int_equal(got, OV_EFORMAT);
-		} else if (type == FRAME_RELAY_CLOSE) {
+		} else if (type == FRAME_RELAY_CLOSE || type == FRAME_FILTER_TEST ||
+			   type == FRAME_FILTER_ANSWER) {
 			assert_int_equal(got, 1);
 			assert_int_equal(f.as.relay_close.channel, 0x09090909);
 		} else if (type <= FRAME_PUNCH ||
@@ -193,8 +194,11 @@ static void register_frames_come_back(void **state)
 	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
 
 	w = wr_init(out, sizeof(out));
-	frame_put_registered(&w, &(struct registered_frame){
-					 .request = 8, .page = 1, .reason = 2, .lifetime_s = 600 });
+	frame_put_registered(&w, &(struct registered_frame){ .request = 8,
+					 .page = 1,
+					 .reason = 2,
+					 .lifetime_s = 600,
+					 .second_port = 27183 });
 	f = reread(&w);
 	assert_true(f.as.registered.request == 8 && f.as.registered.page == 1);
 	assert_true(f.as.registered.reason == 2 && f.as.registered.lifetime_s == 600);

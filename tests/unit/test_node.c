@@ -69,7 +69,7 @@ static void rekey_under_traffic_loses_nothing(void **state)
 	wire_free(w);
 }
 
-struct nat { /* of node 0 */
+struct rebinder { /* of node 0 */
 	struct ov_addr outside;
 	ov_time sent_at,
 		longest; /* without a datagram from inside: the binding must live so long */
@@ -77,7 +77,7 @@ struct nat { /* of node 0 */
 
 static bool translate(struct wire *w, struct flight *f)
 {
-	struct nat *nat = w->context;
+	struct rebinder *nat = w->context;
 	if (addr_equal(&f->from, &w->nodes[0].addr)) {
 		f->from = nat->outside;
 		nat->longest = ov_max(nat->longest, w->now - nat->sent_at);
@@ -89,10 +89,10 @@ static bool translate(struct wire *w, struct flight *f)
 }
 
 /* Node 0 stands behind it and calls node 1, which knows no address of it. */
-static struct wire *natted_session(struct nat *nat)
+static struct wire *natted_session(struct rebinder *nat)
 {
 	struct wire *w = wire_new(2);
-	*nat = (struct nat){ .outside = addr_v4(203, 0, 113, 7, 40000), .sent_at = w->now };
+	*nat = (struct rebinder){ .outside = addr_v4(203, 0, 113, 7, 40000), .sent_at = w->now };
 	w->hook = translate;
 	w->context = nat;
 	wire_know(w, 0, 1, &w->nodes[1].addr, "all");
@@ -106,7 +106,7 @@ static struct wire *natted_session(struct nat *nat)
 static void an_idle_natted_session_costs_nine_datagrams_in_125_s(void **state)
 {
 	(void)state;
-	struct nat nat;
+	struct rebinder nat;
 	struct wire *w = natted_session(&nat);
 	wire_run(w, 250 * OV_SEC); /* the first cycle also searches the PMTU */
 	uint64_t near = w->nodes[0].sent, far = w->nodes[1].sent;
@@ -125,7 +125,7 @@ static void a_peer_that_died_behind_a_nat_is_missed_in_75_s(void **state)
 {
 	(void)state;
 	for (ov_time phase = 0; phase < 125 * OV_SEC; phase += 12 * OV_SEC) {
-		struct nat nat;
+		struct rebinder nat;
 		struct wire *w = natted_session(&nat);
 		wire_run(w, 250 * OV_SEC + phase);
 		assert_int_equal(wire_info(w, 0, 1).state, PEER_UP);

@@ -113,6 +113,28 @@ static void goes_direct_once_it_can(void **state)
 	wire_free(w);
 }
 
+static bool nothing_direct_for_a_while(struct wire *w, struct flight *f)
+{
+	const ov_time *until = w->context;
+	return w->now >= *until || !is_direct(w, f);
+}
+
+/* The next round has all of its probes again, whenever the way opens. */
+static void each_round_is_a_full_one(void **state)
+{
+	(void)state;
+	for (ov_time wait = 500 * OV_MS; wait < 12 * OV_SEC; wait += 500 * OV_MS) {
+		struct wire *w = world();
+		ov_time until = w->now + wait;
+		w->hook = nothing_direct_for_a_while;
+		w->context = &until;
+		wire_send(w, A, B, 1, 100);
+		wire_run(w, wait + 13 * OV_SEC); /* the longest gap between rounds by then: 12 s */
+		assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+		wire_free(w);
+	}
+}
+
 static void direct_within_a_second_when_nothing_is_in_the_way(void **state)
 {
 	(void)state;
@@ -276,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_answer_through_the_relay_takes_three_round_trips),
 		cmocka_unit_test(goes_direct_once_it_can),
+		cmocka_unit_test(each_round_is_a_full_one),
 		cmocka_unit_test(direct_within_a_second_when_nothing_is_in_the_way),
 		cmocka_unit_test(falls_back_to_the_relay_without_losing_the_session),
 		cmocka_unit_test(who_is_not_let_in_learns_nothing),
