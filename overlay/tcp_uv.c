@@ -7,9 +7,9 @@
  * callback that ended it may still look at `ending`. */
 #include "overlay/tcp_uv.h"
 
-#include "core/bytes.h"
 #include "core/table.h"
 #include "core/tcp_frame.h"
+#include "core/tcp_queue.h"
 #include "overlay/clock_os.h"
 #include "overlay/entropy_os.h"
 #include "overlay/udp_backend_uv.h"
@@ -17,6 +17,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -29,12 +30,6 @@
 #define UNSENT_MAX   (64 << 10)  /* not sent yet: waits in front of every ping */
 #define USER_TIMEOUT 30000       /* ms without an acknowledgement of what was sent */
 #define FILES_KEPT   256         /* descriptors for everything else */
-#define QUEUE_FIRST  16384
-
-struct queue {
-	uint8_t *data;
-	size_t len, cap;
-};
 
 struct conn {
 	uv_tcp_t handle;
@@ -47,7 +42,7 @@ struct conn {
 	bool told;    /* the node knows it: it stands, or something was sent on it */
 	bool greeted; /* its first datagram was an HS1 */
 	bool ending;
-	struct queue waiting, flying; /* flying: libuv has it */
+	struct tcp_queue waiting, flying; /* flying: libuv has it */
 	struct tcp_frame in;
 };
 
@@ -82,11 +77,10 @@ static void handle_gone(struct tcp *t)
 	free(t);
 }
 
-static void queue_free(struct tcp *t, struct queue *q)
+static void queue_free(struct tcp *t, struct tcp_queue *q)
 {
 	t->queued -= q->len;
-	free(q->data);
-	*q = (struct queue){ 0 };
+	tcp_queue_fini(q);
 }
 
 static void on_conn_closed(uv_handle_t *h)
@@ -155,24 +149,11 @@ static void flush(struct conn *k)
 	if (k->ending || k->flying.len > 0 || k->waiting.len == 0)
 		return;
 	k->flying = k->waiting;
-	k->waiting = (struct queue){ 0 };
+	k->waiting = (struct tcp_queue){ 0 };
 	uv_buf_t buf = uv_buf_init((char *)k->flying.data, (unsigned)k->flying.len);
 	k->write.data = k;
 	if (uv_write(&k->write, (uv_stream_t *)&k->handle, &buf, 1, on_written) != 0)
 		conn_end(k);
-}
-
-static bool queue_reserve(struct queue *q, size_t more)
-{
-	size_t cap = q->cap ? q->cap : QUEUE_FIRST;
-	while (cap < q->len + more)
-		cap *= 2;
-	uint8_t *grown = cap == q->cap ? q->data : realloc(q->data, cap);
-	if (!grown)
-		return false;
-	q->data = grown;
-	q->cap = cap;
-	return true;
 }
 
 static bool has_room(const struct conn *k, size_t more)
@@ -181,23 +162,12 @@ static bool has_room(const struct conn *k, size_t more)
 	       k->owner->queued + more <= TCP_QUEUES_MAX;
 }
 
-/* From byte `skip` of the framed datagram on: what is before went into the socket already. */
 static bool queue_add(struct conn *k, const uint8_t *data, size_t len, size_t skip)
 {
-	uint8_t header[TCP_FRAME_HEADER];
-	struct queue *q = &k->waiting;
-	if (!queue_reserve(q, TCP_FRAME_HEADER + len))
+	size_t before = k->waiting.len;
+	if (tcp_queue_add(&k->waiting, data, len, skip) != OV_OK)
 		return false;
-	tcp_frame_header(header, len);
-	size_t before = q->len;
-	if (skip < TCP_FRAME_HEADER) {
-		memcpy(q->data + q->len, header + skip, TCP_FRAME_HEADER - skip);
-		q->len += TCP_FRAME_HEADER - skip;
-		skip = TCP_FRAME_HEADER;
-	}
-	memcpy(q->data + q->len, data + skip - TCP_FRAME_HEADER, TCP_FRAME_HEADER + len - skip);
-	q->len += TCP_FRAME_HEADER + len - skip;
-	k->owner->queued += q->len - before;
+	k->owner->queued += k->waiting.len - before;
 	return true;
 }
 
