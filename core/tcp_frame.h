@@ -1,6 +1,6 @@
 #pragma once
 /* tcp_frame - datagrams in a byte stream: u16 length (little endian), then the datagram; nothing
- * else (docs/protocol.md 13.4). Datagrams that lie whole in what was read are handed out where they
+ * else (docs/protocol.md 13.5). Datagrams that lie whole in what was read are handed out where they
  * lie; only one that is cut by the end of a read is copied. */
 #include "core/pmtu.h"
 

@@ -1,4 +1,4 @@
-/* TCP, for networks that block UDP (docs/protocol.md 13.4). A call that is not answered for 300 ms
+/* TCP, for networks that block UDP (docs/protocol.md 13.5). A call that is not answered for 300 ms
  * goes by TCP as well, at once where UDP was of no use before. The edge connects; HS1 is the first
  * datagram of a connection, and from then on it is a path like any other, below UDP and above a
  * relay. Who goes by TCP asks now and then whether UDP works again; who goes by relay whether TCP

@@ -105,7 +105,7 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 /* The ports that NODE_PORTS_WANTED asked for; as many as could be had. Datagrams from them have
  * their local.port. */
 void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count);
-/* ---- TCP connections are the edge's, docs/protocol.md 13.4 ---- */
+/* ---- TCP connections are the edge's, docs/protocol.md 13.5 ---- */
 /* The next address to connect to; false: none. Drain it after each verb. An attempt that fails
  * needs no report: it is asked for again. */
 bool node_dial(struct node *n, struct ov_addr *remote);

@@ -154,7 +154,7 @@ struct meeting { /* the way from a relay to a direct path */
 	struct limit told; /* our endpoints */
 };
 
-/* ---- TCP, docs/protocol.md 13.4 ---- */
+/* ---- TCP, docs/protocol.md 13.5 ---- */
 #define DIAL_TARGETS 4  /* addresses of one peer that are tried at once */
 #define DIALS_MAX    16 /* that wait for the edge */
 #define NETWORKS_MAX 8

@@ -1,6 +1,6 @@
 #pragma once
 /* tcp_gate - who may have a TCP connection, and for how long: bounds against garbage, half-open
- * floods and silence, without a socket (docs/protocol.md 13.4). The edge embeds an entry in each
+ * floods and silence, without a socket (docs/protocol.md 13.5). The edge embeds an entry in each
  * connection and closes what it is told to. */
 #include "core/limit.h"
 

@@ -1,8 +1,9 @@
 /* Three whole nodes on a wire that the input drives: deliver, copy, drop, reorder, corrupt, wait,
  * submit, move, restart, remove and add. Whatever it does: no timer storm, one data path at most,
  * tables within their limits, and an inner packet arrives as it was sent, from who sent it. */
-#define WIRE_FLIGHTS 512
-#define WIRE_PACKETS 64
+#define WIRE_FLIGHTS     512
+#define WIRE_PACKETS     64
+#define WIRE_CONNECTIONS 4096
 #include "tests/unit/node_wire.h"
 
 #define HELD 256 /* datagrams on the wire; more are lost */
@@ -145,6 +146,34 @@ static void change(struct wire *w, size_t i, uint8_t arg)
 		continue;
 }
 
+/* Nodes that listen, connections that are cut with and without a word. */
+static void connect_or_cut(struct wire *w, size_t i, uint8_t arg)
+{
+	struct wire_node *h = &w->nodes[i];
+	size_t to = (i + 1 + arg % 2) % w->count;
+	switch (arg / 2 % 4) {
+	case 0:
+		h->tcp = h->addr;
+		h->tcp.port = 443;
+		break;
+	case 1:
+		node_candidate_tcp(w->nodes[to].node, w->now, &h->id.id, &h->tcp, SOURCE_CONFIG);
+		wire_drain(w, to);
+		break;
+	case 2: wire_cut_all(w); break;
+	case 3:
+		for (size_t k = 0; k < w->connection_count; k++)
+			w->connections[k].cut = true;
+		break;
+	}
+}
+
+/* From then on only connections pass, or everything. */
+static bool lose_udp(struct wire *w, struct flight *f)
+{
+	return f->carrier == CARRIER_TCP && lose_above(w, f);
+}
+
 static void corrupt(struct wire *w, struct flight *f, uint8_t arg)
 {
 	if (arg & 0x80)
@@ -162,6 +191,12 @@ static void step(struct wire *w, uint8_t op, uint8_t arg)
 		20 * OV_SEC, 125 * OV_SEC, 600 * OV_SEC };
 	size_t i = op / 16 % w->count, to = (i + 1 + arg % 2) % w->count;
 	struct flight *f = pick(w, arg);
+	if (op >= 240) {
+		connect_or_cut(w, arg / 8 % w->count, arg);
+		if (arg >= 192)
+			w->hook = arg & 1 ? lose_udp : lose_above;
+		return;
+	}
 	switch (op % 12) {
 	case 0:
 	case 1:
@@ -181,7 +216,7 @@ static void step(struct wire *w, uint8_t op, uint8_t arg)
 			corrupt(w, f, arg);
 		break;
 	case 5:
-		if (f)
+		if (f && f->carrier != CARRIER_TCP)
 			f->from = addr_v4(192, 0, 2, arg, 500);
 		break;
 	case 6:

@@ -32,7 +32,9 @@ struct flight {
 	uint32_t connection; /* of TCP */
 };
 
+#ifndef WIRE_CONNECTIONS
 #define WIRE_CONNECTIONS 256
+#endif
 
 struct wire_connection { /* its number is its place, from 1 */
 	size_t client, server;
