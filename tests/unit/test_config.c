@@ -224,6 +224,30 @@ static void test_flags_beat_environment_beats_file(void **state)
 	config_fini(&c);
 }
 
+/* The same facilitator at several endpoints is one. */
+static void test_facilitators_with_several_endpoints(void **state)
+{
+	(void)state;
+	const char *peer = peer_text(1), *other = peer_text(2);
+	struct config c;
+	struct contact list[CONFIG_FACILITATORS_MAX];
+	config_default(&c);
+	assert_int_equal(c.facilitator_tcp, 443);
+	assert_int_equal(c.listen_tcp, 0);
+	(void)snprintf(c.facilitators, sizeof(c.facilitators),
+		"%s@f.example:27182,%s@192.0.2.1:5,%s@tcp:f.example:8443", peer, other, peer);
+	assert_int_equal(config_facilitators(&c, list, 2, why, sizeof(why)), 2);
+	assert_int_equal(list[0].endpoint_count, 2);
+	assert_string_equal(list[0].endpoints[1], "tcp:f.example:8443");
+	assert_string_equal(list[1].endpoints[0], "192.0.2.1:5");
+	assert_string_equal(list[1].name, "facilitator-2");
+	for (size_t i = 0; i < 2; i++)
+		contact_fini(&list[i]);
+	(void)snprintf(c.facilitators, sizeof(c.facilitators), "%s@tcp:f.example:0", peer);
+	assert_int_equal(config_facilitators(&c, list, 2, why, sizeof(why)), OV_EINVAL);
+	config_fini(&c);
+}
+
 static void test_secret_is_not_printed(void **state)
 {
 	(void)state;
@@ -429,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_environment_errors),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_help_names_every_flag),
+		cmocka_unit_test(test_facilitators_with_several_endpoints),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_huge_file_is_refused, set_up, tear_down),
