@@ -36,7 +36,8 @@ ONLY_WEB = """
 
 
 class World:
-    def __init__(self, facilitator=True):
+    def __init__(self, facilitator=True, port=443):
+        self.port = port
         self.core, self.router = lab.Ns("core", forward=True), lab.Ns("router", forward=True)
         self.hub, self.alice_ns, self.bob_ns = lab.Ns("hub"), lab.Ns("alice"), lab.Ns("bob")
         for number, ns in ((1, self.hub), (2, self.bob_ns)):
@@ -57,7 +58,8 @@ class World:
         self._prove_gate()
         self.facilitator = self.alice = self.bob = None
         if facilitator:
-            self.facilitator = node.Node(self.hub, args=["--facilitator-policy", "open", "--no-tun"]).start()
+            self.facilitator = node.Node(self.hub, args=["--facilitator-policy", "open",
+                "--facilitator-tcp", port, "--no-tun"]).start()
 
     def only_web(self, closed):
         self.router.run("nft", "delete", "table", "ip", "gate", ok=False)
@@ -83,8 +85,12 @@ class World:
                         f"the gate is wrong about TCP {port}")
 
     def client(self, ns, *args):
-        use = ["--facilitators", f"{self.facilitator.peer}@{FACILITATOR}:27182"] if self.facilitator else []
-        return node.Node(ns, args=[*use, *args]).start()
+        if self.facilitator:
+            use = [f"{self.facilitator.peer}@{FACILITATOR}:27182"]
+            if self.port != 443:
+                use.append(f"{self.facilitator.peer}@tcp:{FACILITATOR}:{self.port}")
+            args = ["--facilitators", ",".join(use), *args]
+        return node.Node(ns, args=args).start()
 
     def both(self):
         self.alice, self.bob = self.client(self.alice_ns), self.client(self.bob_ns)
@@ -259,7 +265,8 @@ def hostile():
 
 
 def facilitator_restarts():
-    world = World()
+    """At another port than the usual one, named as an endpoint of its own."""
+    world = World(port=80)
     world.both()
     lab.check(load.ping_once(world.alice_ns, world.bob.address, 3), "no answer through the relay")
     world.facilitator.stop()
