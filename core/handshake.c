@@ -6,8 +6,8 @@
  *
  * In HS1 and HS2 header.counter is the sender's index. Payloads are a fixed part and TLVs (type u8,
  * length u16, value; type 0 is one byte of padding; unknown ones are skipped). Reserved bytes are
- * zero and checked, an extension is a TLV. We send no TLV yet: padding makes HS1 more than twice as
- * long as HS2, so an answer never amplifies.
+ * zero and checked, an extension is a TLV. Padding makes HS1 more than twice as long as HS2, so an
+ * answer never amplifies; it leaves room for the one TLV we have.
  *
  * The two macs are WireGuard's (5.4.4): mac1 proves that the sender knows whom it calls, mac2 that
  * it receives at its address. They cover all bytes before them. mac1 of HS2 is keyed by the
@@ -29,20 +29,30 @@
 #define HS2_OVERHEAD (32 + TAG_LEN)
 #define HS1_PLAIN    (HS1_LEN - HEADER_LEN - HS1_OVERHEAD - MACS_LEN)
 #define TLV_PADDING  0
+#define TLV_INVITE   1
+#define TLV_HEAD     3
 
-static_assert(HS1_PLAIN >= HS1_FIXED, "HS1 holds its fixed part");
+static_assert(HS1_PLAIN >= HS1_FIXED + TLV_HEAD + HS1_INVITE_LEN, "HS1 holds all we put in");
 static_assert(HEADER_LEN + HS2_OVERHEAD + HS2_FIXED + MACS_LEN == HS2_LEN, "HS2 without padding");
 static_assert(2 * HS2_LEN <= HS1_LEN && 2 * COOKIE_PACKET_LEN <= HS1_LEN, "no amplification");
 
 static const uint8_t version = 1;
 
-/* TLVs to the end of the payload. None is known yet, so only their shape is checked. */
-static bool tlv_skip_all(struct rd *r)
+/* TLVs to the end of the payload: of HS2 (p NULL) none is known, so only their shape is checked. */
+static bool tlv_take_all(struct rd *r, struct hs1_payload *p)
 {
 	while (rd_left(r) > 0) {
-		if (rd_u8(r) == TLV_PADDING)
+		uint8_t type = rd_u8(r);
+		if (type == TLV_PADDING)
 			continue;
-		rd_take(r, rd_u16(r));
+		uint16_t len = rd_u16(r);
+		const uint8_t *value = rd_take(r, len);
+		if (!p || type != TLV_INVITE || !value)
+			continue;
+		if (len != HS1_INVITE_LEN || p->has_invite)
+			return false;
+		p->has_invite = true;
+		memcpy(p->invite, value, HS1_INVITE_LEN);
 	}
 	return rd_done(r);
 }
@@ -60,7 +70,12 @@ static void hs1_payload_encode(const struct hs1_payload *p, uint8_t out[HS1_PLAI
 	wr_u8(&w, p->suites);
 	wr_u8(&w, 0);
 	assert(wr_len(&w) == HS1_FIXED);
-	wr_zero(&w, HS1_PLAIN - HS1_FIXED);
+	if (p->has_invite) {
+		wr_u8(&w, TLV_INVITE);
+		wr_u16(&w, HS1_INVITE_LEN);
+		wr_copy(&w, p->invite, HS1_INVITE_LEN);
+	}
+	wr_zero(&w, HS1_PLAIN - wr_len(&w));
 	assert(wr_ok(&w));
 }
 
@@ -76,7 +91,8 @@ static bool hs1_payload_decode(struct hs1_payload *p, const uint8_t *data, size_
 	p->mtu = rd_u16(&r);
 	p->suites = rd_u8(&r);
 	bool reserved = rd_u8(&r) != 0;
-	return tlv_skip_all(&r) && !reserved;
+	p->has_invite = false;
+	return tlv_take_all(&r, p) && !reserved;
 }
 
 static void hs2_payload_encode(const struct hs2_payload *p, uint8_t out[HS2_FIXED])
@@ -102,7 +118,7 @@ static bool hs2_payload_decode(struct hs2_payload *p, const uint8_t *data, size_
 	p->mtu = rd_u16(&r);
 	p->suite = rd_u8(&r);
 	rd_copy(&r, reserved, sizeof(reserved));
-	return tlv_skip_all(&r) && memcmp(reserved, zeros, sizeof(zeros)) == 0;
+	return tlv_take_all(&r, NULL) && memcmp(reserved, zeros, sizeof(zeros)) == 0;
 }
 
 /* mac1: label "OVL mac1 tag", key of handshake_mac1_key; mac2: "OVL mac2 tag", the cookie. */

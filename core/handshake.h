@@ -14,6 +14,7 @@
 
 #define MAC_LEN           16
 #define COOKIE_LEN        16
+#define HS1_INVITE_LEN    16  /* secret of an invite */
 #define HS1_LEN           296 /* what we send; TLVs may make a future HS1 longer, up to HS1_MAX */
 #define HS1_MAX           1200
 #define HS2_LEN           128 /* never longer than half of the HS1 it answers */
@@ -35,6 +36,8 @@ struct hs1_payload {
 	uint32_t psk_id; /* 0: zero psk */
 	uint16_t mtu;    /* largest datagram the initiator takes */
 	uint8_t suites;  /* bit set, aead_offer */
+	bool has_invite; /* TLV: the initiator was invited and shows the secret */
+	uint8_t invite[HS1_INVITE_LEN];
 };
 
 struct hs2_payload {

@@ -10,6 +10,8 @@
  * 56 characters, so there are no spare bits and one PeerId has one text. */
 #include "core/identity.h"
 
+#include "core/base32.h"
+
 #include <sodium.h>
 #include <string.h>
 
@@ -19,8 +21,6 @@
 #define LABEL_MAX    crypto_generichash_blake2b_PERSONALBYTES
 
 static_assert(TEXT_BYTES * 8 == PEER_ID_TEXT_LEN * 5, "base32 without spare bits");
-
-static const char base32_alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
 
 void ov_hash_keyed(
 	uint8_t *out, size_t out_len, const struct hash_key *key, const void *data, size_t len)
@@ -120,53 +120,16 @@ const char *peer_id_format(const struct peer_id *id, char out[PEER_ID_TEXT_LEN +
 	memcpy(raw, id->bytes, PEER_ID_LEN);
 	checksum(id, raw + PEER_ID_LEN);
 	raw[TEXT_BYTES - 1] = TEXT_VERSION;
-
-	uint32_t bits = 0;
-	unsigned have = 0;
-	char *next = out;
-	for (size_t i = 0; i < TEXT_BYTES; i++) {
-		bits = bits << 8 | raw[i];
-		for (have += 8; have >= 5; have -= 5)
-			*next++ = base32_alphabet[bits >> (have - 5) & 31];
-	}
-	*next = 0;
-	return out;
-}
-
-/* 0 to 31, or -1. */
-static int base32_value(char c)
-{
-	if (c >= 'a' && c <= 'z')
-		return c - 'a';
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	return c >= '2' && c <= '7' ? c - '2' + 26 : -1;
-}
-
-static bool base32_decode(const char *text, uint8_t raw[TEXT_BYTES])
-{
-	uint32_t bits = 0;
-	unsigned have = 0;
-	size_t len = 0;
-	for (size_t i = 0; i < PEER_ID_TEXT_LEN; i++) {
-		int value = base32_value(text[i]); /* NUL has none: stops at a short text */
-		if (value < 0)
-			return false;
-		bits = bits << 5 | (uint32_t)value;
-		have += 5;
-		if (have >= 8) {
-			have -= 8;
-			raw[len++] = (uint8_t)(bits >> have);
-		}
-	}
-	return text[PEER_ID_TEXT_LEN] == 0;
+	return base32_encode(raw, sizeof(raw), out);
 }
 
 int peer_id_parse(const char *text, struct peer_id *out)
 {
 	uint8_t raw[TEXT_BYTES], sum[CHECKSUM_LEN], dh[DH_LEN];
 	struct peer_id id;
-	if (!base32_decode(text, raw) || raw[TEXT_BYTES - 1] != TEXT_VERSION)
+	if (strlen(text) != PEER_ID_TEXT_LEN ||
+		base32_decode(text, PEER_ID_TEXT_LEN, raw, sizeof(raw)) != TEXT_BYTES ||
+		raw[TEXT_BYTES - 1] != TEXT_VERSION)
 		return OV_EFORMAT;
 	memcpy(id.bytes, raw, PEER_ID_LEN);
 	checksum(&id, sum);

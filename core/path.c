@@ -65,7 +65,7 @@ size_t path_budget(const struct path *p)
 {
 	if (p->validated)
 		return SIZE_MAX;
-	uint64_t allowed = 3 * p->received_bytes;
+	uint64_t allowed = 3 * p->received_bytes + p->asked_bytes;
 	return allowed > p->sent_bytes ? (size_t)(allowed - p->sent_bytes) : 0;
 }
 
@@ -165,6 +165,8 @@ void path_on_sent(struct path *p, ov_time now, size_t bytes, uint16_t largest_da
 
 void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, bool data)
 {
+	if (p->received_bytes == 0)
+		p->asked_bytes = p->sent_bytes; /* else two that ask each other could not answer */
 	p->received_bytes += bytes;
 	p->received_count += count;
 	p->heard_at = now;

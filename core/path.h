@@ -58,6 +58,8 @@ struct path {
 	struct ov_addr local, remote, observed;
 
 	uint64_t sent_bytes, received_bytes, received_count, sent_count;
+	uint64_t asked_bytes; /* sent before anything came: first questions, bounded by PATH_PROBES
+			       */
 	uint32_t challenges_sent, challenges_lost;
 	struct rtt rtt;
 	struct pmtu pmtu;

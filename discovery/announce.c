@@ -24,10 +24,12 @@ void announce_heard(struct announce *a, ov_time now)
 		a->heard++;
 }
 
-/* Not more often than one a second for each that speaks. */
-static ov_time interval(const struct announce *a)
+/* Not more often than one a second for each that speaks; who was heard long ago does not. */
+ov_time announce_interval(const struct announce *a, ov_time now)
 {
 	uint32_t speakers = a->heard > a->heard_before ? a->heard : a->heard_before;
+	if (now - a->heard_at >= 2 * ANNOUNCE_EVERY)
+		speakers = 0;
 	return ov_max(ANNOUNCE_EVERY, (ov_time)speakers * OV_SEC);
 }
 
@@ -36,7 +38,7 @@ void announce_done(struct announce *a, ov_time now, const struct rng *rng)
 	if (a->hurried < sizeof(first_gaps) / sizeof(first_gaps[0]))
 		a->at = now + first_gaps[a->hurried++];
 	else
-		a->at = now + rng_jitter(rng, interval(a), JITTER_PERCENT);
+		a->at = now + rng_jitter(rng, announce_interval(a, now), JITTER_PERCENT);
 }
 
 size_t announce_turn(struct announce *a, size_t total, size_t most, size_t *count)

@@ -20,6 +20,8 @@ void announce_hurry(struct announce *a, ov_time now);
 void announce_heard(struct announce *a, ov_time now);
 /* It was said at `now`: when next? */
 void announce_done(struct announce *a, ov_time now, const struct rng *rng);
+/* How long from one to the next, at present, but for the 20 %. */
+ov_time announce_interval(const struct announce *a, ov_time now);
 /* The contacts of the next beacon: `*count` of them (at most `most`) from the index returned on,
  * around the end. Call again for the next beacon of the same time. total: contacts in all. */
 size_t announce_turn(struct announce *a, size_t total, size_t most, size_t *count);

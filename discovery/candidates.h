@@ -28,6 +28,11 @@ struct candidate {
 	uint8_t source;   /* enum candidate_source */
 	uint8_t carrier;  /* CARRIER_UDP or CARRIER_TCP: it takes connections there */
 };
+/* Somebody else's word may be a third party's address. */
+static inline bool candidate_is_trusted(const struct candidate *c)
+{
+	return c->source < SOURCE_PORTMAP;
+}
 
 struct candidates {             /* of one peer; zeroed: empty */
 	struct candidate *list; /* owned; room for the next power of two of count */

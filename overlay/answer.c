@@ -91,7 +91,8 @@ static bool mac2_is_valid(
 static enum drop admit(
 	struct node *n, ov_time now, const struct dgram *from, const uint8_t *data, size_t len)
 {
-	if (!limit_take(&n->dh, now, DH_PER_SECOND, DH_BURST, 1))
+	bool crowded_table = n->pending_count >= (n->config.max_pending_handshakes + 1u) / 2;
+	if (crowded_table || !limit_take(&n->dh, now, DH_PER_SECOND, DH_BURST, 1))
 		n->load_until = now + LOAD_STICKY;
 	if (now >= n->load_until)
 		return DROP_NONE;
@@ -155,8 +156,12 @@ static enum drop check_fresh(struct node *n, ov_time now, struct peer *p, const 
 
 /* A free slot, or the one to be replaced: a full table gives way only to a higher seq of the same
  * peer, so that replays can push out neither the real caller nor anybody else. */
-static struct pending **pending_slot(const struct node *n, struct association *a, uint64_t seq)
+static struct pending **pending_slot(const struct node *n, const struct peer *p, uint64_t seq)
 {
+	struct association *a = p->association;
+	size_t max = n->config.max_pending_handshakes;
+	if (p->contact.source == CONTACT_CLIENT)
+		max -= max / 4; /* identities cost nothing: contacts keep a quarter */
 	struct pending **vacant = NULL, **lowest = NULL;
 	for (size_t i = 0; i < PENDING_MAX; i++) {
 		struct pending **slot = &a->pending[i];
@@ -165,7 +170,7 @@ static struct pending **pending_slot(const struct node *n, struct association *a
 		else if (!lowest || (*slot)->seq < (*lowest)->seq)
 			lowest = slot;
 	}
-	if (vacant && n->pending_count < n->config.max_pending_handshakes)
+	if (vacant && n->pending_count < max)
 		return vacant;
 	return lowest && (*lowest)->seq < seq ? lowest : NULL;
 }
@@ -186,7 +191,7 @@ static uint64_t agree_association(
 static enum drop accept_hs1(
 	struct node *n, ov_time now, struct peer *p, const struct dgram *from, struct hs1_opened *h)
 {
-	struct pending **slot = pending_slot(n, p->association, h->payload.seq);
+	struct pending **slot = pending_slot(n, p, h->payload.seq);
 	if (!slot)
 		return DROP_FULL;
 	if (!limit_take(&p->handshakes, now, 5, 10, 1))
@@ -256,15 +261,22 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, st
 {
 	if (peer_id_equal(&h->payload.peer, &n->self->id))
 		return DROP_LOOP;
+	if (!channel_carries(n, from, &h->payload.peer))
+		return DROP_CHANNEL;
 	struct peer *p = node_peer(n, &h->payload.peer);
-	if (!p)
-		p = node_client(n, now, &h->payload.peer);
-	if (!p) {
+	bool shows = h->payload.has_invite;
+	enum drop why = shows ? joining_on_hs1(n, now, &h->payload, &from->remote) : DROP_STRANGER;
+	if (shows && p && !contact_is_known(p->contact.source))
+		return why; /* HS2 would tell it that it is a contact */
+	if (!shows && !p)
+		p = node_client(n, now, &h->payload.peer, &from->remote);
+	if (!shows && !p)
 		note_request(n, now, &h->payload.peer, &from->remote);
-		return DROP_STRANGER;
-	}
+	if (!p)
+		return why;
+	peer_touch(n, p); /* a client that is refused below ends with this verb */
 	keep_static(p, &h->noise);
-	enum drop why = check_fresh(n, now, p, from, h);
+	why = check_fresh(n, now, p, from, h);
 	if (why != DROP_NONE)
 		return why;
 	if (!association_open(n, now, p))

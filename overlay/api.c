@@ -9,9 +9,12 @@
 
 #include "overlay/suggest.h"
 
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define STORE_PATIENCE (30 * OV_SEC) /* then the client is told; the change stays in line */
 
 struct api_op {
 	const char *name;
@@ -42,6 +45,10 @@ static const struct api_op ops[] = {
 	{ "peer.deny",     api_op_peer_deny,     API_CHANGE, "peer deny " },
 	{ "peer.accept",   api_op_peer_accept,   API_CHANGE, "peer name allow " },
 	{ "peer.refuse",   api_op_peer_refuse,   API_CHANGE, "peer " },
+	{ "invite.create", api_op_invite_create, API_CHANGE, "name as expires_s allow " },
+	{ "invite.list",   api_op_invite_list,   API_READ,   "" },
+	{ "invite.revoke", api_op_invite_revoke, API_CHANGE, "id " },
+	{ "join",          api_op_join,          API_CHANGE, "line name allow " },
 };
 /* clang-format on */
 #define OP_COUNT (sizeof(ops) / sizeof(ops[0]))
@@ -70,6 +77,7 @@ void api_free(struct api *a)
 	struct api_line line;
 	while (api_poll(a, &line))
 		json_decref(line.json);
+	api_invite_fini(a);
 	free(a);
 }
 
@@ -200,8 +208,29 @@ struct pending *api_pending_unlink(struct api *a, uint64_t token)
 
 void api_pending_free(struct pending *p)
 {
+	if (!p)
+		return;
 	contact_fini(&p->contact);
+	store_invite_free(p->invite);
+	if (p->line)
+		sodium_memzero(p->line, sizeof(*p->line));
+	free(p->line);
 	free(p);
+}
+
+json_t *api_post_take(struct api_call *c, struct pending *p, struct store_request *r)
+{
+	r->ticket = p->token;
+	p->deadline = c->now + STORE_PATIENCE;
+	int rc = c->a->cfg.store_post_take(c->a->cfg.context, r);
+	if (rc != OV_OK) {
+		api_pending_free(p);
+		return api_fail(c, rc == OV_EFULL ? "busy" : "io", "try again in a moment",
+			"the store took no request: %s", ov_err_text(rc));
+	}
+	api_pending_add(c->a, p);
+	c->later = true;
+	return NULL;
 }
 
 void api_client_gone(struct api *a, uint64_t client)
@@ -224,7 +253,7 @@ ov_time api_deadline(const struct api *a)
 	ov_time at = OV_NEVER;
 	for (const struct pending *p = a->pending; p; p = p->next)
 		at = ov_min(at, p->deadline);
-	return at;
+	return ov_min(at, api_invite_deadline(a));
 }
 
 static void answer_timeout(struct api *a, struct pending *p)
@@ -245,6 +274,7 @@ static void answer_timeout(struct api *a, struct pending *p)
 
 void api_tick(struct api *a, ov_time now)
 {
+	api_invite_tick(a, now);
 	for (struct pending *p = a->pending, *next; p; p = next) {
 		next = p->next;
 		if (p->deadline > now)

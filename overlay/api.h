@@ -9,6 +9,7 @@
  * An operation that must wait (ping; a contact change until it is durable) is answered later,
  * through api_poll. Requests and lines of answer are at most API_LINE_MAX bytes; long lists come in
  * pages: a result with "next":N is continued with "from":N. */
+#include "overlay/lan.h"
 #include "overlay/node.h"
 #include "overlay/store.h"
 #include "overlay/tcp_gate.h"
@@ -19,6 +20,7 @@
 #define API_LINE_MAX           65536 /* bytes of a line with its newline, both directions; design 6 */
 #define API_PENDING_MAX        1024 /* requests that wait for the store or a peer */
 #define API_PENDING_PER_CLIENT 16
+#define API_INVITES_MAX        64   /* of ours that wait to be used */
 #define API_EVENTS_MAX         1024 /* lines that wait for api_poll; more become event.lost */
 
 enum api_permission {
@@ -45,6 +47,7 @@ struct api_facts {
 	uint16_t udp_port;
 	bool pairing;
 	const struct tcp_counters *tcp; /* of its connections; NULL: has none */
+	const struct lan_counters *lan; /* NULL: switched off */
 	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */
 };
 
@@ -61,6 +64,12 @@ struct api_config {
 	void (*contact_changed)(void *context, const struct contact *c, bool removed);
 	/* Line of the configuration file that names this contact, 0: not known. May be NULL. */
 	unsigned (*config_line)(void *context, const struct peer_id *id);
+	/* Somebody showed the secret of an invite: it is a contact now (`name`), or was refused
+	 * (NULL) and why. May be NULL. */
+	void (*joined)(
+		void *context, const struct peer_id *peer, const char *name, const char *why);
+	const struct identity *identity; /* signs their vouchers */
+	struct rng rng;                  /* secrets of invites */
 };
 
 struct api; /* one per daemon */
@@ -68,6 +77,9 @@ struct api; /* one per daemon */
 /* cfg is copied, what it points to is borrowed until api_free. NULL: out of memory. */
 struct api *api_new(const struct api_config *cfg, ov_time now);
 void api_free(struct api *a);
+/* What the store knew of invites at the start; p's invites and joins are taken. Contacts that
+ * invited us are called. After the contacts are in the node and the wall clock is set. */
+void api_invites_take(struct api *a, ov_time now, struct store_pairing *p);
 /* Ties the clock to the calendar, for the `_at` fields; whenever the edge likes, at least at start
  * and after sleep. */
 void api_set_wall(struct api *a, ov_time now, int64_t unix_ms);

@@ -22,7 +22,16 @@ struct api_call {
 	char text[320], hint[320];
 };
 
-enum pending_kind { PENDING_PING, PENDING_PUT, PENDING_ACCEPT, PENDING_REMOVE };
+enum pending_kind {
+	PENDING_PING,
+	PENDING_PUT,
+	PENDING_ACCEPT,
+	PENDING_REMOVE,
+	PENDING_INVITE,
+	PENDING_REVOKE,
+	PENDING_USE, /* nobody waits for it: a guest showed the secret */
+	PENDING_JOIN,
+};
 
 struct pending { /* a request that waits for the node or the store */
 	struct pending *next;
@@ -31,10 +40,13 @@ struct pending { /* a request that waits for the node or the store */
 	json_int_t id;
 	bool has_id;
 	enum pending_kind kind;
-	bool call, is_new;      /* PUT: reach it at once; it was no contact before */
-	ov_time deadline;       /* of the answer, not of the change */
-	ov_time timeout;        /* PING: as asked */
-	struct contact contact; /* PING: only id and name */
+	bool call, is_new;           /* PUT: reach it at once; it was no contact before */
+	ov_time deadline;            /* of the answer, not of the change */
+	ov_time timeout;             /* PING: as asked */
+	struct contact contact;      /* PING: only id and name; INVITE, REVOKE: none */
+	struct store_invite *invite; /* INVITE, REVOKE, USE: owned */
+	struct invite *line;         /* INVITE, JOIN: owned, holds the secret */
+	struct ov_addr from;         /* USE */
 };
 
 struct api_queued {
@@ -42,8 +54,23 @@ struct api_queued {
 	struct api_line line;
 };
 
+struct api_join { /* a contact that invited us: the store has the line */
+	struct peer_id peer;
+	int64_t expires_s;
+};
+
+struct api_invites {                               /* api_invite.c */
+	struct store_invite list[API_INVITES_MAX]; /* as the store has them */
+	bool in_use[API_INVITES_MAX];              /* a STORE_INVITE_USE is on its way */
+	size_t count;
+	struct api_join *joins;
+	size_t join_count;
+	uint64_t refused; /* secrets shown that were none of ours, used or expired */
+};
+
 struct api {
 	struct api_config cfg;
+	struct api_invites invites;
 	ov_time started, wall_at;
 	int64_t wall_ms; /* Unix time at wall_at */
 	uint64_t next_token, next_event;
@@ -81,6 +108,39 @@ void api_pending_add(struct api *a, struct pending *p);
 struct pending *api_pending_unlink(struct api *a, uint64_t token); /* NULL: none */
 void api_pending_free(struct pending *p);
 
+/* Posts r for p (not yet in the list), both are taken; the answer follows when it is durable.
+ * Returns NULL. */
+json_t *api_post_take(struct api_call *c, struct pending *p, struct store_request *r);
+
+/* ---- api_peer.c ---- */
+/* The contact as it will be when the store has done what waits; NULL: none. */
+const struct contact *api_newest(const struct api *a, const struct peer_id *id);
+/* These set the error and return false. */
+bool api_check_name(struct api_call *c, const char *name, const struct peer_id *id);
+#define API_DEFAULT_NAME_MAX 16
+/* "peer-" and the first 8 characters of the PeerId. Returns out. */
+const char *api_default_name(const struct peer_id *id, char out[API_DEFAULT_NAME_MAX]);
+bool api_check_not_config(struct api_call *c, const struct contact *contact);
+bool api_add_grants(struct api_call *c, struct contact *contact, const json_t *words);
+/* A contact was put into the node, or removed from it: the daemon hears of it. */
+void api_notify(struct api *a, const struct contact *contact, bool removed);
+/* The node refused what the store keeps (its /64 collides, or the table is full): takes it back,
+ * and says why. */
+json_t *api_undo(struct api *a, const struct pending *p, int rc);
+
+/* ---- api_invite.c ---- */
+/* The store has done what p asks for. Returns the line for its client; NULL: nobody waits. */
+json_t *api_invite_stored(struct api *a, ov_time now, struct pending *p);
+/* The store refused what p asks for. */
+void api_invite_failed(struct api *a, const struct pending *p, const struct store_result *r);
+void api_invite_on_guest(struct api *a, ov_time now, const struct node_event *e);
+void api_invite_on_joined(struct api *a, const struct peer_id *peer);
+/* The contact was removed. */
+void api_invite_forget(struct api *a, const struct peer_id *peer);
+void api_invite_tick(struct api *a, ov_time now);
+ov_time api_invite_deadline(const struct api *a);
+void api_invite_fini(struct api *a);
+
 /* ---- api_read.c ---- */
 /* The strangers that wait, up to max; the caller frees the list (NULL: out of memory). */
 struct peer_request *api_requests(const struct api *a, size_t max, size_t *count);
@@ -103,6 +163,7 @@ json_t *api_json_peer_id(const struct peer_id *id);
 json_t *api_json_remote(const struct api *a, const struct ov_addr *remote);
 json_t *api_json_facilitators(const struct api *a, ov_time now);
 json_t *api_json_addr(const struct ov_addr *a); /* null for the unspecified address */
+json_t *api_json_grants(const struct grants *g);
 json_t *api_json_at(const struct api *a, ov_time at);
 json_t *api_json_unix(int64_t unix_ms);
 json_t *api_json_contact(const struct api *a, const struct contact *c);
@@ -135,3 +196,7 @@ json_t *api_op_peer_deny(struct api_call *c);
 json_t *api_op_peer_requests(struct api_call *c);
 json_t *api_op_peer_accept(struct api_call *c);
 json_t *api_op_peer_refuse(struct api_call *c);
+json_t *api_op_invite_create(struct api_call *c);
+json_t *api_op_invite_list(struct api_call *c);
+json_t *api_op_invite_revoke(struct api_call *c);
+json_t *api_op_join(struct api_call *c);

@@ -63,7 +63,7 @@ static json_t *json_seen(const struct api *a, ov_time last_heard, const struct c
 	return api_json_unix(c->last_seen_at_s * 1000);
 }
 
-static json_t *json_grants(const struct grants *g)
+json_t *api_json_grants(const struct grants *g)
 {
 	json_t *list = json_array();
 	char word[GRANT_TEXT_MAX];
@@ -86,7 +86,7 @@ json_t *api_json_contact(const struct api *a, const struct contact *c)
 	return json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "peer",
 		api_json_peer_id(&c->id), "name", c->name, "address", json_address(&c->id),
 		"source", c->source == CONTACT_CONFIG ? "config" : "added", "allow",
-		json_grants(&c->grants), "endpoints", endpoints, "last_endpoint",
+		api_json_grants(&c->grants), "endpoints", endpoints, "last_endpoint",
 		api_json_addr(last), "last_seen_at", json_seen(a, info.last_heard, c));
 }
 

@@ -9,9 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORE_PATIENCE (30 * OV_SEC) /* then the client is told; the change stays in line */
+const char *api_default_name(const struct peer_id *id, char out[API_DEFAULT_NAME_MAX])
+{
+	char text[PEER_ID_TEXT_LEN + 1];
+	snprintf(out, API_DEFAULT_NAME_MAX, "peer-%.8s", peer_id_format(id, text));
+	return out;
+}
 
-static bool check_not_config(struct api_call *c, const struct contact *contact)
+bool api_check_not_config(struct api_call *c, const struct contact *contact)
 {
 	if (contact->source != CONTACT_CONFIG)
 		return true;
@@ -27,10 +32,11 @@ static bool check_not_config(struct api_call *c, const struct contact *contact)
 	return false;
 }
 
-/* The contact as it will be when the store has done what waits; NULL: none. */
-static const struct contact *newest(const struct api *a, const struct peer_id *id)
+const struct contact *api_newest(const struct api *a, const struct peer_id *id)
 {
 	const struct contact *found = node_contact(a->cfg.node, id);
+	if (found && !contact_is_known(found->source))
+		found = NULL; /* it serves us, or we serve it */
 	for (const struct pending *p = a->pending; p; p = p->next) {
 		if (p->kind == PENDING_PING || !peer_id_equal(&p->contact.id, id))
 			continue;
@@ -39,7 +45,7 @@ static const struct contact *newest(const struct api *a, const struct peer_id *i
 	return found;
 }
 
-static bool check_name(struct api_call *c, const char *name, const struct peer_id *id)
+bool api_check_name(struct api_call *c, const char *name, const struct peer_id *id)
 {
 	char quoted[72], peer[PEER_ID_TEXT_LEN + 1], hint[200];
 	struct peer_id parsed;
@@ -56,7 +62,7 @@ static bool check_name(struct api_call *c, const char *name, const struct peer_i
 			!peer_id_equal(&at->id, id))
 			owner = &at->id;
 	for (const struct pending *p = c->a->pending; !owner && p; p = p->next)
-		if ((p->kind == PENDING_PUT || p->kind == PENDING_ACCEPT) &&
+		if (p->kind != PENDING_PING && p->kind != PENDING_REMOVE &&
 			strcmp(p->contact.name, name) == 0 && !peer_id_equal(&p->contact.id, id))
 			owner = &p->contact.id;
 	if (!owner)
@@ -79,20 +85,10 @@ static json_t *post_take(
 		free(p);
 		return c->code ? NULL : api_fail(c, "busy", "", "overlayd is out of memory");
 	}
-	r.ticket = p->token;
-	p->is_new = newest(c->a, &contact->id) == NULL;
+	p->is_new = api_newest(c->a, &contact->id) == NULL;
 	p->contact = *contact;
 	p->call = call;
-	p->deadline = c->now + STORE_PATIENCE;
-	int rc = c->a->cfg.store_post_take(c->a->cfg.context, &r);
-	if (rc != OV_OK) {
-		api_pending_free(p);
-		return api_fail(c, rc == OV_EFULL ? "busy" : "io", "try again in a moment",
-			"the store took no request: %s", ov_err_text(rc));
-	}
-	api_pending_add(c->a, p);
-	c->later = true;
-	return NULL;
+	return api_post_take(c, p, &r);
 }
 
 /* ---- pieces of a contact ---- */
@@ -110,7 +106,7 @@ static json_t *fail_word(struct api_call *c, int rc, const char *word, const cha
 		"\"%s\" is not a grant", quoted);
 }
 
-static bool add_grants(struct api_call *c, struct contact *contact, const json_t *words)
+bool api_add_grants(struct api_call *c, struct contact *contact, const json_t *words)
 {
 	for (size_t i = 0; i < json_array_size(words); i++) {
 		const char *word = json_string_value(json_array_get(words, i));
@@ -176,15 +172,15 @@ static bool start_contact(
 			"this is the PeerId of this machine");
 		return false;
 	}
-	if (!check_name(c, name, id))
+	if (!api_check_name(c, name, id))
 		return false;
-	const struct contact *old = newest(c->a, id);
+	const struct contact *old = api_newest(c->a, id);
 	if (!old) {
 		snprintf(out->name, sizeof(out->name), "%s", name);
 		out->grants = grants_default();
 		return true;
 	}
-	if (!check_not_config(c, old))
+	if (!api_check_not_config(c, old))
 		return false;
 	if (strcmp(old->name, name) != 0) {
 		char hint[200];
@@ -223,7 +219,7 @@ json_t *api_op_peer_add(struct api_call *c)
 	const json_t *endpoints = api_list(c, "endpoints"), *allow = api_list(c, "allow");
 	struct contact contact = { .name = "" };
 	if (c->code || !start_contact(c, &contact, &id, name) ||
-		!add_endpoints(c, &contact, endpoints) || !add_grants(c, &contact, allow)) {
+		!add_endpoints(c, &contact, endpoints) || !api_add_grants(c, &contact, allow)) {
 		contact_fini(&contact);
 		return NULL;
 	}
@@ -234,9 +230,9 @@ json_t *api_op_peer_add(struct api_call *c)
 static bool copy_for_change(struct api_call *c, struct contact *out)
 {
 	const struct contact *now = api_contact(c, "peer");
-	if (!now || !check_not_config(c, now))
+	if (!now || !api_check_not_config(c, now))
 		return false;
-	const struct contact *base = newest(c->a, &now->id);
+	const struct contact *base = api_newest(c->a, &now->id);
 	if (!base) {
 		api_fail(c, "unknown-peer", "", "%s is being removed", now->name);
 		return false;
@@ -253,7 +249,7 @@ json_t *api_op_peer_rename(struct api_call *c)
 	const char *name = api_text(c, "name", true);
 	if (!name || !copy_for_change(c, &contact))
 		return NULL;
-	if (!check_name(c, name, &contact.id)) {
+	if (!api_check_name(c, name, &contact.id)) {
 		contact_fini(&contact);
 		return NULL;
 	}
@@ -288,7 +284,7 @@ static json_t *change_grants(struct api_call *c, const char *key,
 
 json_t *api_op_peer_allow(struct api_call *c)
 {
-	return change_grants(c, "allow", add_grants);
+	return change_grants(c, "allow", api_add_grants);
 }
 
 json_t *api_op_peer_deny(struct api_call *c)
@@ -324,18 +320,15 @@ static bool find_request(struct api_call *c, struct peer_request *out)
 json_t *api_op_peer_accept(struct api_call *c)
 {
 	struct peer_request request;
-	char fallback[16] = "peer-", text[PEER_ID_TEXT_LEN + 1];
+	char fallback[API_DEFAULT_NAME_MAX];
 	const char *name = api_text(c, "name", false);
 	const json_t *allow = api_list(c, "allow");
 	if (c->code || !find_request(c, &request))
 		return NULL;
-	if (!name) {
-		peer_id_format(&request.id, text);
-		memcpy(fallback + 5, text, 8);
-		name = fallback;
-	}
+	if (!name)
+		name = api_default_name(&request.id, fallback);
 	struct contact contact = { .name = "" };
-	if (!start_contact(c, &contact, &request.id, name) || !add_grants(c, &contact, allow)) {
+	if (!start_contact(c, &contact, &request.id, name) || !api_add_grants(c, &contact, allow)) {
 		contact_fini(&contact);
 		return NULL;
 	}
@@ -354,35 +347,33 @@ json_t *api_op_peer_refuse(struct api_call *c)
 
 /* ---- when the store has spoken ---- */
 
-static void notify(struct api *a, const struct contact *contact, bool removed)
+void api_notify(struct api *a, const struct contact *contact, bool removed)
 {
 	if (a->cfg.contact_changed)
 		a->cfg.contact_changed(a->cfg.context, contact, removed);
 }
 
-/* The node refused what the store keeps (its /64 collides, or the table is full): take it back. */
-static void undo(struct api *a, const struct pending *p)
+json_t *api_undo(struct api *a, const struct pending *p, int rc)
 {
 	struct store_request r = { .op = STORE_CONTACT_REMOVE };
 	if (p->is_new && contact_copy(&r.contact, &p->contact) == OV_OK)
 		(void)a->cfg.store_post_take(a->cfg.context, &r);
+	const char *text =
+		rc == OV_EEXIST ? "its address range is that of another contact" : ov_err_text(rc);
+	return api_failure_line(p->has_id, p->id, rc == OV_EFULL ? "quota" : "busy", text,
+		rc == OV_EFULL ? "raise limits.contacts in the configuration" : "");
 }
 
 static json_t *apply_put(struct api *a, ov_time now, struct pending *p)
 {
 	struct peer_request request = { .at = 0 };
 	int rc = node_contact_put(a->cfg.node, now, &p->contact, p->call);
-	if (rc != OV_OK) {
-		undo(a, p);
-		const char *text = rc == OV_EEXIST ? "its address range is that of another contact"
-						   : ov_err_text(rc);
-		return api_failure_line(p->has_id, p->id, rc == OV_EFULL ? "quota" : "busy", text,
-			rc == OV_EFULL ? "raise limits.contacts in the configuration" : "");
-	}
+	if (rc != OV_OK)
+		return api_undo(a, p, rc);
 	bool asked = node_request_take(a->cfg.node, &p->contact.id, &request);
 	if (asked)
 		node_candidate(a->cfg.node, now, &p->contact.id, &request.from, SOURCE_OBSERVED);
-	notify(a, &p->contact, false);
+	api_notify(a, &p->contact, false);
 	json_t *result = api_json_contact(a, &p->contact);
 	json_object_set_new(result, "calling",
 		json_boolean(p->call && (p->contact.endpoint_count > 0 || asked)));
@@ -393,9 +384,35 @@ static json_t *apply_remove(struct api *a, struct pending *p)
 {
 	json_t *result = json_pack(
 		"{s:o, s:s}", "peer", api_json_peer_id(&p->contact.id), "name", p->contact.name);
+	api_invite_forget(a, &p->contact.id);
 	if (node_contact_remove(a->cfg.node, &p->contact.id) == OV_OK)
-		notify(a, &p->contact, true);
+		api_notify(a, &p->contact, true);
 	return api_result_line(p->has_id, p->id, result);
+}
+
+static json_t *apply(struct api *a, ov_time now, struct pending *p)
+{
+	switch (p->kind) {
+	case PENDING_PUT:
+	case PENDING_ACCEPT: return apply_put(a, now, p);
+	case PENDING_REMOVE: return apply_remove(a, p);
+	case PENDING_INVITE:
+	case PENDING_REVOKE:
+	case PENDING_USE:
+	case PENDING_JOIN: return api_invite_stored(a, now, p);
+	case PENDING_PING: break; /* asks the node */
+	}
+	assert(false);
+	return NULL;
+}
+
+static json_t *refuse(struct api *a, const struct pending *p, const struct store_result *r)
+{
+	api_invite_failed(a, p, r);
+	bool by_name =
+		r->status == OV_EEXIST || (p->kind == PENDING_REVOKE && r->status == OV_ENOENT);
+	return api_failure_line(p->has_id, p->id, by_name ? "bad-argument" : "io",
+		r->text[0] ? r->text : ov_err_text(r->status), "nothing was changed");
 }
 
 void api_on_store_result(struct api *a, ov_time now, const struct store_result *r)
@@ -403,15 +420,7 @@ void api_on_store_result(struct api *a, ov_time now, const struct store_result *
 	struct pending *p = api_pending_unlink(a, r->ticket);
 	if (!p)
 		return;
-	json_t *line;
-	if (r->status != OV_OK)
-		line = api_failure_line(p->has_id, p->id,
-			r->status == OV_EEXIST ? "bad-argument" : "io",
-			r->text[0] ? r->text : ov_err_text(r->status), "nothing was changed");
-	else if (p->kind == PENDING_REMOVE)
-		line = apply_remove(a, p);
-	else
-		line = apply_put(a, now, p);
+	json_t *line = r->status == OV_OK ? apply(a, now, p) : refuse(a, p, r);
 	if (p->client)
 		api_queue_take(a, &(struct api_line){ .client = p->client, .json = line });
 	else

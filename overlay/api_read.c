@@ -106,6 +106,18 @@ json_t *api_op_peer_list(struct api_call *c)
 	return paged(c, "peers", list_entry);
 }
 
+static json_t *json_lan(const struct lan_counters *l)
+{
+	if (!l)
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "interfaces",
+		(json_int_t)l->interfaces, "sent", (json_int_t)l->sent, "received",
+		(json_int_t)l->received, "heard", (json_int_t)l->heard, "strangers",
+		(json_int_t)l->strangers, "own", (json_int_t)l->own, "copies",
+		(json_int_t)l->copies, "malformed", (json_int_t)l->malformed, "off_link",
+		(json_int_t)l->off_link, "limited", (json_int_t)l->limited);
+}
+
 static json_t *json_daemon(struct api_call *c)
 {
 	const struct api *a = c->a;
@@ -118,12 +130,12 @@ static json_t *json_daemon(struct api_call *c)
 		tun = json_pack("{s:s, s:i}", "name", f->tun_name, "mtu_bytes", (int)f->tun_mtu);
 	json_t *features = f->features ? json_deep_copy(f->features) : json_object();
 	return json_pack(
-		"{s:s, s:o, s:s, s:s?, s:s?, s:i, s:o, s:s?, s:b, s:b, s:o, s:o, s:I, s:I, s:o}",
+		"{s:s, s:o, s:s, s:s?, s:s?, s:i, s:o, s:s?, s:b, s:b, s:o, s:o, s:o, s:I, s:I, s:o}",
 		"version", f->version, "peer", api_json_peer_id(&a->cfg.self), "address", address,
 		"state_dir", f->state_dir, "config", f->config_path, "udp_port", (int)f->udp_port,
 		"tun", tun, "tun_why", f->tun_why, "pairing", f->pairing, "has_requests",
-		node_requests(a->cfg.node, some, 1) > 0, "features", features, "started_at",
-		api_json_at(a, a->started), "uptime_ms",
+		node_requests(a->cfg.node, some, 1) > 0, "lan", json_lan(f->lan), "features",
+		features, "started_at", api_json_at(a, a->started), "uptime_ms",
 		(json_int_t)((c->now - a->started) / OV_MS), "peer_count",
 		(json_int_t)node_known_count(a->cfg.node), "counters",
 		api_json_counters(node_counters(a->cfg.node)));

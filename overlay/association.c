@@ -84,7 +84,8 @@ bool association_reaches(const struct association *a, ov_time now)
 
 bool peer_is_wanted(const struct peer *p, ov_time now)
 {
-	return p->registration || (p->wanted_at != OV_NEVER && now - p->wanted_at < WANTED_FOR);
+	return p->registration || p->has_invite ||
+	       (p->wanted_at != OV_NEVER && now - p->wanted_at < WANTED_FOR);
 }
 
 enum peer_state peer_state(const struct peer *p, ov_time now)

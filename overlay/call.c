@@ -10,6 +10,7 @@
 #define CALL_FOR           (90 * OV_SEC)
 #define CALL_ONCE_FOR      (5 * OV_SEC)
 #define HS1_LIFETIME       (5 * OV_SEC) /* then a new ephemeral */
+#define CLAIM_TRIES        5            /* to an address we have only a word for: security.md 2.6 */
 #define COOKIES_PER_SECOND 1
 #define COOKIE_BURST       4
 #define AWAY_LAST_STEP     6 /* 5, 10, 20, 40, 80, 160, 300 s */
@@ -36,11 +37,12 @@ void call_end(struct node *n, struct peer *p)
 	p->association->call = NULL;
 }
 
-static void compute_ss(struct node *n, struct peer *p)
+bool call_knows_ss(const struct node *n, struct peer *p)
 {
 	struct noise_known *k = &p->known.key;
 	if (!k->has_ss)
 		k->has_ss = crypto_scalarmult(k->ss, n->self->dh_secret, k->s_public) == 0;
+	return k->has_ss;
 }
 
 /* Above every seq of this run, and above what this peer says it has seen: a boot epoch that was
@@ -74,14 +76,18 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	};
 	if (c->has_liveness)
 		memcpy(c->payload.liveness, c->liveness, COOKIE_LEN);
-	compute_ss(n, p);
+	if (p->has_invite) {
+		c->payload.has_invite = true;
+		memcpy(c->payload.invite, p->invite, HS1_INVITE_LEN);
+	}
+	bool has_ss = call_knows_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;
 	struct hs1_config hs1 = {
 		.net = &n->config.network,
 		.self = n->self,
 		.remote_dh = k->s_public,
-		.ss = k->has_ss ? k->ss : NULL,
+		.ss = has_ss ? k->ss : NULL,
 		.index = index,
 		.payload = &c->payload,
 	};
@@ -148,11 +154,12 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	}
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
 		struct candidate *to = &p->candidates.list[i];
-		if (to->carrier != CARRIER_UDP || was_sent_to(a, to))
+		if (to->carrier != CARRIER_UDP || was_sent_to(a, to) ||
+			(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
+			!meet_may_ask(n, now, p, to))
 			continue;
 		struct dgram where = { .carrier = CARRIER_UDP, .remote = to->addr };
 		send_to(n, now, c, &where, NULL);
-		to->tried_at = now;
 		left--;
 	}
 	link_call(n, now, p, c->handshake.hs1, HS1_LEN);
@@ -260,6 +267,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	k->instance = h.payload.instance;
 	k->peer_mtu = h.payload.mtu;
 	keys_install(n, now, p, k);
+	joining_done(n, p);
 	struct path *path = route_add(n, now, p, from);
 	association_came_up(n, p, path);
 	if (path) {

@@ -22,6 +22,16 @@ struct channel *channel_of_addr(const struct node *n, const struct ov_addr *a)
 	return same ? c : NULL;
 }
 
+/* The relay has said whose datagrams these are. Anything else in them would be a path that nobody
+ * asked for, above all one to the relay through itself. */
+bool channel_carries(const struct node *n, const struct dgram *run, const struct peer_id *who)
+{
+	if (run->carrier != CARRIER_RELAY)
+		return true;
+	const struct channel *c = channel_of_addr(n, &run->remote);
+	return c && peer_id_equal(&c->other, who);
+}
+
 struct channel *channel_new(
 	struct node *n, struct peer *session, enum channel_kind kind, uint32_t id)
 {
@@ -39,7 +49,10 @@ struct channel *channel_new(
 		return NULL;
 	}
 	session->association->channels = c;
-	n->forward_count += kind == CHANNEL_FORWARD;
+	if (kind == CHANNEL_FORWARD) {
+		session->client->channels++;
+		n->forward_count++;
+	}
 	return c;
 }
 
@@ -51,8 +64,9 @@ static void unlink_channel(struct channel *c)
 	*at = c->next;
 }
 
-/* The paths of the peer at the far end that went through the link. */
-static void remove_paths(struct node *n, ov_time now, const struct channel *c, bool call)
+/* The path of the peer at the far end that went through the link. Another is found, or the peer
+ * called, when the node settles. */
+static void remove_path(struct node *n, const struct channel *c)
 {
 	struct peer *p = node_peer(n, &c->other);
 	if (!p || !p->association)
@@ -62,9 +76,6 @@ static void remove_paths(struct node *n, ov_time now, const struct channel *c, b
 	if (!path)
 		return;
 	route_remove(n, p, path);
-	route_elect(n, now, p);
-	if (call && !p->association->active && peer_is_wanted(p, now))
-		call_start(n, now, p, false);
 	peer_touch(n, p);
 }
 
@@ -78,11 +89,14 @@ static void tell_closed(struct node *n, ov_time now, const struct channel *c)
 
 static void channel_free(struct node *n, struct channel *c)
 {
+	if (c->kind == CHANNEL_LINK)
+		remove_path(n, c);
 	table_remove(n->by_channel, c->id);
 	unlink_channel(c);
-	if (c->kind == CHANNEL_FORWARD && c->session->client && c->session->client->channels > 0)
+	if (c->kind == CHANNEL_FORWARD) {
 		c->session->client->channels--;
-	n->forward_count -= c->kind == CHANNEL_FORWARD;
+		n->forward_count--;
+	}
 	output_forget(&n->output, c);
 	free(c);
 }
@@ -101,18 +115,7 @@ void channel_close(struct node *n, ov_time now, struct channel *c, bool tell)
 		tell_closed(n, now, c);
 	if (c->twin)
 		tell_closed(n, now, c->twin);
-	if (c->kind == CHANNEL_LINK)
-		remove_paths(n, now, c, true);
 	channel_discard(n, c);
-}
-
-void channel_forget_all(struct node *n, ov_time now, struct association *a)
-{
-	while (a->channels) {
-		if (a->channels->kind == CHANNEL_LINK)
-			remove_paths(n, now, a->channels, false);
-		channel_discard(n, a->channels);
-	}
 }
 
 void channel_close_all(struct node *n, ov_time now, struct association *a)
@@ -130,14 +133,24 @@ enum drop channel_on_close(struct node *n, ov_time now, struct peer *p, const st
 	return DROP_NONE;
 }
 
-static bool comes_from(const struct channel *c, const struct dgram *run)
+static struct path *path_of(const struct channel *c, const struct dgram *run)
 {
 	const struct association *a = c->session->association;
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->validated && a->paths[i]->carrier == run->carrier &&
 			addr_equal(&a->paths[i]->remote, &run->remote))
-			return true;
-	return false;
+			return a->paths[i];
+	return NULL;
+}
+
+/* It is data of the session that it travels beside: a router that restarted shows by where it comes
+ * from, and by its absence. */
+static void arrived(struct node *n, ov_time now, struct peer *p, struct path *path, size_t len)
+{
+	path_on_received(path, now, len, 1, false);
+	if (path != p->association->active)
+		route_on_peer_data(n, now, p, path);
+	peer_touch_path(n, p, path);
 }
 
 enum drop channel_input(
@@ -147,8 +160,10 @@ enum drop channel_input(
 	if (!relay_header_decode(&id, data, len))
 		return DROP_HEADER;
 	struct channel *c = run->carrier == CARRIER_RELAY ? NULL : table_find(n->by_channel, id);
-	if (!c || !comes_from(c, run))
+	struct path *path = c ? path_of(c, run) : NULL;
+	if (!path)
 		return DROP_CHANNEL;
+	arrived(n, now, c->session, path, len);
 	data += RELAY_HEADER_LEN;
 	len -= RELAY_HEADER_LEN;
 	if (c->kind == CHANNEL_FORWARD)

@@ -9,6 +9,7 @@
 #include "overlay/clock_os.h"
 #include "overlay/control_uv.h"
 #include "overlay/entropy_os.h"
+#include "overlay/lan_uv.h"
 #include "overlay/log_os.h"
 #include "overlay/netmon_uv.h"
 #include "overlay/pump_uv.h"
@@ -45,6 +46,7 @@ struct daemon {
 	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
+	struct lan_edge *lan; /* NULL: switched off */
 	struct store *store;
 	struct api *api;
 	struct control *control;
@@ -52,6 +54,7 @@ struct daemon {
 	struct roster roster;
 	struct pump pump;
 	struct contact *stored; /* until the roster takes them */
+	struct store_pairing pairing;
 	size_t stored_count;
 	struct api_facts facts;
 	json_t *features;
@@ -141,6 +144,7 @@ static void on_network(
 		set_wall(d, now);
 	}
 	node_network_changed(d->node, now, list, count, resumed);
+	lan_edge_network(d->lan, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
 	do_not_sleep(d);          /* the monitor's timer brought us here */
 }
@@ -194,11 +198,25 @@ static void on_contact_changed(void *context, const struct contact *c, bool remo
 {
 	struct daemon *d = context;
 	roster_changed(&d->roster, clock_now(), c, removed);
+	if (!removed)
+		lan_edge_on_contact(d->lan, clock_now());
 }
 
 static int post_to_store(void *context, struct store_request *r)
 {
 	return store_post_take(((struct daemon *)context)->store, r);
+}
+
+static void on_joined(void *context, const struct peer_id *peer, const char *name, const char *why)
+{
+	struct daemon *d = context;
+	char id[PEER_ID_TEXT_LEN + 1];
+	peer_id_format(peer, id);
+	if (name)
+		log_info(d->log, clock_now(), "invite", "joined name=%s peer=%s", name, id);
+	else
+		log_stranger(d->log, clock_now(), LOG_LEVEL_INFO, "invite",
+			"refused peer=%s why=%s", id, why);
 }
 
 static unsigned config_line(void *context, const struct peer_id *id)
@@ -208,17 +226,6 @@ static unsigned config_line(void *context, const struct peer_id *id)
 }
 
 /* ---- events of the node ---- */
-
-static void keep_endpoint(struct daemon *d, const struct node_event *e)
-{
-	const struct contact *c = node_contact(d->node, &e->peer);
-	struct store_request r = { .op = STORE_LAST_ENDPOINT };
-	if (!c || contact_copy(&r.contact, c) != OV_OK)
-		return;
-	r.contact.last_endpoint = e->addr;
-	r.contact.last_seen_at_s = (int64_t)time(NULL);
-	(void)!store_post_take(d->store, &r); /* a hint: losing it costs one lookup */
-}
 
 static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 {
@@ -248,6 +255,8 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
 		break;
+	case NODE_GUEST: /* told by on_joined when it is decided */
+	case NODE_JOINED:
 	case NODE_PORTS_WANTED:
 	case NODE_PORTS_DONE:
 	case NODE_ENDPOINT:
@@ -276,7 +285,7 @@ static void hand_on_events(struct daemon *d, ov_time now)
 	while (node_event(d->node, &e)) {
 		log_event(d, now, &e);
 		if (e.type == NODE_ENDPOINT)
-			keep_endpoint(d, &e);
+			roster_on_endpoint(&d->roster, &e.peer, &e.addr);
 		else if (e.type == NODE_PORTS_WANTED)
 			open_ports(d, now, e.count);
 		else if (e.type == NODE_PORTS_DONE && d->pump.ports)
@@ -310,6 +319,7 @@ static bool needs_housekeeping(const struct daemon *d)
 static void arm_timer(struct daemon *d, ov_time now)
 {
 	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
+	at = ov_min(at, lan_edge_deadline(d->lan));
 	if (needs_housekeeping(d))
 		at = ov_min(at, d->housekeeping_at);
 	if (at >= d->timer_at)
@@ -353,6 +363,7 @@ static void on_check(uv_check_t *h)
 	ov_time now = clock_now();
 	pump_run(&d->pump, now); /* packets do not wait for bookkeeping */
 	tick(d, now);
+	lan_edge_run(d->lan, now);
 	hand_on_events(d, now);
 	control_flush(d->control, now);
 	pump_send(&d->pump, now);
@@ -381,6 +392,7 @@ static void close_all(struct daemon *d)
 {
 	control_close(d->control);
 	netmon_close(d->netmon);
+	lan_edge_close(d->lan);
 	resolver_close(d->resolver);
 	store_close(d->store);
 	tcp_close(d->tcp);
@@ -420,6 +432,7 @@ static void on_hangup(uv_signal_t *h, int signum)
 	node_set_pairing(d->node, pairing);
 	d->facts.pairing = pairing;
 	roster_reload(&d->roster, clock_now(), contacts, count);
+	lan_edge_on_contact(d->lan, clock_now());
 	log_info(d->log, clock_now(), "daemon", "reloaded contacts=%zu", count);
 }
 
@@ -514,6 +527,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		.udp_port = u->port,
 		.pairing = d->cfg->node.pairing,
 		.tcp = tcp_counters(d->tcp),
+		.lan = lan_edge_counters(d->lan),
 		.features = d->features,
 	};
 }
@@ -528,6 +542,9 @@ static bool make_api(struct daemon *d, const struct aead_table *aead)
 		.context = d,
 		.store_post_take = post_to_store,
 		.contact_changed = on_contact_changed,
+		.joined = on_joined,
+		.identity = d->self,
+		.rng = entropy_rng(),
 	};
 	if (d->cfg->config_line)
 		a.config_line = config_line;
@@ -571,9 +588,12 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	if (!open_tcp(d) || !make_node(d, aead) ||
 		pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
+	if (d->cfg->lan)
+		d->lan = lan_edge_open(&d->loop, d->node, udp_status(d->udp)->port, d->log);
 	d->pump.second = d->second;
 	d->pump.tcp = d->tcp;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
+	store_take_pairing(d->store, &d->pairing);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
 	if (!d->resolver || !make_api(d, aead) ||
 		store_start(d->store, &d->loop, on_store, d) != OV_OK)
@@ -614,9 +634,8 @@ static void say_ready(const struct daemon *d)
 	peer_id_format(&d->self->id, id);
 	printf("ready peer=%s udp=%u address=%s\n", id, (unsigned)udp_status(d->udp)->port,
 		addr_format(&a, address));
-	printf("on the other machine:  overlay peer add NAME %s IP:%u\n"
-	       "on this one:           overlay peer add NAME PEERID   (then: overlay ping NAME)\n",
-		id, (unsigned)udp_status(d->udp)->port);
+	printf("here:                  overlay invite --name NAME\n"
+	       "on the other machine:  overlay join LINE   (then: overlay ping NAME)\n");
 	fflush(stdout);
 }
 
@@ -639,6 +658,7 @@ static void run_until_stopped(struct daemon *d)
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
 	load_facilitators(d, clock_now());
 	d->stored = NULL;
+	api_invites_take(d->api, clock_now(), &d->pairing);
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());
 	connect_all(d);
@@ -672,6 +692,7 @@ int daemon_run(const struct daemon_config *cfg, const struct identity *self,
 	}
 	if (d->node)
 		pump_fini(&d->pump);
+	store_pairing_fini(&d->pairing);
 	api_free(d->api);
 	node_free(d->node);
 	tun_close(d->tun);

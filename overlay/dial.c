@@ -166,9 +166,9 @@ static size_t ask_by_udp(struct node *n, ov_time now, struct peer *p)
 		struct candidate *c = &p->candidates.list[i];
 		if (c->carrier != CARRIER_UDP)
 			continue;
-		route_probe(n, now, p, &c->addr, true);
-		c->tried_at = now;
 		count++;
+		if (meet_may_ask(n, now, p, c))
+			route_probe(n, now, p, &c->addr, true);
 	}
 	return count;
 }

@@ -4,7 +4,14 @@
 
 #include <stdlib.h>
 
-#define LIFETIME_S 600
+#define LIFETIME_S      600
+#define ASKS_PER_SECOND 20 /* a call opens six times in 10 s */
+#define ASKS_BURST      128
+
+bool facilitator_hears(struct peer *p, ov_time now)
+{
+	return limit_take(&p->asks, now, ASKS_PER_SECOND, ASKS_BURST, 1);
+}
 
 bool facilitator_admits(const struct node *n, const struct peer *p)
 {
@@ -61,6 +68,8 @@ enum drop facilitator_on_register(
 {
 	if (f->pages == 0 || f->pages > REGISTER_PAGES_MAX || f->page >= f->pages)
 		return DROP_FORMAT;
+	if (!facilitator_hears(p, now))
+		return DROP_RATE;
 	enum relay_reason why = take(n, now, p, f);
 	uint8_t plain[16];
 	struct wr w = wr_init(plain, sizeof(plain));
@@ -75,12 +84,14 @@ enum drop facilitator_on_register(
 
 /* From the second port to where the client's NAT is known to be open for the first: does it let us
  * in? No larger than the question, and only to an address that answered a challenge. */
-enum drop facilitator_on_filter_test(
-	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f)
+enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,
+	const struct path *path, const struct filter_test *f)
 {
-	struct keys *k = p->association->keys[0];
+	struct keys *k = keys_sending(p->association, now);
 	if (!p->client || n->config.second_port == 0)
 		return DROP_TYPE;
+	if (!k || !facilitator_hears(p, now))
+		return DROP_RATE;
 	if (!path->validated || path->carrier != CARRIER_UDP)
 		return DROP_NONE;
 	uint8_t plain[16];

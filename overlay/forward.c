@@ -2,6 +2,8 @@
  * much, nothing else: what passes is sealed between the ends. */
 #include "overlay/node_state.h"
 
+#define IDLE_FOR (60 * OV_SEC)
+
 static struct channel *pair_of(const struct peer *source, const struct peer *destination)
 {
 	struct channel *c = source->association->channels;
@@ -10,28 +12,42 @@ static struct channel *pair_of(const struct peer *source, const struct peer *des
 	return c;
 }
 
-static bool has_room(const struct node *n, const struct peer *p)
+static ov_time used_at(const struct channel *c)
 {
-	return p->client && p->client->channels < n->config.relay_channels;
+	return ov_max(c->used_at, c->twin->used_at);
+}
+
+/* A pair that nobody uses keeps its place only as long as nobody else wants it. */
+static bool make_room(struct node *n, ov_time now, struct peer *p)
+{
+	if (!p->client || p->client->channels < n->config.relay_channels)
+		return p->client;
+	struct channel *idle = NULL;
+	for (struct channel *c = p->association->channels; c; c = c->next)
+		if (c->kind == CHANNEL_FORWARD && (!idle || used_at(c) < used_at(idle)))
+			idle = c;
+	if (!idle || now - used_at(idle) < IDLE_FOR)
+		return false;
+	channel_close(n, now, idle, true);
+	return true;
 }
 
 /* Both directions at once. NULL: a quota, or out of memory. */
 static struct channel *pair_new(
 	struct node *n, ov_time now, struct peer *source, struct peer *destination)
 {
-	if (!has_room(n, source) || !has_room(n, destination))
+	if (!make_room(n, now, source) || !make_room(n, now, destination))
 		return NULL;
 	struct channel *c = channel_new(n, source, CHANNEL_FORWARD, 0);
 	if (!c)
 		return NULL;
 	c->twin = channel_new(n, destination, CHANNEL_FORWARD, 0);
 	if (!c->twin) {
-		channel_close(n, now, c, false);
+		channel_discard(n, c);
 		return NULL;
 	}
 	c->twin->twin = c;
-	source->client->channels++;
-	destination->client->channels++;
+	c->used_at = c->twin->used_at = now;
 	return c;
 }
 
@@ -68,17 +84,19 @@ static void answer(struct node *n, ov_time now, const struct channel *c, const s
 				       .observed = seen_at(c->session),
 				       .datagram = f->datagram,
 				       .len = f->len });
-	(void)frames_send(n, now, c->twin->session, &w, false);
+	(void)frames_send(n, now, c->twin->session, &w, true);
 }
 
 enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const struct relay_open *f)
 {
+	if (f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
+		return DROP_FORMAT;
+	if (!facilitator_hears(p, now))
+		return DROP_RATE;
 	if (!facilitator_admits(n, p) || !p->client) {
 		refuse(n, now, p, f->request, RELAY_REASON_DENIED);
 		return DROP_GRANT;
 	}
-	if (f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
-		return DROP_FORMAT;
 	/* Not here and not let in look alike: who is online is nobody's business. */
 	struct peer *to = node_peer(n, &f->destination);
 	if (!to || to == p || !facilitator_lets_in(n, now, to, f->tag)) {
@@ -99,11 +117,17 @@ enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const str
 enum drop forward_datagram(
 	struct node *n, ov_time now, struct channel *c, const uint8_t *data, size_t len)
 {
-	const struct association *to = c->twin->session->association;
+	struct peer *p = c->twin->session;
+	const struct association *to = p->association;
+	if (len < HEADER_LEN)
+		return DROP_SHORT;
+	if (!facilitator_admits(n, c->session) || !facilitator_admits(n, p))
+		return DROP_GRANT; /* its owner has changed his mind */
 	if (!to->active || !to->active->validated || to->active->carrier == CARRIER_RELAY)
 		return DROP_AWAY;
 	uint32_t rate = n->config.relay_bytes_per_second;
-	if (!limit_take(&c->session->client->bytes, now, rate, rate / 8, (uint32_t)len))
+	if (!limit_take(&c->session->client->bytes, now, rate, rate / 8,
+		    (uint32_t)len + RELAY_HEADER_LEN))
 		return DROP_RATE;
 	uint8_t *room = output_room(&n->output, len + RELAY_HEADER_LEN, true);
 	if (!room)
@@ -112,7 +136,10 @@ enum drop forward_datagram(
 	memcpy(room + RELAY_HEADER_LEN, data, len);
 	struct dgram where = route_where(to->active);
 	output_add(&n->output, &where, c->twin, len + RELAY_HEADER_LEN);
+	path_on_sent(to->active, now, len + RELAY_HEADER_LEN, 1); /* silence makes it doubtful */
+	peer_touch_path(n, p, to->active);
 	n->counters.relayed_bytes += len;
 	c->bytes += len;
+	c->used_at = now;
 	return DROP_NONE;
 }

@@ -50,6 +50,13 @@ static void on_challenge(struct node *n, ov_time now, struct peer *p, const stru
 		route_on_peer_data(n, now, p, at->path); /* it sends there, or will */
 }
 
+/* A client asks where its data goes; it has no other by which its moves would show. */
+static void on_request(struct node *n, ov_time now, struct peer *p, const struct arrival *at)
+{
+	if (p->client && at->leads && at->path != p->association->active)
+		route_on_peer_data(n, now, p, at->path);
+}
+
 enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
 	const uint8_t *plain, size_t len)
 {
@@ -70,14 +77,20 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 			break;
 		case FRAME_ENDPOINTS: one = meet_on_endpoints(n, now, p, &f.as.endpoints); break;
 		case FRAME_PUNCH: one = meet_on_punch(n, now, p, &f.as.punch); break;
-		case FRAME_RELAY_OPEN: one = forward_on_open(n, now, p, &f.as.relay_open); break;
+		case FRAME_RELAY_OPEN:
+			on_request(n, now, p, at);
+			one = forward_on_open(n, now, p, &f.as.relay_open);
+			break;
 		case FRAME_RELAY_OK: one = link_on_ok(n, now, p, &f.as.relay_ok); break;
 		case FRAME_RELAY_NO: one = link_on_no(n, now, p, &f.as.relay_no); break;
 		case FRAME_RELAY_IN: one = link_on_in(n, now, p, &f.as.relay_in); break;
 		case FRAME_RELAY_CLOSE: one = channel_on_close(n, now, p, &f.as.relay_close); break;
-		case FRAME_REGISTER: one = facilitator_on_register(n, now, p, &f.as.reg); break;
+		case FRAME_REGISTER:
+			on_request(n, now, p, at);
+			one = facilitator_on_register(n, now, p, &f.as.reg);
+			break;
 		case FRAME_FILTER_TEST:
-			one = facilitator_on_filter_test(n, p, at->path, &f.as.filter_test);
+			one = facilitator_on_filter_test(n, now, p, at->path, &f.as.filter_test);
 			break;
 		case FRAME_FILTER_ANSWER:
 			one = netcheck_on_answer(n, p, at->path, &f.as.filter_test);

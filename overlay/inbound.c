@@ -48,6 +48,8 @@ enum drop inbound_ip(
 enum drop inbound_fragment(
 	struct node *n, ov_time now, struct peer *p, const uint8_t *plain, size_t len, bool partial)
 {
+	if (!contact_is_known(p->contact.source))
+		return DROP_GRANT; /* before it costs memory: a client is anybody */
 	struct association *a = p->association;
 	struct fragment f;
 	enum drop why = fragment_decode(&f, plain, len);

@@ -8,10 +8,7 @@ size_t node_peer_count(const struct node *n)
 
 size_t node_known_count(const struct node *n)
 {
-	size_t count = 0;
-	for (size_t i = 0; i < n->peer_count; i++)
-		count += contact_is_known(n->peers[i]->contact.source);
-	return count;
+	return n->known_count;
 }
 
 const struct contact *node_contact_at(const struct node *n, size_t i)

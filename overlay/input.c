@@ -25,6 +25,8 @@ static enum drop input_handshake(struct node *n, ov_time now, const struct dgram
 	struct receiver *r = receiver_find(n, h->receiver, RECEIVER_CALL);
 	if (!r)
 		return DROP_INDEX;
+	if (!channel_carries(n, run, &r->peer->contact.id))
+		return DROP_CHANNEL;
 	return h->type == PACKET_HS2 ? call_on_hs2(n, now, r->peer, run, data, len)
 				     : call_on_cookie(n, now, r->peer, data, len);
 }
@@ -110,6 +112,8 @@ static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, con
 		struct receiver *r = receiver_find(n, h->receiver, RECEIVER_KEYS);
 		if (!r)
 			return DROP_INDEX;
+		if (!channel_carries(n, c->run, &r->peer->contact.id))
+			return DROP_CHANNEL;
 		*c = (struct cursor){
 			.run = c->run, .keys = keys_of(r), .index = h->receiver, .peer = r->peer
 		};
@@ -146,8 +150,10 @@ static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, con
 static enum drop input_one(struct node *n, ov_time now, struct cursor *c, uint8_t *data, size_t len)
 {
 	struct header h;
-	if (len > 0 && data[0] == PACKET_RELAY)
+	if (len > 0 && data[0] == PACKET_RELAY) {
+		c->keys = NULL; /* what is inside may replace them */
 		return channel_input(n, now, c->run, data, len);
+	}
 	if (len < HEADER_LEN)
 		return DROP_SHORT;
 	if (!header_decode(&h, data, len))

@@ -104,7 +104,7 @@ static void adopt_association(
 	reassembly_free(a->reassembly);
 	a->reassembly = NULL;
 	if (a->peer_instance != k->instance)
-		channel_forget_all(n, now, a);
+		channel_close_all(n, now, a);
 	if (a->peer_instance != k->instance) /* the peer restarted: it has none of the older keys */
 		for (size_t i = 1; i < KEYS_MAX; i++) {
 			keys_free(n, a->keys[i]);
@@ -133,8 +133,7 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 	if (slot == 0) {
 		bool restarted = a->peer_instance != k->instance;
 		adopt_association(n, now, a, k);
-		if (restarted)
-			registration_session_changed(n, now, p);
+		registration_keys_came(n, now, p, restarted);
 		route_on_keys(n, now, a);
 	}
 }
@@ -158,6 +157,7 @@ void keys_confirm(struct node *n, ov_time now, struct peer *p, struct keys *k)
 		p->seen_seq = seq; /* only now: a forged HS1 must not poison it */
 	keys_install(n, now, p, k);
 	call_end(n, p); /* they reached us first */
+	joining_confirm(n, now, p);
 }
 
 static bool retired_is_over(const struct association *a, const struct keys *k, ov_time now)

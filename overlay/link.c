@@ -3,6 +3,8 @@
  * with the relay vouches for its address. */
 #include "overlay/node_state.h"
 
+#define LINK_STRANGERS 8
+
 static struct channel *find(const struct association *relay, const struct peer_id *other)
 {
 	struct channel *c = relay->channels;
@@ -13,8 +15,9 @@ static struct channel *find(const struct association *relay, const struct peer_i
 
 static bool is_relay(const struct peer *p, ov_time now)
 {
-	return p->registration && p->registration->registered &&
-	       association_reaches(p->association, now);
+	const struct association *a = p->association;
+	return p->registration && p->registration->registered && association_reaches(a, now) &&
+	       a->active->carrier != CARRIER_RELAY && a->active->validated;
 }
 
 bool link_possible(const struct node *n, ov_time now)
@@ -124,6 +127,20 @@ enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct r
 	return DROP_NONE;
 }
 
+/* Others than contacts, while we take requests: a relay may name as many as it likes. */
+static void limit_strangers(struct node *n, ov_time now, struct peer *relay)
+{
+	struct channel *oldest = NULL;
+	size_t count = 0;
+	for (struct channel *c = relay->association->channels; c; c = c->next)
+		if (c->kind == CHANNEL_LINK && !node_peer(n, &c->other)) {
+			oldest = c; /* new ones come to the front */
+			count++;
+		}
+	if (count >= LINK_STRANGERS)
+		channel_close(n, now, oldest, true);
+}
+
 /* Only who is known (or may ask to be) gets a link at this end. */
 enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct relay_in *f)
 {
@@ -131,8 +148,13 @@ enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct r
 		return DROP_TYPE;
 	if (f->channel == 0 || f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
 		return DROP_FORMAT;
-	if (!n->config.pairing && !node_peer(n, &f->source))
-		return DROP_STRANGER;
+	if (peer_id_equal(&f->source, &p->contact.id))
+		return DROP_LOOP;
+	if (!node_peer(n, &f->source)) {
+		if (!n->config.pairing)
+			return DROP_STRANGER;
+		limit_strangers(n, now, p);
+	}
 	struct channel *c = link_to(n, now, p, &f->source, f->channel);
 	if (!c)
 		return DROP_FULL;

@@ -10,6 +10,18 @@
 #define TOLD_PER_SECOND 1
 #define TOLD_BURST      5
 #define BACKOFF_LAST    6
+/* Rounds: 6 at once, then 3 a minute. limit.h counts whole tokens per second. */
+#define ROUND_COST  20
+#define ROUND_BURST (6 * ROUND_COST)
+/* Addresses that we have only a word for, security.md 2.6: 20 new ones a minute for a peer (16 at
+ * once, 4 a minute), 200 for all (100 at once, 100 a minute). Peers that lie must not make a
+ * scanner of us (Sun et al., "Preventing DDoS attacks on internet servers exploiting P2P systems",
+ * 2010). */
+#define PLACE_COST        15
+#define PLACE_BURST       (16 * PLACE_COST)
+#define PLACES_PER_SECOND 5
+#define PLACES_COST       3
+#define PLACES_BURST      (100 * PLACES_COST)
 
 static const ov_time offsets[] = { 0, 20 * OV_MS, 60 * OV_MS, 140 * OV_MS, 300 * OV_MS, 620 * OV_MS,
 	1240 * OV_MS, 2240 * OV_MS, 3240 * OV_MS };
@@ -62,6 +74,25 @@ void meet_start(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
+bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c)
+{
+	bool is_new = c->tried_at == OV_NEVER && !candidate_is_trusted(c);
+	if (c->carrier != CARRIER_UDP)
+		return false; /* dial.c */
+	if (!is_new) {
+		c->tried_at = now;
+		return true;
+	}
+	if (!limit_has(&p->places, now, 1, PLACE_BURST, PLACE_COST) ||
+		!limit_take(&n->places, now, PLACES_PER_SECOND, PLACES_BURST, PLACES_COST)) {
+		node_drop(n, DROP_RATE);
+		return false;
+	}
+	(void)limit_take(&p->places, now, 1, PLACE_BURST, PLACE_COST);
+	c->tried_at = now;
+	return true;
+}
+
 static void begin_probes(struct meeting *m, ov_time now)
 {
 	m->step = 0;
@@ -83,12 +114,9 @@ static void begin_round(struct node *n, ov_time now, struct peer *p)
 static void probe(struct node *n, ov_time now, struct peer *p)
 {
 	struct meeting *m = &p->association->meeting;
-	for (size_t i = 0; i < p->candidates.count; i++) {
-		if (p->candidates.list[i].carrier != CARRIER_UDP)
-			continue;
-		route_probe(n, now, p, &p->candidates.list[i].addr, m->step == 0);
-		p->candidates.list[i].tried_at = now;
-	}
+	for (size_t i = 0; i < p->candidates.count; i++)
+		if (meet_may_ask(n, now, p, &p->candidates.list[i]))
+			route_probe(n, now, p, &p->candidates.list[i].addr, m->step == 0);
 	m->step++;
 	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
 }
@@ -151,6 +179,8 @@ enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f)
 {
 	struct association *a = p->association;
+	if (!contact_is_known(p->contact.source))
+		return DROP_GRANT; /* we call neither our clients nor, at other places, relays */
 	if (!limit_take(&a->meeting.told, now, TOLD_PER_SECOND, TOLD_BURST, 1))
 		return DROP_RATE;
 	struct ov_addr observed[FRAME_ENDPOINTS_MAX / 2];
@@ -172,10 +202,11 @@ enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struc
 		return DROP_FORMAT;
 	if (!is_relayed(a))
 		return DROP_NONE; /* we see it directly already; its question will be answered */
-	if (f->flags & PUNCH_ANSWER) {
-		if (f->round != a->meeting.round)
-			return DROP_TOKEN;
-	} else {
+	if ((f->flags & PUNCH_ANSWER) && f->round != a->meeting.round)
+		return DROP_TOKEN;
+	if (!limit_take(&a->meeting.rounds, now, 1, ROUND_BURST, ROUND_COST))
+		return DROP_RATE;
+	if (!(f->flags & PUNCH_ANSWER)) {
 		a->meeting.round = f->round;
 		say(n, now, p, PUNCH_ANSWER);
 	}

@@ -78,7 +78,7 @@ bool sleep_watch_woke(struct sleep_watch *w, ov_time boot, ov_time monotonic)
 
 bool netmon_is_candidate(const char *name, unsigned type, unsigned flags)
 {
-	static const char *const others[] = { "docker", "virbr", "br-", "tun", "tap", "wg",
+	static const char *const others[] = { "docker", "veth", "virbr", "br-", "tun", "tap", "wg",
 		"tailscale", "lxcbr", "lxdbr", "podman", "cni", "vnet", "zt" };
 	static const unsigned tunnels[] = { ARPHRD_NONE, ARPHRD_TUNNEL, ARPHRD_TUNNEL6, ARPHRD_SIT,
 		ARPHRD_IPGRE, ARPHRD_IP6GRE, ARPHRD_LOOPBACK };

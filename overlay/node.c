@@ -25,7 +25,7 @@ struct node_config node_config_default(void)
 	};
 }
 
-static size_t peers_max(const struct node_config *c)
+size_t node_peers_max(const struct node_config *c)
 {
 	size_t clients = c->facilitator == FACILITATOR_OPEN ? c->max_clients : 0;
 	return (size_t)c->max_contacts + FACILITATORS_MAX + clients;
@@ -33,14 +33,14 @@ static size_t peers_max(const struct node_config *c)
 
 size_t node_keys_max(const struct node_config *c)
 {
-	return peers_max(c) * KEYS_MAX + c->max_pending_handshakes;
+	return node_peers_max(c) * KEYS_MAX + c->max_pending_handshakes;
 }
 
 static bool tables_new(struct node *n)
 {
 	const struct node_config *c = &n->config;
 	uint64_t secret = rng_u64(&n->rng);
-	size_t peers = peers_max(c);
+	size_t peers = node_peers_max(c);
 	n->by_prefix = table_new(peers, secret);
 	n->by_static = table_new(peers, secret);
 	n->by_index = table_new(peers * INDEX_PER_PEER + c->max_pending_handshakes, secret);
@@ -80,28 +80,6 @@ struct node *node_new(const struct node_config *cfg, const struct identity *self
 	return n;
 }
 
-static void peer_free(struct node *n, struct peer *p)
-{
-	ping_forget(n, p);
-	burst_forget(n, p);
-	association_close(n, p);
-	heap_set(&n->timers, &p->timer, OV_NEVER);
-	table_remove(n->by_prefix, load_le64(p->prefix));
-	uint64_t key = load_le64(p->known.key.s_public);
-	if (table_find(n->by_static, key) == &p->known)
-		table_remove(n->by_static, key);
-	for (size_t i = 0; i < n->facilitator_count; i++)
-		if (n->facilitators[i] == p)
-			n->facilitators[i--] = n->facilitators[--n->facilitator_count];
-	n->client_count -= p->contact.source == CONTACT_CLIENT;
-	client_free(p);
-	free(p->registration);
-	contact_fini(&p->contact);
-	candidates_fini(&p->candidates);
-	sodium_memzero(p, sizeof(*p));
-	free(p);
-}
-
 void node_free(struct node *n)
 {
 	if (!n)
@@ -117,6 +95,7 @@ void node_free(struct node *n)
 	table_free(n->by_channel);
 	filter_free(n->filter);
 	source_limits_free(n->sources);
+	source_limits_free(n->newcomers);
 	output_fini(&n->output);
 	cookie_jar_wipe(&n->cookies);
 	free(n->inbound);
@@ -135,6 +114,8 @@ enum drop node_drop(struct node *n, enum drop why)
 /* Who uses us as facilitator is no news to the owner's programs. */
 static bool is_of_client(const struct node *n, const struct node_event *ev)
 {
+	if (ev->type == NODE_GUEST)
+		return false; /* it wants to be more than that */
 	const struct peer *p = n->client_count > 0 ? node_peer(n, &ev->peer) : NULL;
 	return p && p->contact.source == CONTACT_CLIENT;
 }
@@ -296,25 +277,11 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
-static void untouch(struct node *n, const struct peer *p)
+/* A client without a session is nobody: also one whose call was refused. */
+static bool is_leftover(const struct peer *p, ov_time now)
 {
-	struct peer **at = &n->touched;
-	while (*at && *at != p)
-		at = &(*at)->next_touched;
-	if (*at)
-		*at = p->next_touched;
-}
-
-static void remove_peer(struct node *n, struct peer *p)
-{
-	untouch(n, p);
-	n->peer_count--;
-	for (size_t i = p->position; i < n->peer_count;
-		i++) { /* insertion order is what users see in lists */
-		n->peers[i] = n->peers[i + 1];
-		n->peers[i]->position = i;
-	}
-	peer_free(n, p);
+	const struct association *a = p->association;
+	return p->contact.source == CONTACT_CLIENT && (!a || association_is_over(a, now));
 }
 
 static void settle(struct node *n, ov_time now)
@@ -322,14 +289,16 @@ static void settle(struct node *n, ov_time now)
 	while (n->touched) {
 		struct peer *p = n->touched;
 		n->touched = p->next_touched;
+		if (p->association && p->association->up && !p->association->active)
+			route_find_other(n, now, p);
 		if (p->association && p->association->staging)
 			outbound_flush_staged(
 				n, now, p); /* whatever it was that made it possible */
 		frames_flush(n, now, p);
 		p->touched = false;
 		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
-		if (p->contact.source == CONTACT_CLIENT && !p->association)
-			remove_peer(n, p);
+		if (is_leftover(p, now))
+			peer_remove(n, p);
 	}
 }
 
@@ -390,164 +359,6 @@ size_t node_inbound(struct node *n, const struct ip_packet **out)
 ov_time node_deadline(const struct node *n)
 {
 	return ov_min(burst_deadline(n), ov_min(heap_deadline(&n->timers), ping_deadline(n)));
-}
-
-static int peer_insert(struct node *n, struct peer *p)
-{
-	if (n->peer_count == peers_max(&n->config) ||
-		(contact_is_known(p->contact.source) &&
-			n->peer_count - n->client_count - n->facilitator_count >=
-				n->config.max_contacts))
-		return OV_EFULL;
-	if (n->peer_count == n->peer_cap) {
-		size_t cap = n->peer_cap ? 2 * n->peer_cap : 16;
-		struct peer **grown = realloc(n->peers, cap * sizeof(struct peer *));
-		if (!grown)
-			return OV_ENOMEM;
-		n->peers = grown;
-		n->peer_cap = cap;
-	}
-	int err = heap_reserve(&n->timers, n->peer_count + 1);
-	if (err == OV_OK)
-		err = table_put(
-			n->by_prefix, load_le64(p->prefix), p); /* OV_EEXIST: its /64 collides */
-	if (err != OV_OK)
-		return err;
-	/* Two keys that begin alike share the entry's place: the second is opened the slow way. */
-	p->known.id = &p->contact.id;
-	err = table_put(n->by_static, load_le64(p->known.key.s_public), &p->known);
-	if (err == OV_ENOMEM) {
-		table_remove(n->by_prefix, load_le64(p->prefix));
-		return err;
-	}
-	p->position = n->peer_count;
-	n->peers[n->peer_count++] = p;
-	return OV_OK;
-}
-
-static int peer_new(struct node *n, const struct contact *c, struct peer **out)
-{
-	struct peer *p = calloc(1, sizeof(*p));
-	if (!p)
-		return OV_ENOMEM;
-	p->retry_at = p->wanted_at = p->heard_at = OV_NEVER;
-	p->bursts[0] = p->bursts[1] = OV_NEVER;
-	p->timer.at = OV_NEVER;
-	p->lower = peer_id_compare(&n->self->id, &c->id) < 0;
-	peer_id_prefix(&c->id, p->prefix);
-	int err = peer_id_to_dh(&c->id, p->known.key.s_public);
-	if (err == OV_OK)
-		err = peer_insert(n, p);
-	if (err != OV_OK) {
-		free(p);
-		return err;
-	}
-	*out = p;
-	return OV_OK;
-}
-
-static void add_endpoints(
-	const struct node *n, ov_time now, struct peer *p, const struct contact *c)
-{
-	for (size_t i = 0; i < c->endpoint_count; i++) {
-		struct ov_addr a;
-		bool is_name;
-		const char *tcp = endpoint_tcp(c->endpoints[i]);
-		if (tcp && endpoint_check(tcp, ENDPOINT_TCP_PORT, &a, &is_name) && !is_name)
-			(void)candidates_add_tcp(&p->candidates, now, &a, SOURCE_CONFIG);
-		if (endpoint_check(c->endpoints[i], n->config.listen_port, &a, &is_name) &&
-			!is_name)
-			(void)candidates_add(&p->candidates, now, &a, SOURCE_CONFIG);
-	}
-}
-
-int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool call)
-{
-	if (peer_id_equal(&c->id, &n->self->id))
-		return OV_EINVAL;
-	struct contact copy;
-	int err = contact_copy(&copy, c);
-	if (err != OV_OK)
-		return err;
-	struct peer *p = node_peer(n, &c->id);
-	err = p ? OV_OK : peer_new(n, c, &p);
-	if (err != OV_OK) {
-		contact_fini(&copy);
-		return err;
-	}
-	contact_fini(&p->contact);
-	p->contact = copy;
-	candidates_forget_written(&p->candidates);
-	add_endpoints(n, now, p, c);
-	if (!addr_is_any(&c->last_endpoint))
-		(void)candidates_add(&p->candidates, now, &c->last_endpoint, SOURCE_CACHE);
-	if (contact_is_known(c->source))
-		registration_renew_all(n, now); /* who may reach us changed */
-	if (call)
-		p->wanted_at = now;
-	if (call && !association_reaches(p->association, now))
-		call_start(n, now, p, false);
-	return OV_OK;
-}
-
-int node_contact_remove(struct node *n, const struct peer_id *id)
-{
-	struct peer *p = node_peer(n, id);
-	if (!p)
-		return OV_ENOENT;
-	remove_peer(n, p);
-	return OV_OK;
-}
-
-int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
-{
-	struct peer *p = node_peer(n, &c->id);
-	if ((!p || !p->registration) && n->facilitator_count == FACILITATORS_MAX)
-		return OV_EFULL;
-	if (!p || !contact_is_known(p->contact.source)) {
-		struct contact named = *c; /* borrows its contents */
-		named.source = CONTACT_FACILITATOR;
-		int err = node_contact_put(n, now, &named, false);
-		if (err != OV_OK)
-			return err;
-		p = node_peer(n, &c->id);
-	} else {
-		add_endpoints(n, now, p, c);
-	}
-	if (!p->registration) {
-		p->registration = calloc(1, sizeof(*p->registration));
-		if (!p->registration)
-			return OV_ENOMEM;
-		p->registration->next_at = p->registration->check_at = OV_NEVER;
-		p->registration->netcheck.next_at = OV_NEVER;
-		p->registration->relayed_at = p->registration->heard_at = OV_NEVER;
-		n->facilitators[n->facilitator_count++] = p;
-	}
-	if (!association_reaches(p->association, now))
-		call_start(n, now, p, false);
-	return OV_OK;
-}
-
-struct peer *node_client(struct node *n, ov_time now, const struct peer_id *id)
-{
-	if (n->config.facilitator != FACILITATOR_OPEN || n->client_count >= n->config.max_clients)
-		return NULL;
-	struct contact c = { .id = *id, .source = CONTACT_CLIENT };
-	if (node_contact_put(n, now, &c, false) != OV_OK)
-		return NULL;
-	n->client_count++;
-	return node_peer(n, id);
-}
-
-void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
-	enum candidate_source source)
-{
-	struct peer *p = node_peer(n, id);
-	if (!p || node_is_overlay_addr(n, a))
-		return;
-	(void)candidates_add(&p->candidates, now, a, source);
-	if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
-		call_start(n, now, p, false);
 }
 
 void node_network_changed(

@@ -66,9 +66,41 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 void node_candidate_tcp(struct node *n, ov_time now, const struct peer_id *id,
 	const struct ov_addr *a, enum candidate_source source);
 
+/* ---- invites (docs/protocol.md 14) ---- */
+/* We were invited by this contact: calls it at once, and every call shows the secret until a
+ * session is up. OV_ENOENT: no such contact. */
+OV_MUST_CHECK int node_join(struct node *n, ov_time now, const struct peer_id *id,
+	const uint8_t secret[HS1_INVITE_LEN]);
+/* The invite has expired: its secret is forgotten. */
+void node_join_expired(struct node *n, const struct peer_id *id);
+/* Where others may reach us, best first: as a peer saw us, then our own addresses (loopback is
+ * none). */
+size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max);
+
 /* It shall tell others where we are, and relay: called always and kept warm. Endpoints as a
  * contact's; it may be a contact as well. OV_EFULL: 8 of them, or as node_contact_put. */
 OV_MUST_CHECK int node_facilitator_put(struct node *n, ov_time now, const struct contact *c);
+
+/* ---- LAN (heard.c) ---- */
+struct node_pair {
+	const uint8_t
+		*key; /* 32 bytes that only the two know, beacon_pair_key; until the next verb */
+	bool we_are_lower;
+	bool computed; /* by this call: a DH */
+};
+/* Of the i-th peer (node_contact_at); false: there is none, or it is no contact. */
+bool node_pair(struct node *n, size_t i, struct node_pair *out);
+/* A beacon of this contact came from `a` on a network of ours: a candidate as long as nothing else
+ * is heard for `lasts`. The first beacon after none for so long, one from a new address, and one
+ * sooner than the rhythm of announce.h are signs of life: who is not reached is called, wanted or
+ * not, and old session keys are renewed. Others keep the address, and call only who is wanted; so
+ * two who have nothing to say fall asleep beside each other. True: a sign of life. */
+bool node_heard(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
+	ov_time lasts);
+/* We came into a network (back): call whom we heard there less than `lasts` ago. */
+void node_heard_again(struct node *n, ov_time now, ov_time lasts);
+/* Forgets the addresses of whom we did not hear for `lasts`. */
+void node_heard_expire(struct node *n, ov_time now, ov_time lasts);
 
 /* ---- verbs ---- */
 /* A batch of received runs (data is overwritten by opened packets). */
@@ -123,6 +155,8 @@ enum node_event_type {
 	NODE_PATH_CHANGED,    /* addr, rtt */
 	NODE_ADDRESS_CHANGED, /* our own address as a peer observes it: addr */
 	NODE_PEER_REQUEST,    /* stranger: peer, addr */
+	NODE_GUEST,           /* somebody shows the secret of an invite: peer, addr, invite */
+	NODE_JOINED,          /* the contact that invited us knows us now: peer */
 	NODE_ENDPOINT,        /* newly validated endpoint, for the store: peer, addr */
 	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
 	NODE_PING_TIMEOUT,    /* token */
@@ -142,6 +176,7 @@ struct node_event {
 	uint64_t token, count;
 	uint16_t pmtu;
 	char refused[REFUSED_WORD_MAX];
+	uint8_t invite[32]; /* hash of the secret (discovery/invite.h) */
 };
 bool node_event(struct node *n, struct node_event *out);
 

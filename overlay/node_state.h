@@ -21,6 +21,7 @@
 #include "overlay/output.h"
 
 #define PATHS_MAX        16
+#define CLIENT_PATHS_MAX 4 /* of whom we serve: IPv4, IPv6, and where it moves to */
 #define FACILITATORS_MAX 8
 #define KEYS_MAX         3 /* [0] sends; the others only receive */
 #define PENDING_MAX      4 /* per peer, security.md 2.2 */
@@ -102,7 +103,7 @@ struct channel { /* RELAY datagrams between a peer and us */
 	struct peer_id other;    /* LINK: who is at the far end */
 	struct ov_addr observed; /* LINK: where the relay sees it; any: not told */
 	struct channel *twin;    /* FORWARD: what comes here leaves there */
-	struct limit rate;       /* FORWARD */
+	ov_time used_at;         /* FORWARD: opened, or came in here */
 	uint64_t bytes;          /* FORWARD: came in here */
 };
 
@@ -112,7 +113,9 @@ struct link_request { /* a RELAY_OPEN on its way */
 	bool used;
 };
 
-#define LINK_REQUESTS 8
+#define LINK_REQUESTS                                                              \
+	64 /* at one time: after a change of network all who are wanted are called \
+	    */
 
 struct netcheck {        /* at one facilitator: which NAT stands before us? */
 	ov_time next_at; /* OV_NEVER: done */
@@ -121,7 +124,8 @@ struct netcheck {        /* at one facilitator: which NAT stands before us? */
 	uint8_t tests; /* of filtering, sent */
 };
 
-struct registration { /* ours, at a facilitator */
+struct registration {           /* ours, at a facilitator */
+	struct contact written; /* as in the configuration: outlives a contact of the same PeerId */
 	struct netcheck netcheck;
 	uint32_t request;
 	ov_time next_at; /* say it again, or renew; OV_NEVER: it has no session with us */
@@ -150,8 +154,9 @@ struct meeting { /* the way from a relay to a direct path */
 	uint8_t backoff;
 	ov_time probe_at; /* OV_NEVER: no round is on */
 	ov_time started_at;
-	ov_time round_at;  /* next round; OV_NEVER: none is wanted */
-	struct limit told; /* our endpoints */
+	ov_time round_at;    /* next round; OV_NEVER: none is wanted */
+	struct limit told;   /* its endpoints */
+	struct limit rounds; /* that we take part in */
 };
 
 /* ---- TCP, docs/protocol.md 13.5 ---- */
@@ -186,6 +191,7 @@ struct association {
 	struct call *call;
 	struct path *paths[PATHS_MAX];
 	struct path *active;    /* the one data path; NULL: none */
+	struct path *nominated; /* by the peer, before it answered us; NULL: none */
 	struct path *peer_path; /* where the peer's data came from last */
 	struct path *
 		previous; /* left because the peer's data came elsewhere; if it answers we return */
@@ -212,11 +218,20 @@ struct peer {
 	bool away;
 	uint8_t away_step;
 	struct candidates candidates;
-	uint64_t seen_seq;       /* highest of its HS1 that was confirmed */
+	uint8_t pair_key[32];  /* valid if has_pair_key */
+	struct limit hearings; /* new addresses by beacons: 20 a minute */
+	struct limit lan_news; /* beacons that were not expected */
+	ov_time lan_heard_at;  /* last beacon; OV_NEVER: none */
+	bool has_pair_key;
+	uint64_t seen_seq; /* highest of its HS1 that was confirmed */
+	bool has_invite;   /* it invited us: our HS1 shows the secret until a session is up */
+	uint8_t invite[HS1_INVITE_LEN];
 	uint64_t told_seq;       /* highest of ours that it says it has seen */
 	struct limit handshakes; /* 5/s */
 	char refused[REFUSED_WORD_MAX];
 	ov_time refused_at;
+	struct limit places;               /* of its, that are asked for the first time */
+	struct limit asks;                 /* of us as facilitator */
 	struct limit refusals;             /* told: 1/s */
 	struct limit hurries;              /* calls begun anew */
 	struct limit liveness_cookies;     /* 1 per 5 s */
@@ -274,11 +289,14 @@ struct node {
 	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */
 	size_t facilitator_count;
 	size_t client_count;  /* peers of CONTACT_CLIENT */
+	size_t known_count;   /* peers that contact_is_known */
 	size_t forward_count; /* channels of CHANNEL_FORWARD */
 
 	struct cookie_jar cookies;
-	struct source_limits *sources; /* made under load */
-	struct limit dh, dh_hard, cookie_replies;
+	struct source_limits *sources;   /* made under load */
+	struct source_limits *newcomers; /* of clients; made with the first */
+	struct limit dh, dh_hard, cookie_replies, joins;
+	struct limit places; /* as a peer's, for all of them */
 	ov_time load_until;
 	size_t pending_count;
 
@@ -319,12 +337,17 @@ uint8_t *node_scratch(struct node *n, size_t len); /* NULL: used up */
 /* A packet for the interface; data stays valid until the next verb. */
 enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial);
 struct peer *node_peer(const struct node *n, const struct peer_id *id);
+size_t node_peers_max(const struct node_config *c); /* of all kinds */
 /* Inside the overlay, so never a way to a peer. */
 bool node_is_overlay_addr(const struct node *n, const struct ov_addr *a);
+/* ---- peers.c ---- */
+void peer_free(struct node *n, struct peer *p);   /* with the node */
+void peer_remove(struct node *n, struct peer *p); /* from it */
 /* A stranger that we serve as facilitator becomes a peer until its association ends. NULL: none
  * more.
  */
-struct peer *node_client(struct node *n, ov_time now, const struct peer_id *id);
+struct peer *node_client(
+	struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *from);
 
 /* ---- association.c ---- */
 OV_MUST_CHECK bool association_open(
@@ -361,6 +384,8 @@ struct keys *keys_sending(const struct association *a, ov_time now);
 void input_run(struct node *n, ov_time now, const struct dgram *run);
 
 /* ---- call.c ---- */
+/* DH of the static keys, computed once. False: a key of small order. */
+bool call_knows_ss(const struct node *n, struct peer *p);
 void call_start(struct node *n, ov_time now, struct peer *p, bool once);
 void call_hurry(struct node *n, ov_time now, struct peer *p); /* begins the call in progress anew */
 void call_end(struct node *n, struct peer *p);
@@ -394,6 +419,8 @@ void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path
 void route_on_status(
 	struct node *n, ov_time now, struct peer *p, struct path *path, uint32_t sequence);
 void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path);
+/* The active path is gone: another, or a call. */
+void route_find_other(struct node *n, ov_time now, struct peer *p);
 void route_tick(struct node *n, ov_time now, struct peer *p);
 struct path *route_second(const struct association *a,
 	ov_time now); /* for duplicates while the active one is doubtful */
@@ -424,16 +451,17 @@ void envelope_add(struct node *n, ov_time now, const struct envelope *e, const v
 /* The far end of a link as an address: a path's remote, a datagram's source. */
 struct ov_addr channel_addr(const struct channel *c);
 struct channel *channel_of_addr(const struct node *n, const struct ov_addr *a); /* NULL: gone */
-/* A free id is chosen unless one is given. NULL: out of memory, or the id is taken. */
+/* May a datagram of this peer come by this run? Always, but for a relay's. */
+bool channel_carries(const struct node *n, const struct dgram *run, const struct peer_id *who);
+/* A free id is chosen unless one is given. FORWARD: the session is of a client. NULL: out of
+ * memory, or the id is taken. */
 struct channel *channel_new(
 	struct node *n, struct peer *session, enum channel_kind kind, uint32_t id);
-void channel_discard(struct node *n, struct channel *c); /* with its twin; nobody is told */
-/* The other end is told, and (tell) this one; paths through a link end. */
+/* With its twin, and the path through a link; nobody is told. */
+void channel_discard(struct node *n, struct channel *c);
+/* The other end is told, and (tell) this one. */
 void channel_close(struct node *n, ov_time now, struct channel *c, bool tell);
 void channel_close_all(struct node *n, ov_time now, struct association *a);
-/* The other end knows none of them any more: paths through them end. Who needs another way gets one
- * when we are registered there again. */
-void channel_forget_all(struct node *n, ov_time now, struct association *a);
 enum drop channel_on_close(
 	struct node *n, ov_time now, struct peer *p, const struct relay_close *f);
 enum drop channel_input(
@@ -457,13 +485,15 @@ enum drop forward_datagram(
 /* ---- registration.c: we at a facilitator ---- */
 void registration_tick(struct node *n, ov_time now, struct peer *p);
 ov_time registration_deadline(const struct peer *p);
-void registration_session_changed(struct node *n, ov_time now, struct peer *p);
+/* A facilitator that restarted has forgotten us; so may one that we had lost. */
+void registration_keys_came(struct node *n, ov_time now, struct peer *p, bool restarted);
 enum drop registration_on_answer(
 	struct node *n, ov_time now, struct peer *p, const struct registered_frame *f);
 /* A RELAY datagram of this relay came (or went). While such do, silence of the relay is looked
  * into. */
 void registration_relayed(struct node *n, ov_time now, struct peer *relay, bool came);
 void registration_renew_all(struct node *n, ov_time now); /* contacts changed */
+void registration_renew_soon(struct node *n);             /* the same, at the next tick */
 /* Our addresses as facilitators see them; returns the count. */
 size_t registration_observed(const struct node *n, struct ov_addr *out, size_t max);
 /* What `destination` tells the facilitator to let `source` in by; false: no key with this peer. */
@@ -488,10 +518,12 @@ enum drop netcheck_on_answer(
 	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
 
 /* ---- facilitator.c: others at us ---- */
-enum drop facilitator_on_filter_test(
-	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
+enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,
+	const struct path *path, const struct filter_test *f);
 enum drop facilitator_on_register(
 	struct node *n, ov_time now, struct peer *p, const struct register_frame *f);
+/* Each frame that is answered costs one: a packet has room for a hundred small ones. */
+bool facilitator_hears(struct peer *p, ov_time now);
 bool facilitator_admits(const struct node *n, const struct peer *p); /* may it use us at all? */
 bool facilitator_lets_in(const struct node *n, ov_time now, const struct peer *destination,
 	const uint8_t tag[RELAY_TAG_LEN]);
@@ -505,6 +537,9 @@ ov_time meet_deadline(const struct association *a);
 bool meet_may_probe(const struct node *n, const struct ov_addr *a);
 enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f);
+/* May this address be asked now? It will be. One that somebody only told us of costs from the
+ * budget of new ones. */
+bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c);
 enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);
 
 /* ---- dial.c: TCP ---- */
@@ -541,6 +576,16 @@ enum drop inbound_ip(
 	struct node *n, ov_time now, struct peer *p, uint8_t *packet, size_t len, bool partial);
 enum drop inbound_fragment(struct node *n, ov_time now, struct peer *p, const uint8_t *plain,
 	size_t len, bool partial);
+
+/* ---- joining.c ---- */
+/* An HS1 shows a secret: told to the local side, a bounded number a second. Why a stranger's is
+ * dropped all the same. */
+enum drop joining_on_hs1(
+	struct node *n, ov_time now, const struct hs1_payload *h, const struct ov_addr *from);
+/* HS2 to an HS1 that showed the secret: the peer knows us. */
+void joining_done(struct node *n, struct peer *p);
+/* The peer called us, maybe as our client: our own call asks. */
+void joining_confirm(struct node *n, ov_time now, struct peer *p);
 
 /* ---- ping.c ---- */
 void ping_on_response(struct node *n, struct peer *p, const struct path *path, ov_time rtt);

@@ -77,6 +77,8 @@ static void send_segment(struct node *n, struct association *a, struct lane *l,
 
 static void lane_close(struct node *n, ov_time now, struct peer *p, struct lane *l)
 {
+	if (!l->open)
+		path_on_sent(l->path, now, 0, 1); /* lost: silence makes the path doubtful */
 	if (l->packets == 0)
 		return;
 	path_on_sent(l->path, now, l->bytes, l->largest);

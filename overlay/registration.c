@@ -9,11 +9,12 @@
 
 #include <sodium.h>
 
-#define RETRY_FIRST OV_SEC
-#define RETRY_LAST  6 /* doublings */
-#define CHECK_EVERY (1500 * OV_MS)
-#define CHECK_FOR   (30 * OV_SEC) /* after the last relayed datagram */
-#define RETRY_PATH  (50 * OV_MS)  /* its address has not answered yet */
+#define RETRY_FIRST   OV_SEC
+#define RETRY_LAST    6 /* doublings */
+#define CHECK_EVERY   (1500 * OV_MS)
+#define CHECK_FOR     (30 * OV_SEC) /* after the last relayed datagram */
+#define OBSERVED_EACH 3 /* of our addresses, by one facilitator: two ports of it, and IPv6 */
+#define RETRY_PATH    (50 * OV_MS) /* its address has not answered yet */
 
 bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
@@ -99,12 +100,13 @@ static void begin(struct node *n, ov_time now, struct registration *r)
 	r->next_at = now;
 }
 
-void registration_session_changed(struct node *n, ov_time now, struct peer *p)
+void registration_keys_came(struct node *n, ov_time now, struct peer *p, bool restarted)
 {
-	if (!p->registration)
+	struct registration *r = p->registration;
+	if (!r || (!restarted && r->next_at != OV_NEVER))
 		return;
-	p->registration->registered = false;
-	begin(n, now, p->registration);
+	r->registered = false;
+	begin(n, now, r);
 	peer_touch(n, p);
 }
 
@@ -113,6 +115,16 @@ void registration_renew_all(struct node *n, ov_time now)
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		struct registration *r = n->facilitators[i]->registration;
 		begin(n, now, r);
+		peer_touch(n, n->facilitators[i]);
+	}
+}
+
+void registration_renew_soon(struct node *n)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++) {
+		struct registration *r = n->facilitators[i]->registration;
+		if (r->next_at != OV_NEVER)
+			r->next_at = 0;
 		peer_touch(n, n->facilitators[i]);
 	}
 }
@@ -138,7 +150,7 @@ void registration_tick(struct node *n, ov_time now, struct peer *p)
 	if (!r || now < r->next_at)
 		return;
 	if (!association_reaches(p->association, now)) {
-		r->next_at = OV_NEVER; /* association_came_up begins anew */
+		r->next_at = OV_NEVER; /* registration_keys_came begins anew */
 		r->registered = false;
 		return;
 	}
@@ -147,19 +159,28 @@ void registration_tick(struct node *n, ov_time now, struct peer *p)
 	say(n, now, p);
 }
 
+/* A facilitator may say what it likes: it must not be the only one heard. */
+static bool is_news(const struct path *path, const struct ov_addr *told, size_t count)
+{
+	enum addr_scope scope = addr_scope(&path->observed);
+	if (path->carrier != CARRIER_UDP || path->state != PATH_VALID ||
+		(scope != ADDR_PRIVATE && scope != ADDR_GLOBAL))
+		return false;
+	for (size_t k = 0; k < count; k++)
+		if (addr_equal(&told[k], &path->observed))
+			return false;
+	return true;
+}
+
 size_t registration_observed(const struct node *n, struct ov_addr *out, size_t max)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		const struct association *a = n->facilitators[i]->association;
-		for (size_t j = 0; a && j < a->path_count && count < max; j++) {
-			const struct path *path = a->paths[j];
-			bool known = addr_is_any(&path->observed) || path->carrier != CARRIER_UDP;
-			for (size_t k = 0; k < count; k++)
-				known |= addr_equal(&out[k], &path->observed);
-			if (!known)
-				out[count++] = path->observed;
-		}
+		size_t end = count + OBSERVED_EACH < max ? count + OBSERVED_EACH : max;
+		for (size_t j = 0; a && j < a->path_count && count < end; j++)
+			if (is_news(a->paths[j], out, count))
+				out[count++] = a->paths[j]->observed;
 	}
 	return count;
 }

@@ -3,6 +3,8 @@
 #include "overlay/roster_uv.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 static const struct contact *configured(const struct roster *r, const struct peer_id *id)
 {
@@ -127,4 +129,31 @@ void roster_changed(struct roster *r, ov_time now, const struct contact *c, bool
 		log_warn(r->log, now, "tun", "route_failed name=%s why=%s", c->name, why);
 	if (!removed)
 		resolver_contact(r->resolver, c, r->default_port);
+}
+
+/* A link-local address is good in this network only, and as long as interfaces keep their numbers.
+ */
+static bool has_better_endpoint(
+	const struct roster *r, const struct contact *c, const struct ov_addr *a)
+{
+	struct path_info paths[16];
+	if (addr_scope(a) != ADDR_LINK_LOCAL)
+		return false;
+	size_t count = node_peer_paths(r->node, &c->id, paths, 16);
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(paths[i].state, "valid") == 0 && paths[i].carrier == CARRIER_UDP &&
+			addr_scope(&paths[i].remote) != ADDR_LINK_LOCAL)
+			return true;
+	return !addr_is_any(&c->last_endpoint) && addr_scope(&c->last_endpoint) != ADDR_LINK_LOCAL;
+}
+
+void roster_on_endpoint(struct roster *r, const struct peer_id *id, const struct ov_addr *a)
+{
+	const struct contact *c = node_contact(r->node, id);
+	struct store_request request = { .op = STORE_LAST_ENDPOINT };
+	if (!c || has_better_endpoint(r, c, a) || contact_copy(&request.contact, c) != OV_OK)
+		return;
+	request.contact.last_endpoint = *a;
+	request.contact.last_seen_at_s = (int64_t)time(NULL);
+	(void)!store_post_take(r->store, &request); /* a hint: losing it costs one lookup */
 }

@@ -26,3 +26,5 @@ void roster_load_take(struct roster *r, ov_time now, struct contact *stored, siz
 void roster_reload(struct roster *r, ov_time now, const struct contact *list, size_t count);
 /* A contact was put into the node, or removed from it: route and names follow. */
 void roster_changed(struct roster *r, ov_time now, const struct contact *c, bool removed);
+/* A path to this peer works: its end is where the next start looks first. */
+void roster_on_endpoint(struct roster *r, const struct peer_id *id, const struct ov_addr *a);

@@ -114,7 +114,8 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 		route_pin(path, where);
 		return path;
 	}
-	if (a->path_count == PATHS_MAX) {
+	size_t max = p->contact.source == CONTACT_CLIENT ? CLIENT_PATHS_MAX : PATHS_MAX;
+	if (a->path_count >= max) {
 		struct path *worst = least_useful(a);
 		if (!worst)
 			return NULL;
@@ -149,6 +150,8 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 		a->active = NULL;
 	if (a->peer_path == path)
 		a->peer_path = NULL;
+	if (a->nominated == path)
+		a->nominated = NULL;
 	if (a->previous == path)
 		a->previous = NULL;
 	free(path);
@@ -245,7 +248,12 @@ void route_elect(struct node *n, ov_time now, struct peer *p)
 	if (!found || found == a->active)
 		return;
 	if (!a->active || rank_of(found) < rank_of(a->active)) {
-		route_use(n, now, p, found);
+		/* Both are told to leave a relay that had not answered yet: the other may see it
+		 * answer, and waits for a word. */
+		if (p->lower && a->active && a->active->carrier != found->carrier)
+			nominate(n, now, p, found);
+		else
+			route_use(n, now, p, found);
 		return;
 	}
 	if (p->lower && found->state == PATH_VALID && a->active->state == PATH_VALID &&
@@ -278,6 +286,9 @@ void route_on_answer(
 			a->active->demoted_until = now + DEMOTED_FOR;
 			route_use(n, now, p, path);
 		}
+	} else if (became_valid && path == a->nominated && now >= path->demoted_until) {
+		a->nominated = NULL; /* its word, as if the path had been valid by then */
+		route_use(n, now, p, path);
 	} else if (became_valid && path == a->peer_path && path != a->active &&
 		   now >= path->demoted_until) {
 		follow_peer(n, now, p, path);
@@ -320,10 +331,11 @@ void route_on_status(
 	if (now < path->demoted_until)
 		return; /* an on-path forwarder may carry the word here too */
 	a->nomination = sequence;
-	a->peer_path = path;
-	if (path->state == PATH_VALID)
+	a->peer_path = a->nominated = path;
+	if (path->state == PATH_VALID) {
+		a->nominated = NULL;
 		route_use(n, now, p, path);
-	else if (path->state != PATH_PROBING)
+	} else if (path->state != PATH_PROBING)
 		path_ask(path, now); /* used once it is valid: route_on_answer */
 }
 
@@ -368,6 +380,13 @@ static bool is_last_hope(const struct association *a, const struct path *path, o
 {
 	return path == a->active && path->state == PATH_PROBING && path->received_bytes > 0 &&
 	       now - path->probing_since < PATH_GONE_AFTER;
+}
+
+void route_find_other(struct node *n, ov_time now, struct peer *p)
+{
+	route_elect(n, now, p);
+	if (!p->association->active && !p->association->call && peer_is_wanted(p, now))
+		call_start(n, now, p, false);
 }
 
 void route_tick(struct node *n, ov_time now, struct peer *p)
@@ -475,7 +494,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 			remotes[count++] = a->paths[i]->remote;
 	proved = count;
 	for (size_t i = 0; i < p->candidates.count; i++)
-		if (p->candidates.list[i].carrier == CARRIER_UDP)
+		if (meet_may_ask(n, now, p, &p->candidates.list[i]))
 			remotes[count++] = p->candidates.list[i].addr;
 
 	for (size_t i = 0; i < a->path_count;) {

@@ -54,6 +54,27 @@ static const char *const migrations[STORE_SCHEMA] = {
 	") STRICT, WITHOUT ROWID;"
 	"INSERT INTO meta VALUES ('schema', 0), ('boot_epoch', 0);"
 	"PRAGMA application_id = 0x4f564c59;", /* "OVLY", for file(1) */
+
+	"CREATE TABLE invites ("
+	" hash BLOB PRIMARY KEY NOT NULL CHECK (length(hash) = 32)," /* of the secret */
+	" name TEXT NOT NULL,"
+	" grants TEXT NOT NULL,"
+	" expires_at INTEGER NOT NULL,"
+	" created_at INTEGER NOT NULL,"
+	" sum BLOB NOT NULL" /* over the row: store_pairing_sql.c */
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE joins ("
+	" peer BLOB PRIMARY KEY NOT NULL,"
+	" line TEXT NOT NULL," /* has a sum of its own */
+	" expires_at INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE facilitators ("
+	" peer BLOB PRIMARY KEY NOT NULL,"
+	" endpoint TEXT NOT NULL,"
+	" voucher BLOB NOT NULL,"
+	" token BLOB NOT NULL,"
+	" expires_at INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 };
 
 static int exec(sqlite3 *db, const char *sql)

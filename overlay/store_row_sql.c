@@ -28,7 +28,7 @@ static void row_sum(const struct contact *c, const char *grants, const char *end
 	(void)crypto_generichash_final(&h, out, STORE_ROW_SUM_LEN);
 }
 
-static void grants_list(const struct grants *g, char out[STORE_GRANTS_MAX])
+void store_row_grants(const struct grants *g, char out[STORE_GRANTS_MAX])
 {
 	char word[GRANT_TEXT_MAX];
 	size_t len = 0;
@@ -50,7 +50,7 @@ int store_row_make(struct store_row *r, const struct contact *c)
 	json_decref(list);
 	if (r->endpoints == NULL)
 		return OV_ENOMEM;
-	grants_list(&c->grants, r->grants);
+	store_row_grants(&c->grants, r->grants);
 	row_sum(c, r->grants, r->endpoints, r->sum);
 	return OV_OK;
 }

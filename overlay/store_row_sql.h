@@ -8,6 +8,9 @@
 #define STORE_GRANTS_MAX  2048 /* 64 ports, 16 services, 7 words: at most 1,878 */
 #define STORE_ROW_SUM_LEN 16
 
+/* "icmp,message,tcp/22", as grants_add_list reads it. */
+void store_row_grants(const struct grants *g, char out[STORE_GRANTS_MAX]);
+
 struct store_row {
 	char grants[STORE_GRANTS_MAX]; /* "icmp,message,tcp/22" */
 	char *endpoints;               /* JSON array of texts, malloc'ed, the caller frees it */

@@ -8,6 +8,7 @@
 #include "overlay/store_sql.h"
 
 #include "overlay/store_file_sql.h"
+#include "overlay/store_pairing_sql.h"
 #include "overlay/store_row_sql.h"
 
 #include <stdio.h>
@@ -66,6 +67,8 @@ struct store_sql {
 	char path[STORE_PATH_MAX];
 	sqlite3 *db;
 	sqlite3_stmt *st[ST_COUNT];
+	struct store_pairing_sql pairing;
+	struct store_pairing loaded; /* until store_sql_take_pairing */
 	uint32_t boot_epoch;
 	struct contact *contacts;
 	size_t contact_count, contact_cap;
@@ -109,7 +112,7 @@ static int prepare_all(struct store_sql *s)
 		if (rc != SQLITE_OK)
 			return rc;
 	}
-	return SQLITE_OK;
+	return store_pairing_sql_prepare(&s->pairing, s->db);
 }
 
 /* ---- contacts ---- */
@@ -149,7 +152,8 @@ static int put_last(struct store_sql *s, const struct contact *c)
 /* The contact last, so that sqlite3_changes tells whether there was one. */
 static int remove_contact(struct store_sql *s, const struct peer_id *id)
 {
-	int rc = bind_peer(s, ST_FORGET, id);
+	int rc = store_pairing_sql_forget(&s->pairing, id);
+	rc = first_error(rc, bind_peer(s, ST_FORGET, id));
 	rc = rc == SQLITE_OK ? run(s, ST_FORGET) : rc;
 	rc = first_error(rc, bind_peer(s, ST_REMOVE, id));
 	return rc == SQLITE_OK ? run(s, ST_REMOVE) : rc;
@@ -229,6 +233,7 @@ static void close_db(struct store_sql *s, bool damaged)
 		(void)sqlite3_finalize(s->st[i]);
 		s->st[i] = NULL;
 	}
+	store_pairing_sql_finalize(&s->pairing);
 	store_file_close(s->db, damaged);
 	s->db = NULL;
 }
@@ -249,7 +254,8 @@ static int open_db(struct store_sql *s, int *newer)
 	if (prepared != SQLITE_OK)
 		return first_error(rc, prepared);
 	rc = first_error(rc, read_epoch(s));
-	return first_error(rc, load_contacts(s));
+	rc = first_error(rc, load_contacts(s));
+	return first_error(rc, store_pairing_sql_load(&s->pairing, &s->loaded));
 }
 
 /* The contacts that were read before, and the epoch, into the new database. */
@@ -279,6 +285,7 @@ static int recover(struct store_sql *s, char *why, size_t why_size)
 	int newer;
 	s->lost_rows = false;
 	close_db(s, true);
+	store_pairing_fini(&s->loaded); /* not saved: a used invite must not come back */
 	unsigned n = store_file_set_aside(s->path);
 	if (n == 0)
 		return SQLITE_CORRUPT;
@@ -321,6 +328,7 @@ static void drop_contacts(struct store_sql *s)
 	free(s->contacts);
 	s->contacts = NULL;
 	s->contact_count = s->contact_cap = 0;
+	store_pairing_fini(&s->loaded);
 }
 
 static int open_or_recover(struct store_sql *s, int *newer, char *why, size_t why_size)
@@ -395,6 +403,12 @@ size_t store_sql_take_contacts(struct store_sql *s, struct contact **out)
 	return count;
 }
 
+void store_sql_take_pairing(struct store_sql *s, struct store_pairing *out)
+{
+	*out = s->loaded;
+	s->loaded = (struct store_pairing){ 0 };
+}
+
 /* ---- commit ---- */
 
 static void set_result(struct store_job *j, int status, const char *text)
@@ -428,15 +442,48 @@ static void set_failed(struct store_sql *s, struct store_job *j, int rc)
 	}
 }
 
+/* Both or nothing: the caller's savepoint undoes the first when the second fails. */
+static int use_invite(struct store_sql *s, const struct store_request *r)
+{
+	int rc = store_pairing_sql_take(&s->pairing, r->invite->hash);
+	if (rc != SQLITE_OK || sqlite3_changes(s->db) == 0 || r->contact.name[0] == '\0')
+		return rc;
+	return put_contact(s, &r->contact);
+}
+
+static int join(struct store_sql *s, const struct store_request *r)
+{
+	int rc = store_pairing_sql_join(&s->pairing, &r->contact.id, r->line);
+	return rc == SQLITE_OK ? put_contact(s, &r->contact) : rc;
+}
+
 static int apply(struct store_sql *s, const struct store_request *r)
 {
 	switch (r->op) {
 	case STORE_CONTACT_PUT: return put_contact(s, &r->contact);
 	case STORE_CONTACT_REMOVE: return remove_contact(s, &r->contact.id);
 	case STORE_LAST_ENDPOINT: return put_last(s, &r->contact);
+	case STORE_INVITE_ADD: return store_pairing_sql_add(&s->pairing, r->invite);
+	case STORE_INVITE_REVOKE: return store_pairing_sql_revoke(&s->pairing, r->invite->hash);
+	case STORE_INVITE_USE: return use_invite(s, r);
+	case STORE_JOIN: return join(s, r);
+	case STORE_JOIN_DONE: return store_pairing_sql_forget(&s->pairing, &r->contact.id);
 	}
 	assert(false); /* no case matched: memory is corrupt */
 	return SQLITE_MISUSE;
+}
+
+static const char *nothing_found(enum store_op op)
+{
+	return op == STORE_INVITE_USE || op == STORE_INVITE_REVOKE
+		       ? "no such invite, or it has expired: see overlay invite list"
+		       : "no such contact: see overlay peer list";
+}
+
+/* What goes on when the disk is full. */
+static bool is_removal(enum store_op op)
+{
+	return op == STORE_CONTACT_REMOVE || op == STORE_INVITE_REVOKE || op == STORE_JOIN_DONE;
 }
 
 /* Inside the transaction. Not SQLITE_OK: the whole transaction must be given up. */
@@ -447,7 +494,7 @@ static int commit_one(struct store_sql *s, struct store_job *j)
 		return rc;
 	rc = apply(s, &j->request);
 	if (rc == SQLITE_OK && sqlite3_changes(s->db) == 0) {
-		set_result(j, OV_ENOENT, "no such contact: see overlay peer list");
+		set_result(j, OV_ENOENT, nothing_found(j->request.op));
 	} else if (rc == SQLITE_OK) {
 		set_result(j, OV_OK, "");
 	} else {
@@ -474,8 +521,7 @@ static int commit_group(struct store_sql *s, struct store_job **jobs, size_t cou
 static void commit_alone(struct store_sql *s, struct store_job *j)
 {
 	int rc = commit_group(s, &j, 1);
-	if (store_file_is_full(s->db, rc) && j->request.op == STORE_CONTACT_REMOVE &&
-		s->has_reserve) {
+	if (store_file_is_full(s->db, rc) && is_removal(j->request.op) && s->has_reserve) {
 		store_reserve_drop(s->path);
 		s->has_reserve = false;
 		rc = commit_group(s, &j, 1);
@@ -501,7 +547,7 @@ void store_sql_commit(struct store_sql *s, struct store_job **jobs, size_t count
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (!s->has_reserve && jobs[i]->request.op != STORE_CONTACT_REMOVE)
+		if (!s->has_reserve && !is_removal(jobs[i]->request.op))
 			set_full(s, jobs[i]);
 		else
 			commit_alone(s, jobs[i]);

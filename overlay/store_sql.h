@@ -15,6 +15,7 @@ struct store_job { /* a request on its way through the thread and back */
 struct store_sql *store_sql_open(const char *dir, char *why, size_t why_size);
 uint32_t store_sql_boot_epoch(const struct store_sql *s);
 size_t store_sql_take_contacts(struct store_sql *s, struct contact **out);
+void store_sql_take_pairing(struct store_sql *s, struct store_pairing *out);
 
 /* One transaction for all jobs, a savepoint for each: one that fails undoes nothing of the others.
  * Fills every result; OV_OK means durable. A failed fsync ends the process: what reached the disk

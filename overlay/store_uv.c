@@ -91,6 +91,12 @@ size_t store_take_contacts(struct store *s, struct contact **out)
 	return store_sql_take_contacts(s->sql, out);
 }
 
+void store_take_pairing(struct store *s, struct store_pairing *out)
+{
+	assert(s->wakeup == NULL);
+	store_sql_take_pairing(s->sql, out);
+}
+
 /* ---- the thread ---- */
 
 /* Waits for jobs; 0: stopping and nothing left. */
@@ -139,7 +145,7 @@ static void run_thread(void *arg)
 
 static void free_job(struct store_job *j)
 {
-	contact_fini(&j->request.contact);
+	store_request_fini(&j->request);
 	free(j);
 }
 
@@ -230,10 +236,12 @@ int store_post_take(struct store *s, struct store_request *r)
 		uv_mutex_unlock(&s->mutex);
 	}
 	if (err != OV_OK) {
-		contact_fini(&r->contact);
+		store_request_fini(r);
 		free(j);
 	}
 	memset(&r->contact, 0, sizeof(r->contact));
+	r->invite = NULL;
+	r->line = NULL;
 	return err;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-/* udp_backend - what udp_uv.c and the two backends share; nobody else includes this. */
+/* udp_backend - what udp_uv.c and the two backends share; and how lan_uv.c gets its addresses. */
 #include "overlay/udp_uv.h"
 
 #include <netinet/in.h>

@@ -51,6 +51,33 @@ const struct command commands[] = {
   1, 2, { { "--allow", 'a', "LIST", "grants beside icmp and message" } }, cmd_peer_accept },
 { "peer refuse", "PEERID", "drop the request of a stranger",
   "  overlay peer refuse PEERID\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_peer_refuse },
+{ "invite list", "", "list the invites that nobody has used yet",
+  "  overlay invite list\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_invite_list },
+{ "invite revoke", "ID", "make an invite worthless",
+  "  overlay invite list\n"
+  "  overlay invite revoke 3f9a01bc\n",
+  1, 1, { { NULL, 0, NULL, NULL } }, cmd_invite_revoke },
+{ "invite", "", "print a line that makes another machine a contact",
+  "One line, one word, and the same as QR code. On the other machine: overlay join LINE. Then both are\n"
+  "contacts and connect, with no further step. It is good for one machine, once, until it expires; who\n"
+  "reads it can use it, so send it by a way you trust.\n\n"
+  "  overlay invite --name laptop\n"
+  "  overlay invite --name server --expires 15m --allow tcp/22\n",
+  0, 0, { { "--name", 'n', "NAME", "name for who joins (else peer- and its PeerId's begin)" },
+	  { "--as", 0, "NAME", "what the other machine shall call this one (else the host name)" },
+	  { "--expires", 'e', "TIME", "15m, 12h, 1d ... (default 1d)" },
+	  { "--allow", 'a', "LIST", "grants beside icmp and message" },
+	  { "--qr", 0, NULL, "print the QR code also where no terminal is" },
+	  { "--no-qr", 0, NULL, "only the line" } }, cmd_invite },
+{ "join", "LINE", "become a contact of the machine that printed LINE",
+  "LINE comes from `overlay invite`. The inviter may ping this machine (icmp) and send messages;\n"
+  "more by --allow. When it cannot be reached now, it is tried until the invite expires.\n\n"
+  "  overlay join overlay:ae7q...\n"
+  "  overlay join overlay:ae7q... --name desk --allow tcp/22\n"
+  "  overlay join - < line       where other users of this machine must not see it\n",
+  1, 1, { { "--name", 'n', "NAME", "name for the inviter (else what it calls itself)" },
+	  { "--allow", 'a', "LIST", "grants beside icmp and message" },
+	  { "--wait", 'w', "SEC", "how long to wait for the connection (default 10)" } }, cmd_join },
 { "why", "PEER", "say in one sentence why a peer is reached the way it is",
   PEER_HELP "  overlay why laptop\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_why },
 { "netcheck", "", "say what NAT stands before this machine (RFC 4787)",

@@ -34,7 +34,7 @@ static int print_usage(void)
 {
 	printf("usage: overlay COMMAND [ARGUMENTS] [OPTIONS]\n\n");
 	for (size_t i = 0; i < command_count; i++)
-		printf("  %-14s %s\n", commands[i].name, commands[i].summary);
+		printf("  %-18s %s\n", commands[i].name, commands[i].summary);
 	printf("\n");
 	print_global_options();
 	printf("\n`overlay COMMAND --help` explains one command.\n"

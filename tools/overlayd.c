@@ -114,6 +114,7 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 		.contact_count = o->contact_count,
 		.reload = reload,
 		.config_line = config_line,
+		.lan = c->lan,
 	};
 	d.node.max_contacts = c->limits_contacts;
 	d.node.max_pending_handshakes = c->limits_handshakes;

@@ -11,7 +11,7 @@ lacking() {
 command -v "${cc%% *}" >/dev/null || lacking "the compiler $cc"
 command -v pkg-config >/dev/null || lacking pkg-config
 
-packages='libsodium libuv jansson sqlite3 libcrypto'
+packages='libsodium libuv jansson sqlite3 libcrypto libqrencode'
 for package in $packages; do
 	pkg-config --exists "$package" || lacking "the library $package"
 done

@@ -9,6 +9,7 @@ declare -A why_build=(
 	[gcc]='compiler' [libc6-dev]='C library headers' [make]='runs the build'
 	[pkg-config]='finds libraries' [libsodium-dev]='cryptography' [libuv1-dev]='event loop'
 	[libjansson-dev]='JSON' [libsqlite3-dev]='store' [libssl-dev]='AES-GCM of OpenSSL'
+	[libqrencode-dev]='QR codes of invites'
 )
 declare -A why_check=(
 	[clang-14]='second compiler, sanitizers' [clang]='its plain name'

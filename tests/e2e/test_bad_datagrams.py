@@ -88,7 +88,7 @@ class Victim:
 
     def __init__(self, wire=None):
         self.wire = wire or Wire()
-        self.a, self.b = node.Node(self.wire.a).start(), node.Node(self.wire.b).start()
+        self.a, self.b = (node.Node(ns, args=["--no-lan"]).start() for ns in (self.wire.a, self.wire.b))
         node.pair(self.b, self.a, node.endpoint(A))
         lab.check(load.ping_once(self.wire.b, self.a.address), "no first contact")
         self.wait_rest()
@@ -225,7 +225,7 @@ def reflected(v):
 
 def reflected_call(v):
     """a calls somebody who does not answer; what it sent comes back."""
-    silent = node.Node(v.wire.b, "silent", port=0, args=["--no-tun"]).start()
+    silent = node.Node(v.wire.b, "silent", port=0, args=["--no-tun", "--no-lan"]).start()
     v.wire.heard()
     v.a.cli("peer", "add", "silent", silent.peer, node.endpoint(HOSTILE, 4000))
     said = []
@@ -267,7 +267,7 @@ def oversized_data(v):
 def stranger():
     """A real overlayd that knows a's key and is not known to a: silence, counted, no trace."""
     v = Victim()
-    other = node.Node(v.wire.b, "stranger", port=4242, args=["--no-tun"]).start()
+    other = node.Node(v.wire.b, "stranger", port=4242, args=["--no-tun", "--no-lan"]).start()
     before, old = v.state()
     v.wire.heard()
     other.add(v.a, node.endpoint(A))

@@ -38,12 +38,12 @@ def overlay(daemon, *words, code=0, user=(), **kw):
 
 
 def two(started=True, args=(), **kw):
-    """a and b on one cable."""
+    """a and b on one cable, who know only the addresses that they are given."""
     x, y = lab.Ns("a"), lab.Ns("b")
     lab.veth(x, "eth0", y, "eth0")
     x.address("eth0", f"{A}/24")
     y.address("eth0", f"{B}/24")
-    nodes = [node.Node(ns, args=args, **kw) for ns in (x, y)]
+    nodes = [node.Node(ns, args=["--no-lan", *args], **kw) for ns in (x, y)]
     return [n.start() for n in nodes] if started else nodes
 
 

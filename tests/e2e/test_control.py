@@ -67,7 +67,7 @@ class Daemon:
     def start(self):
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "overlayd"), "--state", self.state, "--socket", self.path,
-             "--listen-udp", "0", "--no-tun"],
+             "--listen-udp", "0", "--no-tun", "--no-lan"],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("ready "), line
@@ -252,7 +252,7 @@ def case_strangers_are_told_to_join_the_group(a, b):
 
 def case_stale_socket_is_replaced_and_a_living_one_is_not(a, b):
     again = subprocess.run([os.path.join(BUILD, "overlayd"), "--state", b.state + "2", "--socket",
-                            b.path, "--listen-udp", "0", "--no-tun"], text=True,
+                            b.path, "--listen-udp", "0", "--no-tun", "--no-lan"], text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10)
     assert again.returncode != 0 and "another overlayd listens there" in again.stdout, again
     assert b.status_ms() < 1000
@@ -317,7 +317,7 @@ def case_usage_and_exit_codes(a, b):
     assert json.loads(a.cli("status", "--json", "--socket", "/nonexistent", expect=3))["code"] == "no-daemon"
     a.cli("version", "--socket", "/nonexistent")
     text = a.cli("--help")
-    commands = [l[2:16].strip() for l in text.splitlines() if l.startswith("  ") and l[2] != " "]
+    commands = [l[2:20].strip() for l in text.splitlines() if l.startswith("  ") and l[2] != " "]
     commands = [c for c in commands if c and not c.startswith("-")]
     assert len(commands) >= 15, commands
     for command in commands:

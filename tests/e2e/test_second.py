@@ -57,8 +57,8 @@ def frame(kind, body):
 class Second:
     """The other peer."""
 
-    def __init__(self, daemon_peer, port):
-        self.me = model["Identity"](b"a second implementation, 32 byte")
+    def __init__(self, daemon_peer, port, seed=b"a second implementation, 32 byte"):
+        self.me = model["Identity"](seed)
         self.other_id = daemon_peer
         self.other_dh = model["to_dh"](daemon_peer)
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -82,6 +82,8 @@ class Second:
         f = {"peer": self.me.id, "seq": self.seq, "suites": CHACHA, **change}
         plain = f["peer"] + struct.pack("<Q16xQQIHBB", f["seq"], 77, 4242, 0, 1452, f["suites"], 0)
         tlvs = b"\x21\x03\x00abc"  # unknown: skipped
+        if "invite" in f:
+            tlvs += b"\x01\x10\x00" + f["invite"]
         sealed = s.encrypt((plain + tlvs).ljust(152, b"\0"))
         return model["add_macs"](model["header"](4, 0, 0, self.index) + e_public + sealed_s + sealed, self.other_dh)
 
@@ -139,7 +141,7 @@ class Daemon:
         self.socket = self.dir + "/s"
         env = {k: v for k, v in os.environ.items() if not k.startswith("OVERLAY_")} | {"HOME": self.dir}
         self.process = subprocess.Popen([BUILD / "overlayd", "--no-tun", "--state", self.dir + "/state", "--socket",
-            self.socket, "--listen-udp", "0", "--aead", "chacha20-poly1305"], stdout=subprocess.PIPE, env=env, text=True)
+            self.socket, "--listen-udp", "0", "--no-lan", "--aead", "chacha20-poly1305"], stdout=subprocess.PIPE, env=env, text=True)
         for line in self.process.stdout:
             if line.startswith("ready "):
                 break
@@ -235,7 +237,8 @@ def case_drops(d, s):
     expect_drop(d, s, "auth", bytes(bad))
     expect_drop(d, s, "index", model["header"](7, 0, s.remote_index ^ 1, 5) + bytes(16))
     expect_drop(d, s, "header", s.sealed(b"", flags=1))
-    expect_drop(d, s, "type", *(model["header"](kind, 0, 0, 0) + bytes(300) for kind in (0, 3, 10, 14, 255)))
+    expect_drop(d, s, "type", *(model["header"](kind, 0, 0, 0) + bytes(300) for kind in (0, 3, 14, 255)))
+    expect_drop(d, s, "channel", model["header"](10, 0, 0, 0) + bytes(300))
     expect_drop(d, s, "short", b"\x07", model["header"](7, 0, s.remote_index, 9) + bytes(15), s.hs1()[:-1])
     expect_drop(d, s, "oversized", s.hs1() + bytes(1000))
     expect_drop(d, s, "frame", s.sealed(frame(70, b"")))
@@ -264,12 +267,51 @@ def case_stale(d, s):
     expect_drop(d, s, "auth", s.hs1(peer=other.id))
 
 
+def read_line(d, line):
+    """14.1: the secret of a line of d."""
+    text = line.removeprefix("overlay:").upper()
+    raw = base64.b32decode(text + "=" * (-len(text) % 8))
+    assert raw[0] == 1 and struct.unpack("<H", raw[1:3])[0] == len(raw)
+    assert raw[-4:] == model["ov_hash"](32, "OVL invite sum", raw[:-4])[:4]
+    assert raw[3:35] == base64.b32decode(d.peer.upper())[:32]
+    assert 86000 < struct.unpack("<Q", raw[51:59])[0] - time.time() < 86401
+    at, items = 59, []
+    while at < len(raw) - 4:
+        items.append((raw[at], raw[at + 2:at + 2 + raw[at + 1]]))
+        at += 2 + raw[at + 1]
+    assert at == len(raw) - 4 and (1, b"host") in items and all(len(v) in (6, 18) for k, v in items if k == 2)
+    return raw[35:51]
+
+
+def case_invite(d, s):
+    """14.3: a wrong secret is silence; the right one makes a contact, which is called back; a replay of that HS1
+    makes none, and is answered as a contact's; another guest with the same secret gets silence."""
+    guest, other = (Second(s.other_id, d.port, seed) for seed in (b"a guest".ljust(32), b"another guest".ljust(32)))
+    names = [p["name"] for p in d.overlay("peer", "list")["peers"]]
+    secret = read_line(d, d.overlay("invite", "--name", "guest", "--as", "host")["line"])
+    expect_drop(d, guest, "stranger", guest.hs1(invite=bytes(16)))
+    first = guest.hs1(invite=secret)
+    guest.sock.send(first)
+    back = guest.sock.recv(2048)
+    assert len(back) == 296 and back[0] == 4, "it calls back"
+    assert [p["name"] for p in d.overlay("peer", "list")["peers"]] == [*names, "guest"]
+    guest.sock.send(first)
+    while (answer := guest.sock.recv(2048))[0] != 5:
+        assert answer[0] == 4, "its HS1 again"
+    guest.hs2(answer)
+    assert [p["name"] for p in d.overlay("peer", "list")["peers"]] == [*names, "guest"]
+    refused = d.overlay("invite", "list")
+    assert refused["invites"] == [] and refused["refused"] == 1, refused
+    expect_drop(d, other, "stranger", other.hs1(invite=secret))
+    assert d.overlay("invite", "list")["refused"] == 2
+
+
 def main():
     passed = failed = 0
     d = Daemon()
     try:
         s = Second(base64.b32decode(d.peer.upper())[:32], d.port)
-        for case in (case_identity, case_stranger, case_handshake, case_answers, case_drops, case_stale):
+        for case in (case_identity, case_stranger, case_handshake, case_answers, case_drops, case_stale, case_invite):
             try:
                 case(d, s)
                 passed += 1

@@ -19,7 +19,7 @@ struct scene {
 static int post_take(void *context, struct store_request *r)
 {
 	struct scene *s = context;
-	contact_fini(&r->contact);
+	store_request_fini(r);
 	if (s->posted == POSTED_MAX)
 		return OV_EFULL;
 	s->tickets[s->posted++] = r->ticket;
@@ -35,6 +35,12 @@ static struct peer_id make_peer(uint8_t number)
 	return id.id;
 }
 
+static void fill(void *context, void *out, size_t len)
+{
+	(void)context;
+	memset(out, 0x5a, len);
+}
+
 static void answer_store(struct scene *s, struct api *api)
 {
 	for (size_t i = 0; i < s->posted; i++) {
@@ -48,12 +54,18 @@ static void answer_store(struct scene *s, struct api *api)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct scene *s = calloc(1, sizeof(*s));
+	static struct identity self;
+	static const uint8_t seed[32] = { 1 };
+	if (self.sign_secret[0] == 0 && identity_from_seed(&self, seed) != OV_OK)
+		abort();
 	struct api_facts facts = { .version = "0", .state_dir = "/", .pairing = true };
 	struct api_config cfg = { .node = &s->node,
-		.self = make_peer(1),
+		.self = self.id,
 		.facts = &facts,
 		.context = s,
-		.store_post_take = post_take };
+		.store_post_take = post_take,
+		.identity = &self,
+		.rng = { .fill = fill } };
 	struct contact known = { .id = make_peer(2), .name = "laptop" };
 	if (node_contact_put(&s->node, 0, &known, false) != OV_OK)
 		abort();

@@ -14,27 +14,29 @@ import lab
 
 
 class Pings:
-    """A steady ping from ns to an address (100 Hz unless told)."""
+    """A steady ping from ns to an address (100 Hz unless told). live: so_far() works meanwhile."""
 
-    def __init__(self, ns, address, interval_ms=10.0, payload=56):
+    def __init__(self, ns, address, interval_ms=10.0, payload=56, live=False):
         self.path = lab.WORK / f"ping-{ns.name}-{time.monotonic_ns()}"
         self._out = open(self.path, "wb")
         self._process = ns.popen(lab.tool("tests/lab/pinger.c"), "-i", int(interval_ms * 1000),
-            "-s", payload, address, stdout=self._out)
+            "-s", payload, *(["-l"] if live else []), address, stdout=self._out)
         self.interval_ns = int(interval_ms * 1e6)
         self.answers = []
+
+    def so_far(self):
+        """What has been answered yet: [(sent, received)]."""
+        lines = self.path.read_text().rpartition("\n")[0].splitlines()
+        words = [line.split() for line in lines if not line.startswith("sent")]
+        return [(int(sent), int(sent) + int(rtt)) for _, sent, rtt in words]
 
     def stop(self):
         """Ends the pings; answers = [(sent, received)] in the order of arrival."""
         self._process.terminate()
         lab.check(self._process.wait(5) == 0, "pinger failed")
         self._out.close()
-        for line in self.path.read_text().splitlines():
-            word = line.split()
-            if word[0] == "sent":
-                self.sent = int(word[1])
-            else:
-                self.answers.append((int(word[1]), int(word[1]) + int(word[2])))
+        self.answers = self.so_far()
+        self.sent = int(self.path.read_text().splitlines()[-1].split()[1])
         return self
 
     def gap_ms(self, event, window_s=5.0):

@@ -5,10 +5,11 @@
  * goes out every interval, whether or not the last one was answered; its send time travels in the
  * payload, so an answer that comes after seconds still tells its own round trip.
  *
- *   pinger [-i INTERVAL_US] [-c COUNT] [-w WAIT_MS] [-s PAYLOAD] ADDRESS
+ *   pinger [-l] [-i INTERVAL_US] [-c COUNT] [-w WAIT_MS] [-s PAYLOAD] ADDRESS
  *
  * Prints "SEQ SENT_NS RTT_NS" per answer and at the end "sent N received N"; ends after COUNT
- * requests and WAIT_MS more, or by SIGTERM or SIGINT at once. */
+ * requests and WAIT_MS more, or by SIGTERM or SIGINT at once. -l: each line is written at once, for
+ * whoever reads along. */
 #include <arpa/inet.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
@@ -151,8 +152,11 @@ int main(int argc, char **argv)
 {
 	struct pinger p = { .payload = 56, .ident = (uint16_t)getpid() };
 	uint64_t interval = 10000, count = UINT64_MAX, wait_ms = 1000;
-	for (int o; (o = getopt(argc, argv, "i:c:w:s:")) != -1;) {
-		if (o == 'i')
+	int buffering = _IOFBF; /* no write in the way of the next ping */
+	for (int o; (o = getopt(argc, argv, "li:c:w:s:")) != -1;) {
+		if (o == 'l')
+			buffering = _IOLBF;
+		else if (o == 'i')
 			interval = strtoull(optarg, NULL, 10);
 		else if (o == 'c')
 			count = strtoull(optarg, NULL, 10);
@@ -166,7 +170,7 @@ int main(int argc, char **argv)
 	if (optind + 1 != argc || p.payload < sizeof(struct body) || p.payload > MAX_PAYLOAD ||
 		!interval) {
 		fprintf(stderr,
-			"usage: pinger [-i INTERVAL_US] [-c COUNT] [-w WAIT_MS] [-s PAYLOAD] "
+			"usage: pinger [-l] [-i INTERVAL_US] [-c COUNT] [-w WAIT_MS] [-s PAYLOAD] "
 			"ADDRESS\n");
 		return 2;
 	}
@@ -175,7 +179,7 @@ int main(int argc, char **argv)
 	struct sigaction stop = { .sa_handler = on_stop };
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
-	setvbuf(stdout, NULL, _IOFBF, 1 << 16); /* no write in the way of the next ping */
+	setvbuf(stdout, NULL, buffering, 1 << 16);
 	prctl(PR_SET_TIMERSLACK, 1);
 
 	uint64_t next = now_ns();

@@ -421,6 +421,10 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 	case NODE_PEER_REQUEST:
 		trace_tell(t, s->now, h->name, "%s requests from %s", name, addr);
 		return;
+	case NODE_GUEST:
+		trace_tell(t, s->now, h->name, "%s shows an invite from %s", name, addr);
+		return;
+	case NODE_JOINED: trace_tell(t, s->now, h->name, "%s let us in", name); return;
 	case NODE_ENDPOINT:
 		if (f)
 			f->last_endpoint = e->addr;

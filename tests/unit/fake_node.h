@@ -21,6 +21,11 @@ struct node {
 	size_t ping_count, calls, candidates;
 	enum peer_state state;
 	bool has_path;
+	struct ov_addr own[4]; /* what node_own_addresses tells */
+	size_t own_count, joins, join_ends;
+	struct peer_id joined, facilitator;
+	bool unregistered;              /* at the facilitator */
+	uint8_t secret[HS1_INVITE_LEN]; /* of the last node_join */
 };
 
 static ptrdiff_t fake_find(const struct node *n, const struct peer_id *id)
@@ -90,6 +95,31 @@ int node_ping(
 	n->pings[n->ping_count++] = token;
 	n->pinged = *id;
 	return OV_OK;
+}
+
+int node_join(
+	struct node *n, ov_time now, const struct peer_id *id, const uint8_t secret[HS1_INVITE_LEN])
+{
+	(void)now;
+	if (fake_find(n, id) < 0)
+		return OV_ENOENT;
+	n->joins++;
+	n->joined = *id;
+	memcpy(n->secret, secret, HS1_INVITE_LEN);
+	return OV_OK;
+}
+
+void node_join_expired(struct node *n, const struct peer_id *id)
+{
+	n->join_ends++;
+	n->joined = *id;
+}
+
+size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
+{
+	size_t count = n->own_count < max ? n->own_count : max;
+	memcpy(out, n->own, count * sizeof(*out));
+	return count;
 }
 
 const char *peer_state_name(enum peer_state s)
@@ -194,12 +224,12 @@ bool node_relay_of(const struct node *n, const struct ov_addr *a, struct peer_id
 size_t node_facilitators(
 	const struct node *n, ov_time now, struct facilitator_info *out, size_t max)
 {
-	(void)n;
 	(void)now;
 	if (max == 0)
 		return 0;
-	out[0] = (struct facilitator_info){ .state = PEER_UP,
-		.registered = true,
+	out[0] = (struct facilitator_info){ .id = n->facilitator,
+		.state = PEER_UP,
+		.registered = !n->unregistered,
 		.srtt = 12 * OV_MS,
 		.remote = addr_v4(198, 51, 100, 9, 27182),
 		.observed = addr_v4(203, 0, 113, 9, 4021) };

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef WIRE_NODES
 #define WIRE_NODES 3
+#endif
 #define WIRE_DELAY (10 * OV_MS)
 #ifndef WIRE_FLIGHTS /* a fuzz target takes less */
 #define WIRE_FLIGHTS 4096
@@ -428,6 +430,18 @@ static inline void wire_know(
 		wire_broken("endpoint");
 	if (node_contact_put(w->nodes[a].node, w->now, &c, false) != OV_OK)
 		wire_broken("contact");
+	contact_fini(&c);
+	wire_drain(w, a);
+}
+
+/* b shall be a facilitator of a's. */
+static inline void wire_use_facilitator(struct wire *w, size_t a, size_t b)
+{
+	struct contact c = { .id = w->nodes[b].id.id };
+	char text[ADDR_TEXT_MAX];
+	if (contact_add_endpoint(&c, addr_format(&w->nodes[b].addr, text)) != OV_OK ||
+		node_facilitator_put(w->nodes[a].node, w->now, &c) != OV_OK)
+		wire_broken("facilitator");
 	contact_fini(&c);
 	wire_drain(w, a);
 }

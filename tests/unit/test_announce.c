@@ -43,7 +43,9 @@ static void crowds_speak_rarely(void **state)
 	announce_done(&a, now, &rng);
 	assert_in_range(a.at - now, 150 * OV_SEC, 250 * OV_SEC);
 	now += 300 * OV_SEC; /* they left */
-	announce_heard(&a, now);
+	announce_done(&a, now, &rng);
+	assert_in_range(a.at - now, 24 * OV_SEC, 36 * OV_SEC);
+	announce_heard(&a, now); /* one came */
 	announce_done(&a, now, &rng);
 	assert_in_range(a.at - now, 24 * OV_SEC, 36 * OV_SEC);
 }

@@ -42,7 +42,7 @@ static int post_take(void *context, struct store_request *r)
 {
 	struct scene *s = context;
 	if (s->post_status != OV_OK || s->posted_count == STORE) {
-		contact_fini(&r->contact);
+		store_request_fini(r);
 		return s->post_status != OV_OK ? s->post_status : OV_EFULL;
 	}
 	s->posted[s->posted_count++] = *r;
@@ -97,7 +97,7 @@ static int teardown(void **state)
 {
 	struct scene *s = *state;
 	for (size_t i = 0; i < s->posted_count; i++)
-		contact_fini(&s->posted[i].contact);
+		store_request_fini(&s->posted[i]);
 	fake_node_fini(&s->node);
 	api_free(s->api);
 	free(s->last);
@@ -144,7 +144,7 @@ static const char *stored(struct scene *s, int status, const char *text)
 	assert_true(s->posted_count > 0);
 	struct store_result r = { .ticket = s->posted[0].ticket, .status = status };
 	snprintf(r.text, sizeof(r.text), "%s", text);
-	contact_fini(&s->posted[0].contact);
+	store_request_fini(&s->posted[0]);
 	s->posted_count--;
 	memmove(s->posted, s->posted + 1, s->posted_count * sizeof(s->posted[0]));
 	api_on_store_result(s->api, NOW, &r);
@@ -223,6 +223,19 @@ static void test_hello_comes_first(void **state)
 	HAS(ask(s, "{\"op\":\"status\"}"), "\"ok\":false");
 	HAS(ask(s, "{\"id\":1,\"op\":\"hello\",\"args\":{\"api\":1}}"), "\"version\":\"0.1.0\"");
 	HAS(ask(s, "{\"op\":\"status\"}"), "\"ok\":true");
+}
+
+static void test_status_tells_of_the_lan(void **state)
+{
+	struct scene *s = *state;
+	struct lan_counters lan = { .interfaces = 2, .sent = 11, .off_link = 7, .limited = 5 };
+	HAS(ask(s, "{\"op\":\"status\"}"), "\"lan\":null");
+	s->facts.lan = &lan;
+	HAS(ask(s, "{\"op\":\"status\"}"), "\"lan\":{");
+	HAS(s->last, "\"interfaces\":2");
+	HAS(s->last, "\"sent\":11");
+	HAS(s->last, "\"off_link\":7");
+	HAS(s->last, "\"limited\":5");
 }
 
 static void test_permission_column(void **state)
@@ -564,6 +577,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { T(test_bad_lines), T(test_deep_nesting),
 		T(test_unknown_words_get_suggestions), T(test_hello_comes_first),
 		T(test_permission_column), T(test_add_is_durable_before_it_counts),
+		T(test_status_tells_of_the_lan), T(test_add_is_durable_before_it_counts),
 		T(test_failed_store_changes_nothing), T(test_node_refusal_is_undone_in_the_store),
 		T(test_add_refusals), T(test_two_quick_changes_both_survive),
 		T(test_rename_and_remove), T(test_config_contacts_belong_to_the_file),

@@ -102,8 +102,9 @@ static void test_messages_of_the_file(void **state)
 		"o.json:4: unknown key \"tun.mut\"; did you mean \"tun.mtu\"?");
 	T("{\"xyzzyplugh\": 1}", "o.json:1: unknown key \"xyzzyplugh\"");
 	T("{\n\"paring\": true}", "o.json:2: unknown key \"paring\"; did you mean \"pairing\"?");
-	T("{\n \"lan\": true}",
-		"o.json:2: \"lan\" is not available in this version yet: remove it");
+	T("{\n \"lan\": 3}", "o.json:2: lan: expected true or false, not a number");
+	T("{\n \"portmap\": true}",
+		"o.json:2: \"portmap\" is not available in this version yet: remove it");
 	T("{\"facilitator\": {\n\"limits\": {}}}",
 		"o.json:2: \"facilitator.limits\" is not available in this version yet: remove it");
 	T("{\"scan\": {\"rate\": 1}}",
@@ -285,7 +286,8 @@ static void test_flags(void **state)
 	T("--limits-clients-per-uid", "3", "ok");
 	T("--state", NULL, "--state needs a value: --state DIR");
 	T("--listen-upd", "1", "unknown option --listen-upd; did you mean --listen-udp?");
-	T("--lan", NULL, "--lan is not available in this version yet");
+	T("--no-lan", "--lan", "ok");
+	T("--portmap", NULL, "--portmap is not available in this version yet");
 	T("--listen-tcp=1", NULL, "ok");
 	T("--facilitator-tcp", "8443", "ok");
 	T("--facilitator-limits=1", NULL,

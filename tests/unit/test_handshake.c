@@ -141,6 +141,7 @@ static struct hs1_payload load_question(const json_t *v, const struct identity *
 		.suites = (uint8_t)vec_u64(v, "suites"),
 	};
 	vec_bytes(v, "liveness", q.liveness, COOKIE_LEN);
+	q.has_invite = vec_hex(v, "invite", q.invite, sizeof(q.invite)) > 0;
 	return q;
 }
 
@@ -229,7 +230,7 @@ static void test_model(void **state)
 	json_t *root = vec_load("tests/vectors/handshake.json"), *v;
 	size_t i;
 	json_array_foreach(json_object_get(root, "handshakes"), i, v) check_model(v);
-	assert_int_equal(i, 4);
+	assert_int_equal(i, 5);
 	json_decref(root);
 }
 
@@ -485,6 +486,38 @@ static void test_hs1_payload(void **state)
 	assert_int_equal(open_sealed(p, 152), DROP_NONE);
 }
 
+static void test_hs1_invite(void **state)
+{
+	(void)state;
+	struct exchange x;
+	struct hs1_payload q = question(&alice);
+	q.has_invite = true;
+	memset(q.invite, 0x17, sizeof(q.invite));
+	struct hs1_config c = call_of(&q);
+	memset(&x, 0, sizeof(x));
+	assert_int_equal(handshake_start(&x.h, &c, &rng), OV_OK);
+	answer_it(&x);
+	assert_true(x.opened.payload.has_invite);
+	assert_memory_equal(x.opened.payload.invite, q.invite, sizeof(q.invite));
+	start(&x); /* the same without */
+	answer_it(&x);
+	assert_false(x.opened.payload.has_invite);
+
+	uint8_t p[152] = { 0 };
+	memcpy(p, alice.id.bytes, 32);
+	p[85] = 1; /* after padding */
+	p[86] = HS1_INVITE_LEN;
+	assert_int_equal(open_sealed(p, sizeof(p)), DROP_NONE);
+	p[86] = HS1_INVITE_LEN - 1;
+	assert_int_equal(open_sealed(p, sizeof(p)), DROP_FORMAT);
+	p[86] = HS1_INVITE_LEN + 1;
+	assert_int_equal(open_sealed(p, sizeof(p)), DROP_FORMAT);
+	p[86] = HS1_INVITE_LEN;
+	p[104] = 1; /* a second one */
+	p[105] = HS1_INVITE_LEN;
+	assert_int_equal(open_sealed(p, sizeof(p)), DROP_FORMAT);
+}
+
 static void test_hs1_peer_id_mismatch(void **state)
 {
 	(void)state;
@@ -735,6 +768,7 @@ int main(void)
 		cmocka_unit_test(test_hs1_lengths),
 		cmocka_unit_test(test_hs1_header),
 		cmocka_unit_test(test_hs1_payload),
+		cmocka_unit_test(test_hs1_invite),
 		cmocka_unit_test(test_hs1_peer_id_mismatch),
 		cmocka_unit_test(test_hs1_zero_dh),
 		cmocka_unit_test(test_hs2_flips_then_the_genuine_one),

@@ -40,6 +40,7 @@ static void tunnels_and_bridges_are_no_candidates(void **state)
 	T("lo", 772, UP | LOWER_UP | LOOPBACK, false);
 	T("docker0", ETHER, UP | LOWER_UP, false);
 	T("br-0a1b2c3d", ETHER, UP | LOWER_UP, false);
+	T("veth1a2b3c", ETHER, UP | LOWER_UP, false);
 	T("virbr0", ETHER, UP | LOWER_UP, false);
 	T("tap1", ETHER, UP | LOWER_UP, false);
 	T("other0", NONE, UP | LOWER_UP, false); /* wireguard, tailscale, any TUN */

@@ -312,7 +312,8 @@ static void pending_handshakes_are_bounded_in_all(void **state)
 	assert_int_equal(w->nodes[2].node->pending_count, 1);
 	w->hook = NULL;
 	wire_send(w, 1, 2, 1, 64);
-	wire_run(w, 2 * WIRE_DELAY);
+	wire_run(w, 4 * WIRE_DELAY); /* a cookie first: more than half of the table is taken */
+	assert_int_equal(wire_drops(w, 2, DROP_COOKIE), 1);
 	assert_int_equal(wire_drops(w, 2, DROP_FULL), 1);
 	wire_free(w);
 }

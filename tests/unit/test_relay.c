@@ -1,66 +1,5 @@
 /* Two peers that cannot reach each other and a facilitator that both reach: 0 and 1, and 2. */
-#include "tests/unit/node_meet.h"
-
-#define A 0
-#define B 1
-#define F 2
-
-static bool is_direct(const struct wire *w, const struct flight *f)
-{
-	bool of_f = addr_same_ip(&f->from, &w->nodes[F].addr) ||
-		    addr_same_ip(&f->to, &w->nodes[F].addr);
-	return !of_f;
-}
-
-/* Nothing between A and B. */
-static bool only_by_facilitator(struct wire *w, struct flight *f)
-{
-	return !is_direct(w, f);
-}
-
-static void set_address(struct wire *w, size_t i, struct ov_addr addr)
-{
-	struct local_address local = {
-		.addr = addr, .interface = 1, .prefix_len = 24, .has_default_route = true
-	};
-	w->nodes[i].addr = addr;
-	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
-	wire_drain(w, i);
-}
-
-static void use_facilitator(struct wire *w, size_t i)
-{
-	struct contact c = { .id = w->nodes[F].id.id };
-	char text[ADDR_TEXT_MAX];
-	assert_int_equal(contact_add_endpoint(&c, addr_format(&w->nodes[F].addr, text)), OV_OK);
-	assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c), OV_OK);
-	contact_fini(&c);
-	wire_drain(w, i);
-}
-
-static void restart_as(struct wire *w, size_t i, enum facilitator_policy policy)
-{
-	wire_stop(w, i);
-	w->nodes[i].config.facilitator = (uint8_t)policy;
-	wire_start(w, i);
-	set_address(w, i, w->nodes[i].addr);
-}
-
-static struct wire *world(void)
-{
-	struct wire *w = wire_new(3);
-	for (size_t i = 0; i < 2; i++)
-		set_address(
-			w, i, addr_v4(198, 51, (uint8_t)(101 + i), 10, 27182)); /* no common link */
-	restart_as(w, F, FACILITATOR_OPEN);
-	w->hook = only_by_facilitator;
-	wire_know(w, A, B, NULL, "all");
-	wire_know(w, B, A, NULL, "all");
-	use_facilitator(w, A);
-	use_facilitator(w, B);
-	wire_run(w, OV_SEC);
-	return w;
-}
+#include "tests/unit/relay_world.h"
 
 static uint8_t carrier(const struct wire *w, size_t a, size_t b)
 {
@@ -131,6 +70,25 @@ static void each_round_is_a_full_one(void **state)
 		wire_send(w, A, B, 1, 100);
 		wire_run(w, wait + 13 * OV_SEC); /* the longest gap between rounds by then: 12 s */
 		assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+		wire_free(w);
+	}
+}
+
+/* Questions of both cross on the way: what each sent before must not keep it from answering, and
+ * both use what they found, whichever path answered first. */
+static void the_way_opens_between_any_two_probes(void **state)
+{
+	(void)state;
+	for (ov_time wait = 5 * OV_MS; wait < 1200 * OV_MS; wait += 15 * OV_MS) {
+		struct wire *w = world();
+		w->delay = wait % (20 * OV_MS) + OV_MS;
+		ov_time until = w->now + wait;
+		w->hook = nothing_direct_for_a_while;
+		w->context = &until;
+		wire_send(w, A, B, 1, 100);
+		wire_run(w, wait + 1300 * OV_MS);
+		assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+		assert_int_equal(carrier(w, B, A), CARRIER_UDP);
 		wire_free(w);
 	}
 }
@@ -299,6 +257,7 @@ int main(void)
 		cmocka_unit_test(first_answer_through_the_relay_takes_three_round_trips),
 		cmocka_unit_test(goes_direct_once_it_can),
 		cmocka_unit_test(each_round_is_a_full_one),
+		cmocka_unit_test(the_way_opens_between_any_two_probes),
 		cmocka_unit_test(direct_within_a_second_when_nothing_is_in_the_way),
 		cmocka_unit_test(falls_back_to_the_relay_without_losing_the_session),
 		cmocka_unit_test(who_is_not_let_in_learns_nothing),

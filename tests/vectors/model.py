@@ -297,6 +297,8 @@ def handshake(v):
     s.mix_key(x25519(i.dh_secret, r.dh_public))
     plain = i.id + struct.pack("<Q", v["seq"]) + v["liveness"] + struct.pack(
         "<QQIHBB", v["association"], v["instance"], v["psk_id"], v["mtu"], v["suites"], 0)
+    if v["invite"]:
+        plain += struct.pack("<BH", 1, 16) + v["invite"]
     sealed = s.encrypt(plain.ljust(152, b"\0"))
     v["hs1"] = add_macs(header(4, 0, 0, v["initiator_index"]) + ei_public + sealed_s + sealed, r.dh_public)
 
@@ -372,7 +374,7 @@ def exchange(n):
         "mtu": 1452, "suites": 3, "answer_association": 0x2122232425262728 + n,
         "answer_instance": 0x3132333435363738 + n, "seen_seq": n << 32 | 9, "answer_mtu": 1400,
         "suite": suite, "cookie": rnd(f"cookie {n}", 16), "cookie_nonce": rnd(f"nonce {n}", 24),
-        "cookie_flags": n % 2})
+        "cookie_flags": n % 2, "invite": rnd(f"invite {n}", 16) if n == 4 else b""})
 
 
 def identity_json(i):
@@ -395,7 +397,7 @@ def main():
     packed = bytes(10) + b"\xff\xff\xc0\x00\x02\x01" + struct.pack("<H", 27182)  # 192.0.2.1:27182
     print(json.dumps(plainly({
         "origin": "tests/vectors/model.py",
-        "handshakes": [exchange(n) for n in range(4)],
+        "handshakes": [exchange(n) for n in range(5)],
         "packets": [packet(c, rnd(f"key {n}"), counter, rnd(f"plain {n}", n))
                     for c in ("chacha20-poly1305", "aes-256-gcm")
                     for n, counter in ((0, 0), (1, 1), (16, 255), (65, 2**32 + 1), (296, 2**63 + 5))],
