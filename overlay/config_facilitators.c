@@ -51,6 +51,7 @@ static int add_take(struct contact *list, size_t *count, size_t max, struct cont
 		return OV_EFULL;
 	}
 	if (i < *count) {
+		assert(one->endpoint_count == 1); /* parse has seen to it */
 		int err = contact_add_endpoint(&list[i], one->endpoints[0]);
 		contact_fini(one);
 		return err;

@@ -483,6 +483,16 @@ void route_probe(
 	try_remote(n, now, p, remote);
 }
 
+/* They answered before our own address changed. */
+static void trust_again(struct association *a, const struct ov_addr *remotes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < a->path_count; j++)
+			if (a->paths[j]->carrier == CARRIER_UDP &&
+				addr_equal(&a->paths[j]->remote, &remotes[i]))
+				a->paths[j]->validated = true;
+}
+
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed)
 {
 	struct association *a = p->association;
@@ -512,11 +522,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 		try_remote(n, now, p, &remotes[i]);
 	meet_start(n, now, p);
 	dial_network_changed(n, now, p);
-	for (size_t i = 0; i < proved; i++) /* before our own address changed */
-		for (size_t j = 0; j < a->path_count; j++)
-			if (a->paths[j]->carrier == CARRIER_UDP &&
-				addr_equal(&a->paths[j]->remote, &remotes[i]))
-				a->paths[j]->validated = true;
+	trust_again(a, remotes, proved);
 	if (!a->active)
 		route_elect(n, now, p);
 	if (resumed && !association_reaches(a, now))

@@ -57,8 +57,9 @@ bool tcp_gate_admits(
 	if (g->counters.half_open < TCP_HALF_OPEN_MAX)
 		return true;
 	struct tcp_entry *oldest = g->oldest;
-	while (!is_half_open(oldest))
+	while (oldest && !is_half_open(oldest))
 		oldest = oldest->next;
+	assert(oldest); /* they were counted */
 	g->counters.silent++;
 	*evict = oldest;
 	return true;
