@@ -5,6 +5,7 @@
 #   overlay/liboverlay.c                    liboverlay.a and liboverlay.so, with overlay/overlay.h
 #   tools/overlayd.c tools/overlayd_*.c     overlayd
 #   tools/overlay.c tools/cmd_*.c           overlay
+#   tools/overlay-portmap.c tools/portmap*.c  overlay-portmap
 #   tools/bench/X.c                         bench/X
 #   tests/sim/*.c tests/sim/scenes/*.c      sim
 #   tests/unit/test_X.c                     tests/unit/test_X (other files there: shared helpers)
@@ -36,6 +37,7 @@ DESTDIR    ?=
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
+LIBEXECDIR ?= $(patsubst %/,%,$(dir $(BINDIR)))/libexec/overlay
 INCLUDEDIR ?= $(PREFIX)/include
 DOCDIR     ?= $(PREFIX)/share/doc/overlay
 
@@ -160,12 +162,14 @@ UNIT_HELP := $(filter-out $(UNIT:%=tests/unit/%.c),$(call srcs,tests/unit/*.c))
 FUZZ      := $(call names,tests/fuzz/fuzz_*.c)
 FUZZ_HELP := $(filter-out $(FUZZ:%=tests/fuzz/%.c),$(call srcs,tests/fuzz/*.c))
 BENCH     := $(call names,tools/bench/*.c)
+PORTMAP_SRC := $(call srcs,tools/overlay-portmap.c tools/portmap*.c)
 
 LIBOV      := $(B)/libov.a
 LIBOVERLAY := $(if $(LIBOVERLAY_SRC),$(B)/liboverlay.a)
 SONAME     := liboverlay.so.$(SOVERSION)
 SHARED     := $(if $(LIBOVERLAY_SRC),$(B)/$(SONAME) $(B)/liboverlay.so)
 PROGRAMS   := $(if $(DAEMON_SRC),$(B)/overlayd) $(if $(CLI_SRC),$(B)/overlay)
+HELPERS    := $(if $(PORTMAP_SRC),$(B)/overlay-portmap)
 SIM_PROG   := $(if $(SIM_SRC),$(B)/sim)
 UNIT_PROGS := $(UNIT:%=$(B)/tests/unit/%)
 E2E_PROGS  := $(E2E:%=$(B)/tests/e2e/%)
@@ -175,7 +179,7 @@ ifeq ($F,fuzz)
 all: $(LIBOV)
 everything: $(FUZZ_PROGS)
 else
-all: $(LIBOV) $(LIBOVERLAY) $(if $(filter release,$F),$(SHARED)) $(PROGRAMS)
+all: $(LIBOV) $(LIBOVERLAY) $(if $(filter release,$F),$(SHARED)) $(PROGRAMS) $(HELPERS)
 	@:
 everything: all $(SIM_PROG) $(UNIT_PROGS) $(E2E_PROGS) $(BENCH:%=$(B)/bench/%)
 endif
@@ -213,6 +217,8 @@ $(call objs,$(LIBOVERLAY_SRC)): CFLAGS += -fno-lto
 # through liboverlay; of libov it gets what it names (text forms of keys and addresses), no more.
 $(B)/overlayd: $(call objs,$(DAEMON_SRC)) $(LIBOV)
 $(B)/overlay: $(call objs,$(CLI_SRC)) $(LIBOVERLAY) $(LIBOV)
+$(B)/overlay-portmap: $(call objs,$(PORTMAP_SRC)) $(LIBOV)
+$(B)/overlay-portmap: LINK_WITH = -lnatpmp -lminiupnpc
 $(B)/sim: $(call objs,$(SIM_SRC)) $(LIBOV)
 $(BENCH:%=$(B)/bench/%): $(B)/bench/%: $(O)/tools/bench/%.o $(LIBOV)
 $(filter $(B)/tests/unit/test_sim_%,$(UNIT_PROGS)): $(B)/tests/unit/test_sim_%: \
@@ -226,11 +232,12 @@ $(FUZZ_PROGS): LINK_WITH := -fsanitize=fuzzer
 wraps = $$(nm --defined-only $(filter $(O)/tests/%.o,$^) | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 $(B)/sim $(UNIT_PROGS): LINK_WITH += $(wraps)
 
-$(B)/overlayd $(B)/overlay $(B)/sim $(BENCH:%=$(B)/bench/%) $(UNIT_PROGS) $(E2E_PROGS) $(FUZZ_PROGS):
+$(PROGRAMS) $(HELPERS) $(B)/sim $(BENCH:%=$(B)/bench/%) $(UNIT_PROGS) $(E2E_PROGS) $(FUZZ_PROGS):
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_LDFLAGS) $(WHOLE) $^ -o $@ $(LINK_WITH) $(LIBS)
 
-DEPS := $(call objs,$(LIB_SRC) $(LIBOVERLAY_SRC) $(DAEMON_SRC) $(CLI_SRC) $(SIM_SRC) \
+DEPS := $(call objs,$(LIB_SRC) $(LIBOVERLAY_SRC) $(DAEMON_SRC) $(CLI_SRC) $(PORTMAP_SRC) \
+  $(SIM_SRC) \
   $(call srcs,tests/unit/*.c tests/e2e/*.c tests/fuzz/*.c tools/bench/*.c)) $(LIBOVERLAY_SRC:%.c=$(O)/pic/%.o)
 -include $(wildcard $(DEPS:.o=.d))
 
@@ -282,6 +289,8 @@ export PC
 install: all
 	$(Q)install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(DOCDIR)
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(BINDIR)
+	$(Q)install -d $(DESTDIR)$(LIBEXECDIR)
+	$(Q)install -m 755 $(HELPERS) $(DESTDIR)$(LIBEXECDIR)
 	$(Q)install -m 644 $(B)/liboverlay.a $(DESTDIR)$(LIBDIR)
 	$(Q)install -m 755 $(B)/$(SONAME) $(DESTDIR)$(LIBDIR)
 	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/liboverlay.so

@@ -12,14 +12,15 @@
 #include "core/packet.h"
 #include "core/rng.h"
 
-#define MAC_LEN           16
-#define COOKIE_LEN        16
-#define HS1_INVITE_LEN    16  /* secret of an invite */
-#define HS1_LEN           296 /* what we send; TLVs may make a future HS1 longer, up to HS1_MAX */
-#define HS1_MAX           1200
-#define HS2_LEN           128 /* never longer than half of the HS1 it answers */
-#define HS2_MAX           600
-#define COOKIE_PACKET_LEN 72
+#define MAC_LEN             16
+#define COOKIE_LEN          16
+#define HS1_INVITE_HASH_LEN 32
+#define HS1_INVITE_LEN      16  /* secret of an invite */
+#define HS1_LEN             296 /* what we send; TLVs may make a future HS1 longer, up to HS1_MAX */
+#define HS1_MAX             1200
+#define HS2_LEN             128 /* never longer than half of the HS1 it answers */
+#define HS2_MAX             600
+#define COOKIE_PACKET_LEN   72
 
 /* What is bound to all handshakes of a network. The prologue is "overlay", version 1, network id.
  */

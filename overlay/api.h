@@ -9,6 +9,7 @@
  * An operation that must wait (ping; a contact change until it is durable) is answered later,
  * through api_poll. Requests and lines of answer are at most API_LINE_MAX bytes; long lists come in
  * pages: a result with "next":N is continued with "from":N. */
+#include "discovery/portmap.h"
 #include "overlay/lan.h"
 #include "overlay/node.h"
 #include "overlay/store.h"
@@ -46,8 +47,9 @@ struct api_facts {
 	uint16_t tun_mtu;
 	uint16_t udp_port;
 	bool pairing;
-	const struct tcp_counters *tcp; /* of its connections; NULL: has none */
-	const struct lan_counters *lan; /* NULL: switched off */
+	const struct tcp_counters *tcp;          /* of its connections; NULL: has none */
+	const struct portmap_status *portmap[2]; /* IPv4, IPv6; NULL: port mapping is off */
+	const struct lan_counters *lan;          /* NULL: switched off */
 	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */
 };
 
@@ -101,6 +103,7 @@ bool api_client_waits(const struct api *a, uint64_t client);
 void api_on_event(struct api *a, ov_time now, const struct node_event *e);
 void api_on_store_result(struct api *a, ov_time now, const struct store_result *r);
 void api_on_resumed(struct api *a, ov_time now, ov_time slept);
+void api_on_portmap(struct api *a, ov_time now, size_t family);
 void api_tick(struct api *a, ov_time now);
 ov_time api_deadline(const struct api *a);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 const char *const api_event_names[EVENT_COUNT] = { "peer.up", "peer.down", "peer.request",
-	"path.changed", "address.changed", "sleep.resumed", "event.lost" };
+	"path.changed", "address.changed", "portmap.changed", "sleep.resumed", "event.lost" };
 
 static json_t *event_line(struct api *a, ov_time now, enum api_event kind)
 {
@@ -171,6 +171,15 @@ void api_on_resumed(struct api *a, ov_time now, ov_time slept)
 	json_t *line = event_line(a, now, EVENT_SLEEP_RESUMED);
 	json_object_set_new(line, "slept_ms", json_integer((json_int_t)(slept / OV_MS)));
 	publish_take(a, now, EVENT_SLEEP_RESUMED, line);
+}
+
+void api_on_portmap(struct api *a, ov_time now, size_t family)
+{
+	json_t *line = event_line(a, now, EVENT_PORTMAP_CHANGED),
+	       *what = api_json_portmap(a, family);
+	json_object_update(line, what);
+	json_decref(what);
+	publish_take(a, now, EVENT_PORTMAP_CHANGED, line);
 }
 
 /* ---- subscribe ---- */

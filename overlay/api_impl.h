@@ -87,6 +87,7 @@ enum api_event { /* order of api_event_names */
 	EVENT_PEER_REQUEST,
 	EVENT_PATH_CHANGED,
 	EVENT_ADDRESS_CHANGED,
+	EVENT_PORTMAP_CHANGED,
 	EVENT_SLEEP_RESUMED,
 	EVENT_LOST,
 	EVENT_COUNT
@@ -173,6 +174,7 @@ json_t *api_json_candidates(struct api *a, const struct peer_id *id);
 json_t *api_json_tcp(const struct tcp_counters *t); /* null without */
 const char *api_carrier_name(uint8_t carrier);
 json_t *api_json_counters(const struct node_counters *n);
+json_t *api_json_portmap(const struct api *a, size_t family); /* null: it is off */
 void api_address_text(const struct peer_id *id, char out[ADDR_TEXT_MAX]);
 
 /* ---- handlers ---- */

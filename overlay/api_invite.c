@@ -73,12 +73,23 @@ static ptrdiff_t find_invite(const struct api *a, const uint8_t hash[INVITE_HASH
 	return -1;
 }
 
-static void drop_invite(struct api_invites *v, size_t at)
+/* The node lets guests in through its relays. */
+static void tell_node(const struct api *a, ov_time now)
 {
+	uint8_t hashes[API_INVITES_MAX][INVITE_HASH_LEN];
+	for (size_t i = 0; i < a->invites.count; i++)
+		memcpy(hashes[i], a->invites.list[i].hash, INVITE_HASH_LEN);
+	node_set_invites(a->cfg.node, now, hashes[0], a->invites.count);
+}
+
+static void drop_invite(struct api *a, ov_time now, size_t at)
+{
+	struct api_invites *v = &a->invites;
 	grants_fini(&v->list[at].grants);
 	v->count--;
 	memmove(&v->list[at], &v->list[at + 1], (v->count - at) * sizeof(v->list[0]));
 	memmove(&v->in_use[at], &v->in_use[at + 1], (v->count - at) * sizeof(v->in_use[0]));
+	tell_node(a, now);
 }
 
 static void drop_expired(struct api *a, ov_time now)
@@ -86,7 +97,7 @@ static void drop_expired(struct api *a, ov_time now)
 	struct api_invites *v = &a->invites;
 	for (size_t i = v->count; i-- > 0;)
 		if (v->list[i].expires_at_s <= wall_s(a, now) && !v->in_use[i])
-			drop_invite(v, i);
+			drop_invite(a, now, i);
 }
 
 static void id_text(const uint8_t hash[INVITE_HASH_LEN], char out[ID_TEXT_LEN + 1])
@@ -229,6 +240,7 @@ static json_t *created(struct api *a, struct pending *p)
 	v->in_use[v->count] = false;
 	v->list[v->count++] = *p->invite;
 	p->invite->grants = (struct grants){ 0 }; /* the list has them */
+	tell_node(a, a->wall_at);
 	return api_result_line(p->has_id, p->id, result);
 }
 
@@ -278,7 +290,7 @@ static json_t *revoked(struct api *a, const struct pending *p)
 	ptrdiff_t at = find_invite(a, p->invite->hash);
 	json_t *result = json_invite(p->invite);
 	if (at >= 0)
-		drop_invite(&a->invites, (size_t)at);
+		drop_invite(a, a->wall_at, (size_t)at);
 	return api_result_line(p->has_id, p->id, result);
 }
 
@@ -352,7 +364,7 @@ static void used(struct api *a, ov_time now, struct pending *p)
 {
 	ptrdiff_t at = find_invite(a, p->invite->hash);
 	if (at >= 0)
-		drop_invite(&a->invites, (size_t)at);
+		drop_invite(a, a->wall_at, (size_t)at);
 	if (!p->is_new)
 		return;
 	int rc = node_contact_put(a->cfg.node, now, &p->contact, true);
@@ -465,12 +477,27 @@ void api_invite_forget(struct api *a, const struct peer_id *peer)
 		a->invites.joins[at] = a->invites.joins[--a->invites.join_count];
 }
 
+/* One that the inviter uses: the way to it, as long as it serves us. What it already is stays. */
+static void use_facilitator(
+	struct api *a, ov_time now, const struct peer_id *id, const struct ov_addr *endpoint)
+{
+	struct contact c = { .id = *id, .name = "facilitator-of-invite" };
+	char text[ADDR_TEXT_MAX];
+	if (peer_id_equal(id, &a->cfg.self))
+		return;
+	if (contact_add_endpoint(&c, addr_format(endpoint, text)) == OV_OK)
+		(void)!node_facilitator_put(a->cfg.node, now, &c); /* OV_EFULL: others serve us */
+	contact_fini(&c);
+}
+
 /* The contact is in the node: it is called where the line says, with the secret. */
 static void call_host(struct api *a, ov_time now, const struct invite *in)
 {
 	struct api_invites *v = &a->invites;
 	for (size_t i = 0; i < in->endpoint_count; i++)
 		node_candidate(a->cfg.node, now, &in->inviter, &in->endpoints[i], SOURCE_INVITE);
+	for (size_t i = 0; i < in->facilitator_count; i++)
+		use_facilitator(a, now, &in->facilitators[i].id, &in->facilitators[i].endpoint);
 	if (node_join(a->cfg.node, now, &in->inviter, in->secret) != OV_OK)
 		return;
 	api_invite_forget(a, &in->inviter); /* an earlier line of the same inviter */
@@ -551,7 +578,7 @@ void api_invite_failed(struct api *a, const struct pending *p, const struct stor
 		return;
 	ptrdiff_t at = find_invite(a, p->invite->hash);
 	if (at >= 0 && r->status == OV_ENOENT) /* expired there, or revoked a moment ago */
-		drop_invite(&a->invites, (size_t)at);
+		drop_invite(a, a->wall_at, (size_t)at);
 	else if (at >= 0 && p->kind == PENDING_USE)
 		a->invites.in_use[at] = false;
 	if (p->kind == PENDING_USE && p->is_new)
@@ -565,6 +592,9 @@ void api_invites_take(struct api *a, ov_time now, struct store_pairing *p)
 		v->list[v->count++] = p->invites[i];
 		p->invites[i].grants = (struct grants){ 0 };
 	}
+	tell_node(a, now);
+	for (size_t i = 0; i < p->facilitator_count; i++)
+		use_facilitator(a, now, &p->facilitators[i].id, &p->facilitators[i].endpoint);
 	for (size_t i = 0; i < p->join_count; i++) {
 		struct invite in;
 		if (invite_decode(&in, p->joins[i].line) == INVITE_OK)
@@ -576,7 +606,7 @@ void api_invites_take(struct api *a, ov_time now, struct store_pairing *p)
 void api_invite_fini(struct api *a)
 {
 	while (a->invites.count > 0)
-		drop_invite(&a->invites, a->invites.count - 1);
+		grants_fini(&a->invites.list[--a->invites.count].grants);
 	free(a->invites.joins);
 	a->invites.joins = NULL;
 }

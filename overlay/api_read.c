@@ -106,6 +106,13 @@ json_t *api_op_peer_list(struct api_call *c)
 	return paged(c, "peers", list_entry);
 }
 
+static json_t *json_portmaps(const struct api *a)
+{
+	const struct api_facts *f = a->cfg.facts;
+	return json_pack("{s:b, s:o, s:o}", "enabled", f->portmap[0] != NULL, "ipv4",
+		api_json_portmap(a, 0), "ipv6", api_json_portmap(a, 1));
+}
+
 static json_t *json_lan(const struct lan_counters *l)
 {
 	if (!l)
@@ -130,13 +137,13 @@ static json_t *json_daemon(struct api_call *c)
 		tun = json_pack("{s:s, s:i}", "name", f->tun_name, "mtu_bytes", (int)f->tun_mtu);
 	json_t *features = f->features ? json_deep_copy(f->features) : json_object();
 	return json_pack(
-		"{s:s, s:o, s:s, s:s?, s:s?, s:i, s:o, s:s?, s:b, s:b, s:o, s:o, s:o, s:I, s:I, s:o}",
+		"{s:s, s:o, s:s, s:s?, s:s?, s:i, s:o, s:s?, s:b, s:b, s:o, s:o, s:o, s:o, s:I, s:I, s:o}",
 		"version", f->version, "peer", api_json_peer_id(&a->cfg.self), "address", address,
 		"state_dir", f->state_dir, "config", f->config_path, "udp_port", (int)f->udp_port,
 		"tun", tun, "tun_why", f->tun_why, "pairing", f->pairing, "has_requests",
-		node_requests(a->cfg.node, some, 1) > 0, "lan", json_lan(f->lan), "features",
-		features, "started_at", api_json_at(a, a->started), "uptime_ms",
-		(json_int_t)((c->now - a->started) / OV_MS), "peer_count",
+		node_requests(a->cfg.node, some, 1) > 0, "lan", json_lan(f->lan), "portmap",
+		json_portmaps(a), "features", features, "started_at", api_json_at(a, a->started),
+		"uptime_ms", (json_int_t)((c->now - a->started) / OV_MS), "peer_count",
 		(json_int_t)node_known_count(a->cfg.node), "counters",
 		api_json_counters(node_counters(a->cfg.node)));
 }

@@ -30,6 +30,7 @@ void config_default(struct config *c)
 		.facilitator_tcp = ENDPOINT_TCP_PORT,
 		.tun_mtu = 1420,
 		.tun_enabled = true,
+		.portmap = true,
 		.lan = true,
 		.tun_name = "overlay0",
 		.aead = "auto",

@@ -12,6 +12,7 @@
 #include "overlay/lan_uv.h"
 #include "overlay/log_os.h"
 #include "overlay/netmon_uv.h"
+#include "overlay/portmapper_uv.h"
 #include "overlay/pump_uv.h"
 #include "overlay/roster_uv.h"
 
@@ -46,7 +47,8 @@ struct daemon {
 	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
-	struct lan_edge *lan; /* NULL: switched off */
+	struct portmapper *portmapper; /* NULL: not wanted */
+	struct lan_edge *lan;          /* NULL: switched off */
 	struct store *store;
 	struct api *api;
 	struct control *control;
@@ -132,6 +134,20 @@ static void set_wall(struct daemon *d, ov_time now)
 	log_wall_refresh(d->log);
 }
 
+static void on_portmap(void *context, size_t family)
+{
+	struct daemon *d = context;
+	struct portmap_external found[PORTMAPPER_FAMILIES];
+	struct ov_addr mapped[PORTMAPPER_FAMILIES];
+	size_t count = portmapper_external(d->portmapper, found), usable = 0;
+	for (size_t i = 0; i < count; i++)
+		if (!found[i].double_nat)
+			mapped[usable++] = found[i].addr;
+	node_set_mapped(d->node, clock_now(), mapped, usable);
+	api_on_portmap(d->api, clock_now(), family);
+	do_not_sleep(d);
+}
+
 static void on_network(
 	void *context, ov_time at, const struct local_address *list, size_t count, bool resumed)
 {
@@ -144,6 +160,7 @@ static void on_network(
 		set_wall(d, now);
 	}
 	node_network_changed(d->node, now, list, count, resumed);
+	portmapper_network(d->portmapper, now, d->netmon, resumed);
 	lan_edge_network(d->lan, now, list, count, resumed);
 	d->housekeeping_at = now; /* names may resolve differently here */
 	do_not_sleep(d);          /* the monitor's timer brought us here */
@@ -284,6 +301,8 @@ static void hand_on_events(struct daemon *d, ov_time now)
 	struct node_event e;
 	while (node_event(d->node, &e)) {
 		log_event(d, now, &e);
+		if (e.type == NODE_ADDRESS_CHANGED) /* the router may have forgotten us */
+			portmapper_network(d->portmapper, now, d->netmon, true);
 		if (e.type == NODE_ENDPOINT)
 			roster_on_endpoint(&d->roster, &e.peer, &e.addr);
 		else if (e.type == NODE_PORTS_WANTED)
@@ -319,6 +338,7 @@ static bool needs_housekeeping(const struct daemon *d)
 static void arm_timer(struct daemon *d, ov_time now)
 {
 	ov_time at = ov_min(node_deadline(d->node), api_deadline(d->api));
+	at = ov_min(at, portmapper_deadline(d->portmapper));
 	at = ov_min(at, lan_edge_deadline(d->lan));
 	if (needs_housekeeping(d))
 		at = ov_min(at, d->housekeeping_at);
@@ -343,6 +363,7 @@ static void tick(struct daemon *d, ov_time now)
 		node_tick(d->node, now);
 	if (api_deadline(d->api) <= now)
 		api_tick(d->api, now);
+	portmapper_tick(d->portmapper, now);
 	if (needs_housekeeping(d) && d->housekeeping_at <= now)
 		housekeeping(d, now);
 }
@@ -392,6 +413,8 @@ static void close_all(struct daemon *d)
 {
 	control_close(d->control);
 	netmon_close(d->netmon);
+	portmapper_close(d->portmapper, clock_now());
+	d->facts.portmap[0] = d->facts.portmap[1] = NULL;
 	lan_edge_close(d->lan);
 	resolver_close(d->resolver);
 	store_close(d->store);
@@ -532,6 +555,21 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 	};
 }
 
+static bool make_portmapper(struct daemon *d)
+{
+	struct portmapper_options o = { .self = d->self,
+		.port = udp_status(d->udp)->port,
+		.log = d->log,
+		.on_change = on_portmap,
+		.context = d };
+	if (!d->cfg->portmap)
+		return true;
+	d->portmapper = portmapper_open(&d->loop, &o);
+	for (size_t i = 0; i < PORTMAPPER_FAMILIES; i++)
+		d->facts.portmap[i] = portmapper_status(d->portmapper, i);
+	return d->portmapper != NULL;
+}
+
 static bool make_api(struct daemon *d, const struct aead_table *aead)
 {
 	state_facts(d, aead);
@@ -595,7 +633,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	store_take_pairing(d->store, &d->pairing);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
-	if (!d->resolver || !make_api(d, aead) ||
+	if (!d->resolver || !make_api(d, aead) || !make_portmapper(d) ||
 		store_start(d->store, &d->loop, on_store, d) != OV_OK)
 		return false;
 	struct control_config c = control_config_default();
@@ -612,6 +650,7 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		.on_change = on_network,
 		.context = d };
 	d->netmon = netmon_open(&d->loop, &m, why, size);
+	portmapper_network(d->portmapper, clock_now(), d->netmon, false);
 	d->roster = (struct roster){
 		.node = d->node,
 		.store = d->store,

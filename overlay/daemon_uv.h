@@ -14,7 +14,8 @@ struct daemon_config {
 	uint16_t tcp_ports[2];   /* to listen at; 0: none */
 	const char *tun_name;    /* NULL: no interface wanted */
 	uint32_t tun_mtu;
-	bool lan; /* find contacts by beacons */
+	bool portmap; /* ask the router to forward our UDP port */
+	bool lan;     /* find contacts by beacons */
 	const char *socket_path;
 	const char *state_dir;
 	const char *config_path; /* NULL: none */

@@ -32,6 +32,26 @@ int node_join(
 	return OV_OK;
 }
 
+static_assert(HS1_INVITE_HASH_LEN == INVITE_HASH_LEN, "one hash");
+
+void node_set_invites(struct node *n, ov_time now, const uint8_t *hashes, size_t count)
+{
+	n->invite_count = count < NODE_INVITES_MAX ? count : NODE_INVITES_MAX;
+	memcpy(n->invites, hashes, n->invite_count * sizeof(n->invites[0]));
+	registration_renew_all(n, now);
+}
+
+bool joining_tag(
+	const struct peer *p, const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
+{
+	uint8_t hash[INVITE_HASH_LEN];
+	if (!p->has_invite)
+		return false;
+	invite_hash(hash, p->invite);
+	registration_invite_tag(hash, &p->contact.id, facilitator, out);
+	return true;
+}
+
 static void forget(struct peer *p)
 {
 	p->has_invite = false;
@@ -108,6 +128,8 @@ size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
 {
 	struct ov_addr seen[OBSERVED_MAX];
 	size_t count = 0, observed = registration_observed(n, seen, OBSERVED_MAX);
+	for (size_t i = 0; i < n->mapped_count; i++)
+		count = add_address(out, count, max, &n->mapped[i]);
 	if (observed == 0)
 		seen[observed++] = n->observed; /* by a peer that we met */
 	for (size_t i = 0; i < observed; i++)

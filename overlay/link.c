@@ -44,7 +44,8 @@ static void open_link(struct node *n, ov_time now, struct peer *relay, struct pe
 		.destination = p->contact.id,
 		.datagram = hs1,
 		.len = len };
-	if (!registration_tag(n, p, &p->contact.id, &relay->contact.id, f.tag))
+	if (!joining_tag(p, &relay->contact.id, f.tag) &&
+		!registration_tag(n, p, &p->contact.id, &relay->contact.id, f.tag))
 		return;
 	frame_put_relay_open(&w, &f);
 	if (frames_send(n, now, relay, &w, true))
@@ -151,7 +152,7 @@ enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct r
 	if (peer_id_equal(&f->source, &p->contact.id))
 		return DROP_LOOP;
 	if (!node_peer(n, &f->source)) {
-		if (!n->config.pairing)
+		if (!n->config.pairing && n->invite_count == 0)
 			return DROP_STRANGER;
 		limit_strangers(n, now, p);
 	}

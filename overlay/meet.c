@@ -27,20 +27,9 @@ static const ov_time offsets[] = { 0, 20 * OV_MS, 60 * OV_MS, 140 * OV_MS, 300 *
 	1240 * OV_MS, 2240 * OV_MS, 3240 * OV_MS };
 #define STEPS (sizeof(offsets) / sizeof(offsets[0]))
 
-/* Ours: as facilitators see us, and of the interfaces. */
 static void own_endpoints(const struct node *n, struct endpoints_frame *e)
 {
-	*e = (struct endpoints_frame){ 0 };
-	e->count = registration_observed(n, e->addr, FRAME_ENDPOINTS_MAX / 2);
-	for (size_t i = 0; i < n->local_count && e->count < FRAME_ENDPOINTS_MAX; i++) {
-		struct ov_addr a = n->locals[i].addr;
-		enum addr_scope scope = addr_scope(&a);
-		if (scope != ADDR_PRIVATE && scope != ADDR_GLOBAL)
-			continue;
-		a.port = n->config.listen_port;
-		a.scope = 0;
-		e->addr[e->count++] = a;
-	}
+	e->count = node_own_addresses(n, e->addr, FRAME_ENDPOINTS_MAX);
 }
 
 static void say(struct node *n, ov_time now, struct peer *p, uint8_t flags)

@@ -44,12 +44,19 @@ struct found {
 	bool temporary;
 };
 
+struct gateway { /* of the default route with the lowest metric */
+	struct ov_addr addr;
+	uint32_t interface, metric;
+	bool known;
+};
+
 struct picture {
 	const char *own_interface;
 	struct link links[LINKS]; /* candidates only */
 	size_t link_count;
 	struct found found[NETMON_ADDRESSES];
 	size_t count;
+	struct gateway gateways[2]; /* IPv4, IPv6 */
 };
 
 struct netmon {
@@ -63,8 +70,9 @@ struct netmon {
 	ov_time stale_at;
 	struct sleep_watch sleep;
 	struct local_address list[NETMON_ADDRESSES], fresh[NETMON_ADDRESSES];
-	size_t count;           /* of list, which was delivered */
-	struct picture picture; /* scratch of a dump */
+	size_t count;                                      /* of list, which was delivered */
+	struct portmap_route routers[2], fresh_routers[2]; /* IPv4, IPv6 */
+	struct picture picture;                            /* scratch of a dump */
 };
 
 bool sleep_watch_woke(struct sleep_watch *w, ov_time boot, ov_time monotonic)
@@ -195,6 +203,29 @@ static bool is_default_route(const struct nlmsghdr *m, struct rtmsg *r)
 	return r->rtm_dst_len == 0 && r->rtm_type == RTN_UNICAST && !(r->rtm_flags & RTM_F_CLONED);
 }
 
+static void note_gateway(struct picture *p, uint8_t family, uint32_t interface,
+	const struct rtattr *gateway, const struct rtattr *priority)
+{
+	struct gateway *best = &p->gateways[family == AF_INET6], g = { .interface = interface };
+	const uint8_t *ip = rtnl_data(gateway);
+	if (!find_link(p, interface))
+		return;
+	if (priority && rtnl_data_len(priority) == sizeof(g.metric))
+		memcpy(&g.metric, rtnl_data(priority), sizeof(g.metric));
+	if (best->known && best->metric <= g.metric)
+		return;
+	if (family == AF_INET && rtnl_data_len(gateway) == 4)
+		g.addr = addr_v4(ip[0], ip[1], ip[2], ip[3], 0);
+	else if (family == AF_INET6 && rtnl_data_len(gateway) == 16)
+		memcpy(g.addr.ip, ip, 16);
+	else
+		return;
+	if (family == AF_INET6 && addr_scope(&g.addr) == ADDR_LINK_LOCAL)
+		g.addr.scope = interface;
+	g.known = true;
+	*best = g;
+}
+
 static void on_route(void *context, const struct nlmsghdr *m)
 {
 	struct picture *p = context;
@@ -207,6 +238,8 @@ static void on_route(void *context, const struct nlmsghdr *m)
 	if (a[RTA_OIF]) {
 		memcpy(&interface, rtnl_data(a[RTA_OIF]), sizeof(interface));
 		default_over(p, r.rtm_family, interface);
+		if (a[RTA_GATEWAY] && r.rtm_table == RT_TABLE_MAIN)
+			note_gateway(p, r.rtm_family, interface, a[RTA_GATEWAY], a[RTA_PRIORITY]);
 	}
 	if (a[RTA_MULTIPATH])
 		default_over_each(p, r.rtm_family, a[RTA_MULTIPATH]);
@@ -258,6 +291,55 @@ static size_t list_from(struct picture *p, struct local_address *out)
 	return n;
 }
 
+static bool is_in_prefix(const struct ov_addr *a, const struct local_address *l)
+{
+	unsigned skip = addr_is_v4(a) ? 96 : 0; /* an IPv4 prefix counts within its mapped form */
+	for (unsigned bit = 0; bit < skip + l->prefix_len; bit++) {
+		uint8_t mask = (uint8_t)(0x80 >> bit % 8);
+		if ((a->ip[bit / 8] ^ l->addr.ip[bit / 8]) & mask)
+			return false;
+	}
+	return true;
+}
+
+/* Of our addresses on that interface: for IPv4 one of the router's prefix, for IPv6 a global one
+ * (the router has a link-local address, whatever we have); else any. */
+static struct portmap_route router_from(
+	const struct gateway *g, const struct local_address *list, size_t count)
+{
+	struct portmap_route r = { .gateway = g->addr, .interface = g->interface };
+	bool v4 = addr_is_v4(&g->addr), good = false, any = false;
+	for (size_t i = 0; g->known && i < count && !good; i++) {
+		const struct local_address *l = &list[i];
+		if (l->interface != g->interface || addr_is_v4(&l->addr) != v4)
+			continue;
+		good = v4 ? is_in_prefix(&g->addr, l) : addr_scope(&l->addr) == ADDR_GLOBAL;
+		if (any && !good)
+			continue;
+		any = true;
+		r.local = l->addr;
+		r.prefix_len = l->prefix_len;
+	}
+	return any ? r : (struct portmap_route){ 0 };
+}
+
+static bool same_router(const struct portmap_route *a, const struct portmap_route *b)
+{
+	return addr_equal(&a->gateway, &b->gateway) && addr_equal(&a->local, &b->local) &&
+	       a->interface == b->interface && a->prefix_len == b->prefix_len;
+}
+
+static void routers_from(struct netmon *m, const struct local_address *list, size_t count)
+{
+	for (size_t i = 0; i < 2; i++)
+		m->fresh_routers[i] = router_from(&m->picture.gateways[i], list, count);
+}
+
+struct portmap_route netmon_router(const struct netmon *m, bool v6)
+{
+	return m->routers[v6];
+}
+
 static bool same_list(const struct local_address *a, const struct local_address *b, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -291,13 +373,17 @@ static void on_settled(uv_timer_t *timer)
 	}
 	m->stale = false;
 	size_t count = list_from(&m->picture, m->fresh);
-	bool same = count == m->count && same_list(m->fresh, m->list, count);
+	routers_from(m, m->fresh, count);
+	bool same = count == m->count && same_list(m->fresh, m->list, count) &&
+		    same_router(&m->fresh_routers[0], &m->routers[0]) &&
+		    same_router(&m->fresh_routers[1], &m->routers[1]);
 	bool resumed = m->resumed;
 	m->resumed = false;
 	if (same && !resumed)
 		return;
 	memcpy(m->list, m->fresh, count * sizeof(m->list[0]));
 	m->count = count;
+	memcpy(m->routers, m->fresh_routers, sizeof(m->routers));
 	m->options.on_change(m->options.context, m->stale_at, m->list, count, resumed);
 }
 
@@ -454,6 +540,8 @@ struct netmon *netmon_open(
 	}
 	sleep_watch_woke(&m->sleep, clock_now(), clock_monotonic());
 	m->count = list_from(&m->picture, m->list);
+	routers_from(m, m->list, m->count);
+	memcpy(m->routers, m->fresh_routers, sizeof(m->routers));
 	o->on_change(o->context, clock_now(), m->list, m->count, false);
 	return m;
 }

@@ -399,6 +399,23 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 	}
 }
 
+void node_set_mapped(struct node *n, ov_time now, const struct ov_addr *list, size_t count)
+{
+	size_t max = sizeof(n->mapped) / sizeof(n->mapped[0]);
+	count = count < max ? count : max;
+	bool same = count == n->mapped_count;
+	for (size_t i = 0; i < count && same; i++)
+		same = addr_equal(&list[i], &n->mapped[i]);
+	if (same)
+		return;
+	n->mapped_count = count;
+	memcpy(n->mapped, list, count * sizeof(*list));
+	for (size_t i = 0; i < n->peer_count;
+		i++) /* another way to us: who comes by relay hears of it */
+		if (n->peers[i]->association && peer_is_wanted(n->peers[i], now))
+			meet_start(n, now, n->peers[i]);
+}
+
 void node_set_pairing(struct node *n, bool pairing)
 {
 	n->config.pairing = pairing;

@@ -71,6 +71,10 @@ void node_candidate_tcp(struct node *n, ov_time now, const struct peer_id *id,
  * session is up. OV_ENOENT: no such contact. */
 OV_MUST_CHECK int node_join(struct node *n, ov_time now, const struct peer_id *id,
 	const uint8_t secret[HS1_INVITE_LEN]);
+/* count hashes of HS1_INVITE_HASH_LEN, of the invites that wait to be used, at most
+ * NODE_INVITES_MAX: who shows one is let in by our relays. */
+#define NODE_INVITES_MAX 64
+void node_set_invites(struct node *n, ov_time now, const uint8_t *hashes, size_t count);
 /* The invite has expired: its secret is forgotten. */
 void node_join_expired(struct node *n, const struct peer_id *id);
 /* Where others may reach us, best first: as a peer saw us, then our own addresses (loopback is
@@ -137,6 +141,8 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 /* The ports that NODE_PORTS_WANTED asked for; as many as could be had. Datagrams from them have
  * their local.port. */
 void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count);
+/* The endpoints that routers forward to us now, at most 2: told to peers before all others. */
+void node_set_mapped(struct node *n, ov_time now, const struct ov_addr *list, size_t count);
 /* ---- TCP connections are the edge's, docs/protocol.md 13.5 ---- */
 /* The next address to connect to; false: none. Drain it after each verb. An attempt that fails
  * needs no report: it is asked for again. */

@@ -317,6 +317,10 @@ struct node {
 	struct local_address locals[64];
 	size_t local_count;
 	bool locals_known;
+	uint8_t invites[NODE_INVITES_MAX][HS1_INVITE_HASH_LEN]; /* hashes */
+	size_t invite_count;
+	struct ov_addr mapped[2]; /* ports that a router forwards to us */
+	size_t mapped_count;
 	struct nat nat[2];               /* IPv4, IPv6: as facilitators see this network */
 	struct ov_addr observed;         /* last address of ours that a peer told */
 	struct ov_addr dials[DIALS_MAX]; /* to be connected to */
@@ -497,6 +501,10 @@ void registration_renew_soon(struct node *n);             /* the same, at the ne
 /* Our addresses as facilitators see them; returns the count. */
 size_t registration_observed(const struct node *n, struct ov_addr *out, size_t max);
 /* What `destination` tells the facilitator to let `source` in by; false: no key with this peer. */
+/* The same for whoever shows the invite of this hash. */
+void registration_invite_tag(const uint8_t hash[HS1_INVITE_HASH_LEN],
+	const struct peer_id *destination, const struct peer_id *facilitator,
+	uint8_t out[RELAY_TAG_LEN]);
 bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN]);
 
@@ -584,6 +592,9 @@ enum drop joining_on_hs1(
 	struct node *n, ov_time now, const struct hs1_payload *h, const struct ov_addr *from);
 /* HS2 to an HS1 that showed the secret: the peer knows us. */
 void joining_done(struct node *n, struct peer *p);
+/* By which the inviter lets us in, who does not know us yet; false: we show it no invite. */
+bool joining_tag(
+	const struct peer *p, const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN]);
 /* The peer called us, maybe as our client: our own call asks. */
 void joining_confirm(struct node *n, ov_time now, struct peer *p);
 

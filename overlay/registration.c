@@ -16,26 +16,37 @@
 #define OBSERVED_EACH 3 /* of our addresses, by one facilitator: two ports of it, and IPv6 */
 #define RETRY_PATH    (50 * OV_MS) /* its address has not answered yet */
 
+static void tag(const uint8_t key[32], const struct peer_id *destination,
+	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
+{
+	uint8_t in[2 * PEER_ID_LEN], hash[32];
+	struct hash_key k = { .label = "OVL relay tag", .bytes = key, .len = 32 };
+	memcpy(in, destination->bytes, PEER_ID_LEN);
+	memcpy(in + PEER_ID_LEN, facilitator->bytes, PEER_ID_LEN);
+	ov_hash_keyed(hash, sizeof(hash), &k, in, sizeof(in));
+	memcpy(out, hash, RELAY_TAG_LEN);
+}
+
 bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
 {
 	struct noise_known *k = &pair->known.key;
-	uint8_t pair_key[32], in[2 * PEER_ID_LEN];
+	uint8_t pair_key[32];
 	if (!k->has_ss)
 		k->has_ss = crypto_scalarmult(k->ss, n->self->dh_secret, k->s_public) == 0;
 	if (!k->has_ss)
 		return false;
 	beacon_pair_key(pair_key, k->ss);
-	memcpy(in, destination->bytes, PEER_ID_LEN);
-	memcpy(in + PEER_ID_LEN, facilitator->bytes, PEER_ID_LEN);
-	uint8_t hash[32];
-	struct hash_key key = {
-		.label = "OVL relay tag", .bytes = pair_key, .len = sizeof(pair_key)
-	};
-	ov_hash_keyed(hash, sizeof(hash), &key, in, sizeof(in));
-	memcpy(out, hash, RELAY_TAG_LEN);
+	tag(pair_key, destination, facilitator, out);
 	sodium_memzero(pair_key, sizeof(pair_key));
 	return true;
+}
+
+void registration_invite_tag(const uint8_t hash[HS1_INVITE_HASH_LEN],
+	const struct peer_id *destination, const struct peer_id *facilitator,
+	uint8_t out[RELAY_TAG_LEN])
+{
+	tag(hash, destination, facilitator, out);
 }
 
 static bool is_reachable_for(const struct peer *p)
@@ -43,10 +54,14 @@ static bool is_reachable_for(const struct peer *p)
 	return contact_is_known(p->contact.source);
 }
 
-/* The tags of one page: contacts in the order of the node. */
+/* The tags of one page: open invites, then contacts in the order of the node. */
 static size_t tags_of_page(struct node *n, struct peer *facilitator, uint8_t page, uint8_t *tags)
 {
 	size_t first = (size_t)page * REGISTER_TAGS_MAX, at = 0, count = 0;
+	for (size_t i = 0; i < n->invite_count && count < REGISTER_TAGS_MAX; i++)
+		if (at++ >= first)
+			registration_invite_tag(n->invites[i], &n->self->id,
+				&facilitator->contact.id, tags + RELAY_TAG_LEN * count++);
 	for (size_t i = 0; i < n->peer_count && count < REGISTER_TAGS_MAX; i++) {
 		struct peer *p = n->peers[i];
 		if (!is_reachable_for(p) || at++ < first)
@@ -59,7 +74,7 @@ static size_t tags_of_page(struct node *n, struct peer *facilitator, uint8_t pag
 
 static uint8_t page_count(const struct node *n)
 {
-	size_t contacts = 0;
+	size_t contacts = n->invite_count;
 	for (size_t i = 0; i < n->peer_count; i++)
 		contacts += is_reachable_for(n->peers[i]);
 	size_t pages = (contacts + REGISTER_TAGS_MAX - 1) / REGISTER_TAGS_MAX;

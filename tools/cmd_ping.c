@@ -158,6 +158,10 @@ static void print_event(const char *text)
 		printf(" rtt %s", text_rtt(field_number(e, "rtt_us"), rtt));
 	if (json_object_get(e, "observed"))
 		printf(" sees us at %s", field_text(e, "observed"));
+	if (json_object_get(e, "family"))
+		printf(" %s %s %s", field_text(e, "family"), field_text(e, "state"),
+			json_is_string(json_object_get(e, "error")) ? field_text(e, "error")
+								    : field_text(e, "external"));
 	if (json_object_get(e, "slept_ms"))
 		printf(" after %s", text_duration(field_number(e, "slept_ms"), rtt));
 	if (json_object_get(e, "count"))

@@ -13,6 +13,28 @@ static enum color state_color(const char *state)
 	return strcmp(state, "away") == 0 ? COLOR_BAD : COLOR_DIM;
 }
 
+/* One line for each family that has a router worth asking. */
+static void print_portmap(const json_t *p)
+{
+	const char *state = field_text(p, "state"), *external = field_text(p, "external");
+	bool double_nat = field_true(p, "double_nat");
+	if (!json_is_object(p) || strcmp(state, "off") == 0)
+		return;
+	if (strcmp(state, "held") == 0)
+		printf("portmap  %s by %s%s\n", external, field_text(p, "protocol"),
+			double_nat ? ", a private address: another NAT is ahead of the router"
+				   : "");
+	else if (strcmp(state, "searching") == 0)
+		printf("portmap  %s: asking %s\n", field_text(p, "family"),
+			field_text(p, "router"));
+	else if (double_nat)
+		printf("portmap  %s: %s has no public address: another NAT is ahead of it\n",
+			field_text(p, "family"), field_text(p, "router"));
+	else
+		printf("portmap  %s: none, %s: %s\n", field_text(p, "family"),
+			field_text(p, "router"), field_text(p, "error"));
+}
+
 static void print_daemon(const json_t *r)
 {
 	char up[SHORT_TEXT];
@@ -27,6 +49,9 @@ static void print_daemon(const json_t *r)
 	if (json_is_string(json_object_get(r, "tun_why")))
 		printf("  %s\n", field_text(r, "tun_why"));
 	printf("peer     %s\naddress  %s\n", field_text(r, "peer"), field_text(r, "address"));
+	const json_t *portmap = json_object_get(r, "portmap");
+	print_portmap(json_object_get(portmap, "ipv4"));
+	print_portmap(json_object_get(portmap, "ipv6"));
 }
 
 /* "udp_gso", "no-tun_uso", "aes=ipsec-mb"; "" for what has no short form. */

@@ -98,7 +98,8 @@ const struct command commands[] = {
 	  { "--interval", 'i', "SEC", "time between pings (default 1)" },
 	  { "--timeout", 'W', "SEC", "how long to wait for each answer (default 5)" } }, cmd_ping },
 { "watch", "[EVENT...]", "print events as they happen, one per line",
-  "Events: peer.up peer.down peer.request path.changed address.changed sleep.resumed event.lost\n\n"
+  "Events: peer.up peer.down peer.request path.changed address.changed portmap.changed\n"
+  "sleep.resumed event.lost\n\n"
   "  overlay watch\n"
   "  overlay watch --json peer.up peer.down | while read -r e; do ...; done\n",
   0, 16, { { NULL, 0, NULL, NULL } }, cmd_watch },

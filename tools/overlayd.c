@@ -105,6 +105,7 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 		.tun_mtu = c->tun_mtu,
 		.socket_path = c->socket,
 		.state_dir = c->state,
+		.portmap = c->portmap,
 		.config_path = c->file,
 		.version = OVERLAY_VERSION,
 		.max_clients = c->limits_clients,

@@ -10,6 +10,7 @@ declare -A why_build=(
 	[pkg-config]='finds libraries' [libsodium-dev]='cryptography' [libuv1-dev]='event loop'
 	[libjansson-dev]='JSON' [libsqlite3-dev]='store' [libssl-dev]='AES-GCM of OpenSSL'
 	[libqrencode-dev]='QR codes of invites'
+	[libnatpmp-dev]='port mapping by NAT-PMP' [libminiupnpc-dev]='port mapping by UPnP'
 )
 declare -A why_check=(
 	[clang-14]='second compiler, sanitizers' [clang]='its plain name'
@@ -19,7 +20,7 @@ declare -A why_check=(
 	[nftables]='NATs of the lab' [iproute2]='namespaces of the lab' [iperf3]='traffic'
 	[ethtool]='offloads of the lab' [iputils-ping]='ping' [python3]='lab and accept'
 	[procps]='process figures' [openssl]='second opinion on vectors' [util-linux]='unshare'
-	[patch]='seeded mutants'
+	[patch]='seeded mutants' [miniupnpd-nftables]='router of the lab with port mapping'
 )
 
 # libipsec-mb exists for amd64 only; without it AES-GCM comes from OpenSSL.

@@ -9,6 +9,7 @@ make --no-print-directory -s install DESTDIR="$dir/root" PREFIX=/usr
 root=$dir/root/usr
 "$root/bin/overlay" version
 "$root/bin/overlayd" --help >/dev/null
+[ -x "$root/libexec/overlay/overlay-portmap" ] # where overlayd looks when it is not beside it
 
 export PKG_CONFIG_PATH=$root/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dir/root
 printf '#include <overlay.h>\nint main(void) { return 0; }\n' >"$dir/client.c"

@@ -67,7 +67,7 @@ class Daemon:
     def start(self):
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "overlayd"), "--state", self.state, "--socket", self.path,
-             "--listen-udp", "0", "--no-tun", "--no-lan"],
+             "--listen-udp", "0", "--no-tun", "--no-lan", "--no-portmap"],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("ready "), line
@@ -252,7 +252,7 @@ def case_strangers_are_told_to_join_the_group(a, b):
 
 def case_stale_socket_is_replaced_and_a_living_one_is_not(a, b):
     again = subprocess.run([os.path.join(BUILD, "overlayd"), "--state", b.state + "2", "--socket",
-                            b.path, "--listen-udp", "0", "--no-tun", "--no-lan"], text=True,
+                            b.path, "--listen-udp", "0", "--no-tun", "--no-lan", "--no-portmap"], text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=10)
     assert again.returncode != 0 and "another overlayd listens there" in again.stdout, again
     assert b.status_ms() < 1000

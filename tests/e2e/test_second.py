@@ -141,7 +141,7 @@ class Daemon:
         self.socket = self.dir + "/s"
         env = {k: v for k, v in os.environ.items() if not k.startswith("OVERLAY_")} | {"HOME": self.dir}
         self.process = subprocess.Popen([BUILD / "overlayd", "--no-tun", "--state", self.dir + "/state", "--socket",
-            self.socket, "--listen-udp", "0", "--no-lan", "--aead", "chacha20-poly1305"], stdout=subprocess.PIPE, env=env, text=True)
+            self.socket, "--listen-udp", "0", "--no-lan", "--no-portmap", "--aead", "chacha20-poly1305"], stdout=subprocess.PIPE, env=env, text=True)
         for line in self.process.stdout:
             if line.startswith("ready "):
                 break

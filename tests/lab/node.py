@@ -116,8 +116,8 @@ def endpoint(address, port=27182):
 
 def pair(a, b, *endpoints_of_b, **kw):
     """Two nodes know each other: a has endpoints of b, b waits to be called."""
+    b.add(a, **kw)  # first: a calls as soon as it knows an address
     a.add(b, *endpoints_of_b, **kw)
-    b.add(a, **kw)
 
 
 def logs():

@@ -153,7 +153,33 @@ def netcheck_without_nat():
     return {}
 
 
+def invite_and_join():
+    """Bob knows nothing but the line: no facilitator, no address that he can reach but in it."""
+    world = World()
+    lab.wait_for("alice's registration", 3,
+        lambda: world.alice.cli("facilitator", "status")["facilitators"][0]["registered"])
+    world.bob.stop()
+    world.bob.args = []
+    world.bob.start()
+    line = world.alice.cli("invite", "--name", "bob", "--as", "alice")["line"]
+    start = time.monotonic()
+    joined = world.bob.cli("join", line)
+    joined_ms = (time.monotonic() - start) * 1e3
+    lab.check(joined["name"] == "alice", f"join says {joined}")
+    lab.check(load.ping_once(world.bob_ns, world.alice.address, 5), "the inviter does not answer")
+    lab.check(load.ping_once(world.alice_ns, world.bob.address, 5), "the guest does not answer")
+    shown = world.alice.cli("status")["peers"]
+    lab.check([p["name"] for p in shown] == ["bob"] and shown[0]["path"]["carrier"] == "relay", f"alice shows {shown}")
+    again = world.bob.cli("join", line, ok=False)
+    lab.check(world.alice.cli("invite", "list")["invites"] == [], "the invite is still open")
+    world.gate(True)
+    lab.wait_for("direct", 20, lambda: world.carrier() == "udp")
+    world.stop()
+    return {"joined_ms": joined_ms, "again": again.returncode}
+
+
 if __name__ == "__main__":
     sys.exit(lab.main({"relayed_then_direct": relayed_then_direct, "back_to_the_relay": back_to_the_relay,
         "facilitator_restarts": facilitator_restarts, "denied": denied,
-        "netcheck_without_nat": netcheck_without_nat}, node.logs))
+        "netcheck_without_nat": netcheck_without_nat,
+        "invite_and_join": invite_and_join}, node.logs))

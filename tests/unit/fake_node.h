@@ -18,7 +18,7 @@ struct node {
 	int put_status;     /* what node_contact_put answers when not OV_OK */
 	uint64_t pings[64]; /* tokens that wait */
 	struct peer_id pinged;
-	size_t ping_count, calls, candidates;
+	size_t ping_count, calls, candidates, invites, facilitators;
 	enum peer_state state;
 	bool has_path;
 	struct ov_addr own[4]; /* what node_own_addresses tells */
@@ -206,6 +206,21 @@ bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struc
 		return false;
 	*out = (struct why){ .code = "direct", .text = "direct: it answers" };
 	return true;
+}
+
+void node_set_invites(struct node *n, ov_time now, const uint8_t *hashes, size_t count)
+{
+	(void)now;
+	(void)hashes;
+	n->invites = count;
+}
+
+int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
+{
+	(void)now;
+	(void)c;
+	n->facilitators++;
+	return OV_OK;
 }
 
 size_t node_known_count(const struct node *n)

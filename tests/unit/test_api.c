@@ -556,6 +556,39 @@ static void test_events(void **state)
 	HAS(later(s), "\"slept_ms\":90000");
 }
 
+static void test_what_the_router_forwards(void **state)
+{
+	struct scene *s = *state;
+	struct portmap_status four = { .state = PORTMAP_HELD,
+		.protocol = PORTMAP_PCP,
+		.route = { .local = addr_v4(192, 168, 1, 9, 0),
+			.gateway = addr_v4(192, 168, 1, 1, 0) },
+		.external = addr_v4(45, 1, 2, 3, 5000),
+		.expires_at = NOW + 7200 * OV_SEC,
+		.lease_s = 7200 };
+	HAS(ask(s, "{\"id\":1,\"op\":\"status\"}"),
+		"\"portmap\":{\"enabled\":false,\"ipv4\":null,\"ipv6\":null}");
+	struct portmap_status six = { .state = PORTMAP_NONE,
+		.error = PORTMAP_ERR_REFUSED,
+		.code = 606,
+		.expires_at = OV_NEVER };
+	s->facts.portmap[0] = &four;
+	s->facts.portmap[1] = &six;
+	HAS(ask(s, "{\"id\":1,\"op\":\"status\"}"),
+		"\"portmap\":{\"enabled\":true,\"ipv4\":{\"family\":\"ipv4\",\"state\":\"held\","
+		"\"protocol\":\"pcp\",\"router\":\"192.168.1.1\",\"external\":\"45.1.2.3:5000\","
+		"\"lease_s\":7200,\"expires_at\":\"2026-11-21T12:49:00.123Z\",\"double_nat\":false,"
+		"\"error\":null,\"error_code\":0}");
+	HAS(s->last, "\"ipv6\":{\"family\":\"ipv6\",\"state\":\"none\",\"protocol\":null");
+	HAS(s->last, "\"error\":\"refused\",\"error_code\":606}");
+	four.expires_at = OV_NEVER; /* a router that keeps it for ever */
+	four.double_nat = true;
+	api_on_portmap(s->api, NOW, 0);
+	HAS(later(s), "\"event\":\"portmap.changed\"");
+	HAS(s->last, "\"external\":\"45.1.2.3:5000\"");
+	HAS(s->last, "\"expires_at\":null,\"double_nat\":true");
+}
+
 static void test_undrained_events_are_counted(void **state)
 {
 	struct scene *s = *state;
@@ -584,6 +617,6 @@ int main(void)
 		T(test_requests), T(test_ping), T(test_deadlines_and_departures),
 		T(test_waiting_requests_are_bounded), T(test_status_pages_fit_a_line),
 		T(test_show_and_status_say_what_is_known), T(test_events),
-		T(test_undrained_events_are_counted) };
+		T(test_what_the_router_forwards), T(test_undrained_events_are_counted) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ static void test_every_key_of_the_file(void **state)
 	(void)snprintf(text, sizeof(text),
 		"{\n \"listen\": {\"udp\": 0},\n \"network_key\": \"sixteen letters!\",\n"
 		" \"tun\": {\"enabled\": false, \"name\": \"ov1\", \"mtu\": 1280},\n"
-		" \"pairing\": true, \"aead\": \"openssl:aes-256-gcm\",\n"
+		" \"pairing\": true, \"portmap\": false, \"aead\": \"openssl:aes-256-gcm\",\n"
 		" \"limits\": {\"contacts\": 10, \"handshakes\": 20, \"flows\": 128,"
 		" \"requests\": 5, \"clients\": 16, \"clients_per_uid\": 8},\n"
 		" \"log\": {\"level\": \"debug\", \"format\": \"json\"},\n"
@@ -70,6 +70,7 @@ static void test_every_key_of_the_file(void **state)
 	assert_string_equal(c.tun_name, "ov1");
 	assert_int_equal(c.tun_mtu, 1280);
 	assert_true(c.pairing);
+	assert_false(c.portmap);
 	assert_string_equal(c.aead, "openssl:aes-256-gcm");
 	assert_int_equal(c.limits_contacts, 10);
 	assert_int_equal(c.limits_clients_per_uid, 8);
@@ -87,6 +88,7 @@ static void test_every_key_of_the_file(void **state)
 	assert_int_equal(c.source[CONFIG_TUN_MTU], CONFIG_FROM_FILE);
 	config_fini(&c);
 	assert_int_equal(c.network_key[0], 0);
+	assert_true(c.portmap);
 }
 
 static void test_messages_of_the_file(void **state)
@@ -103,8 +105,8 @@ static void test_messages_of_the_file(void **state)
 	T("{\"xyzzyplugh\": 1}", "o.json:1: unknown key \"xyzzyplugh\"");
 	T("{\n\"paring\": true}", "o.json:2: unknown key \"paring\"; did you mean \"pairing\"?");
 	T("{\n \"lan\": 3}", "o.json:2: lan: expected true or false, not a number");
-	T("{\n \"portmap\": true}",
-		"o.json:2: \"portmap\" is not available in this version yet: remove it");
+	T("{\n \"dns\": true}",
+		"o.json:2: \"dns\" is not available in this version yet: remove it");
 	T("{\"facilitator\": {\n\"limits\": {}}}",
 		"o.json:2: \"facilitator.limits\" is not available in this version yet: remove it");
 	T("{\"scan\": {\"rate\": 1}}",
@@ -287,7 +289,7 @@ static void test_flags(void **state)
 	T("--state", NULL, "--state needs a value: --state DIR");
 	T("--listen-upd", "1", "unknown option --listen-upd; did you mean --listen-udp?");
 	T("--no-lan", "--lan", "ok");
-	T("--portmap", NULL, "--portmap is not available in this version yet");
+	T("--dns", NULL, "--dns is not available in this version yet");
 	T("--listen-tcp=1", NULL, "ok");
 	T("--facilitator-tcp", "8443", "ok");
 	T("--facilitator-limits=1", NULL,
