@@ -182,24 +182,22 @@ static ov_time doubled(struct node *n, ov_time first, uint8_t step)
 static void step(struct node *n, ov_time now, struct peer *p)
 {
 	struct dial *d = &p->association->dial;
-	size_t count = 0;
-	ov_time wait = 0;
+	d->at = OV_NEVER; /* unless there is an address to try again */
 	switch (need_of(p, now)) {
 	case NEED_NOTHING: break;
 	case NEED_ANSWER:
-		count = dial(n, now, p);
-		wait = CALL_GAP;
+		if (dial(n, now, p) > 0)
+			d->at = now + CALL_GAP;
 		break;
 	case NEED_BETTER:
-		count = dial(n, now, p);
-		wait = doubled(n, LATER, d->step);
+		if (dial(n, now, p) > 0)
+			d->at = now + doubled(n, LATER, d->step);
 		break;
 	case NEED_UDP:
-		count = ask_by_udp(n, now, p);
-		wait = doubled(n, ASK_FIRST, d->step);
+		if (ask_by_udp(n, now, p) > 0)
+			d->at = now + doubled(n, ASK_FIRST, d->step);
 		break;
 	}
-	d->at = count > 0 ? now + wait : OV_NEVER;
 	d->step = (uint8_t)(d->step < UINT8_MAX ? d->step + 1 : UINT8_MAX);
 }
 
