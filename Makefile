@@ -63,6 +63,7 @@ help:
 #: make unit [F=san] [T=test_X]  unit tests; one of them
 #: make sim [SIM_SEEDS=N]        simulator over N seeds; SIM="--seed 7 --trace" replays one
 #: make scenes                   the simulator's golden scenes
+#: make sim SIM="--matrix --seeds N" every kind of NAT against every other, with a facilitator
 #: make fuzz [FUZZ_SECONDS=N]    each fuzz target for N seconds, T=fuzz_X: one
 #: make soak [SOAK_MINUTES=N]    simulator over new seeds for N minutes, a line in docs/runs.tsv
 #: make bench [T=NAME]           figures against other programs, tables and plots in docs/bench

@@ -114,6 +114,14 @@ void path_ask(struct path *p, ov_time now)
 		path_challenge(p, now);
 }
 
+void path_withdraw(struct path *p)
+{
+	if (p->state != PATH_PROBING || p->challenges_sent > 0)
+		return;
+	p->state = PATH_UNTRIED;
+	p->challenge_due = false;
+}
+
 void path_forget_challenges(struct path *p)
 {
 	for (size_t i = 0; i < PATH_CHALLENGES; i++)

@@ -101,6 +101,10 @@ void path_challenge(struct path *p, ov_time now);
 /* The same, unless a question is out already: its answer will do. For what may be wanted often, as
  * a ping: it must neither hide a dead path nor use up the slots of a long one. */
 void path_ask(struct path *p, ov_time now);
+/* A path that is here because something arrived by it need not be asked: what arrived was the
+ * answer to a question on another path, so the peer is reached there (RFC 9000 8.2.3). If data
+ * comes by it, it is asked. No effect once it was asked. */
+void path_withdraw(struct path *p);
 /* Answers to earlier questions no longer count (PMTU probes do). */
 void path_forget_challenges(struct path *p);
 /* Keep the NAT binding open from now on, or (false) be silent when idle. */

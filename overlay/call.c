@@ -155,6 +155,7 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
 		struct candidate *to = &p->candidates.list[i];
 		if (to->carrier != CARRIER_UDP || was_sent_to(a, to) ||
+			meet_is_foreign(n, p, &to->addr) ||
 			(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
 			!meet_may_ask(n, now, p, to))
 			continue;

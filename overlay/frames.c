@@ -21,6 +21,9 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	struct path *path = path_asked(p->association, r);
 	if (!path)
 		return DROP_TOKEN;
+	if (path != at->path) /* behind two NATs that map by destination each answer comes from a
+				 new port: asking there too would never end */
+		path_withdraw(at->path);
 	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
 	bool moved = !addr_equal(&path->observed, &r->observed);
 	enum path_answer answer = path_on_response(path, now, r, at->waited, &rtt);
@@ -28,6 +31,8 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	if (moved && path->carrier == CARRIER_UDP && !addr_is_any(&r->observed) &&
 		!addr_equal(&n->observed, &r->observed)) {
 		n->observed = r->observed;
+		if (p->registration)
+			meet_moved(n, now);
 		node_emit(n, &(struct node_event){ .type = NODE_ADDRESS_CHANGED,
 				     .peer = p->contact.id,
 				     .addr = r->observed });

@@ -67,8 +67,8 @@ static void arrived(
 	path_on_received(c->path, now, len, 1, data);
 	if (!p->association->up)
 		association_came_up(n, p, c->path);
-	if (c->path->state == PATH_UNTRIED)
-		path_challenge(c->path, now);
+	if (c->path->state == PATH_UNTRIED && c->path->received_count == 1)
+		path_challenge(c->path, now); /* what was withdrawn since waits for data */
 	if (!p->association->active)
 		route_use(n, now, p, c->path);
 	else if (data && c->path != p->association->active && may_move(c, h))
@@ -100,6 +100,9 @@ static enum drop input_control(struct node *n, ov_time now, const struct cursor 
 		.waited = c->run->waited,
 		.leads = may_move(c, h),
 	};
+	/* A client's keepalive is all it says for long, and tells which way it keeps open. */
+	if (len == 0 && c->peer->client && c->path && c->path->state == PATH_VALID && at.leads)
+		route_on_peer_data(n, now, c->peer, c->path);
 	return frames_input(n, now, c->peer, &at, plain, len);
 }
 

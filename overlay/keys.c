@@ -131,7 +131,7 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 	p->handshake_count++;
 	n->counters.handshakes++;
 	if (slot == 0) {
-		bool restarted = a->peer_instance != k->instance;
+		bool restarted = a->peer_instance != k->instance || a->id != k->association;
 		adopt_association(n, now, a, k);
 		registration_keys_came(n, now, p, restarted);
 		route_on_keys(n, now, a);

@@ -63,6 +63,14 @@ void meet_start(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
+/* What we told before is wrong now, and the others cannot know. */
+void meet_moved(struct node *n, ov_time now)
+{
+	for (size_t i = 0; i < n->peer_count; i++)
+		if (peer_is_wanted(n->peers[i], now))
+			meet_start(n, now, n->peers[i]);
+}
+
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c)
 {
 	bool is_new = c->tried_at == OV_NEVER && !candidate_is_trusted(c);
@@ -80,57 +88,6 @@ bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate 
 	(void)limit_take(&p->places, now, 1, PLACE_BURST, PLACE_COST);
 	c->tried_at = now;
 	return true;
-}
-
-static void begin_probes(struct meeting *m, ov_time now)
-{
-	m->step = 0;
-	m->started_at = m->probe_at = now;
-}
-
-static void begin_round(struct node *n, ov_time now, struct peer *p)
-{
-	struct meeting *m = &p->association->meeting;
-	m->round++;
-	say(n, now, p, 0);
-	ov_time wait =
-		(ov_time)(5 << (m->backoff > BACKOFF_LAST ? BACKOFF_LAST : m->backoff)) * OV_SEC;
-	if (m->backoff < BACKOFF_LAST)
-		m->backoff++;
-	m->round_at = now + rng_jitter(&n->rng, wait < 300 * OV_SEC ? wait : 300 * OV_SEC, 20);
-}
-
-static void probe(struct node *n, ov_time now, struct peer *p)
-{
-	struct meeting *m = &p->association->meeting;
-	for (size_t i = 0; i < p->candidates.count; i++)
-		if (meet_may_ask(n, now, p, &p->candidates.list[i]))
-			route_probe(n, now, p, &p->candidates.list[i].addr, m->step == 0);
-	m->step++;
-	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
-}
-
-void meet_tick(struct node *n, ov_time now, struct peer *p)
-{
-	struct association *a = p->association;
-	struct meeting *m = &a->meeting;
-	if (!is_relayed(a) || !keys_sending(a, now)) {
-		m->round_at = m->probe_at = OV_NEVER;
-		return;
-	}
-	if (now >= m->probe_at)
-		probe(n, now, p);
-	if (now < m->round_at)
-		return;
-	if (peer_is_wanted(p, now))
-		begin_round(n, now, p);
-	else
-		m->round_at = OV_NEVER; /* whoever wants it begins anew: meet_start */
-}
-
-ov_time meet_deadline(const struct association *a)
-{
-	return ov_min(a->meeting.probe_at, a->meeting.round_at);
 }
 
 static bool same_prefix(const struct ov_addr *x, const struct ov_addr *y, uint8_t bits)
@@ -164,6 +121,71 @@ bool meet_may_probe(const struct node *n, const struct ov_addr *a)
 	return may_probe(n, a, false);
 }
 
+/* Asked again before each use: what was our neighbour's may be anybody's since we moved. The
+ * owner's word counts everywhere. */
+bool meet_is_foreign(const struct node *n, const struct peer *p, const struct ov_addr *a)
+{
+	if (addr_scope(a) != ADDR_PRIVATE)
+		return false;
+	const struct candidate *c = candidates_find(&p->candidates, a);
+	if (c && (c->source == SOURCE_CONFIG || c->source == SOURCE_USER))
+		return false;
+	return !may_probe(n, a, p->association && p->association->meeting.same_site);
+}
+
+static void begin_probes(struct meeting *m, ov_time now)
+{
+	m->step = 0;
+	m->started_at = m->probe_at = now;
+}
+
+static void begin_round(struct node *n, ov_time now, struct peer *p)
+{
+	struct meeting *m = &p->association->meeting;
+	m->round++;
+	say(n, now, p, 0);
+	ov_time wait =
+		(ov_time)(5 << (m->backoff > BACKOFF_LAST ? BACKOFF_LAST : m->backoff)) * OV_SEC;
+	if (m->backoff < BACKOFF_LAST)
+		m->backoff++;
+	m->round_at = now + rng_jitter(&n->rng, wait < 300 * OV_SEC ? wait : 300 * OV_SEC, 20);
+}
+
+static void probe(struct node *n, ov_time now, struct peer *p)
+{
+	struct meeting *m = &p->association->meeting;
+	for (size_t i = 0; i < p->candidates.count; i++) {
+		struct candidate *c = &p->candidates.list[i];
+		if (!meet_is_foreign(n, p, &c->addr) && meet_may_ask(n, now, p, c))
+			route_probe(n, now, p, &c->addr, m->step == 0);
+	}
+	m->step++;
+	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
+}
+
+void meet_tick(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	struct meeting *m = &a->meeting;
+	if (!is_relayed(a) || !keys_sending(a, now)) {
+		m->round_at = m->probe_at = OV_NEVER;
+		return;
+	}
+	if (now >= m->probe_at)
+		probe(n, now, p);
+	if (now < m->round_at)
+		return;
+	if (peer_is_wanted(p, now))
+		begin_round(n, now, p);
+	else
+		m->round_at = OV_NEVER; /* whoever wants it begins anew: meet_start */
+}
+
+ov_time meet_deadline(const struct association *a)
+{
+	return ov_min(a->meeting.probe_at, a->meeting.round_at);
+}
+
 enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f)
 {
@@ -178,6 +200,7 @@ enum drop meet_on_endpoints(
 	for (size_t i = 0; i < f->count; i++)
 		for (size_t j = 0; j < count; j++)
 			same_site |= addr_same_ip(&f->addr[i], &observed[j]);
+	a->meeting.same_site = same_site;
 	for (size_t i = 0; i < f->count; i++)
 		if (may_probe(n, &f->addr[i], same_site))
 			(void)candidates_add(&p->candidates, now, &f->addr[i], SOURCE_PEER);

@@ -152,6 +152,7 @@ struct meeting { /* the way from a relay to a direct path */
 	uint32_t round;
 	uint8_t step; /* of the probes of this round */
 	uint8_t backoff;
+	bool same_site;   /* the world sees both of us at one address */
 	ov_time probe_at; /* OV_NEVER: no round is on */
 	ov_time started_at;
 	ov_time round_at;    /* next round; OV_NEVER: none is wanted */
@@ -539,6 +540,10 @@ void client_free(struct peer *p);
 
 /* ---- meet.c ---- */
 void meet_start(struct node *n, ov_time now, struct peer *p); /* a session by relay, or a change */
+void meet_moved(struct node *n, ov_time now); /* a facilitator sees us elsewhere than before */
+/* A private address on none of our links, of a peer that does not share our network: somebody
+ * else's. */
+bool meet_is_foreign(const struct node *n, const struct peer *p, const struct ov_addr *a);
 void meet_tick(struct node *n, ov_time now, struct peer *p);
 ov_time meet_deadline(const struct association *a);
 /* An address that somebody claims for a peer, of which nothing else is known. */

@@ -4,10 +4,10 @@
  * Rules, in order: (1) data never moves to an address before it answered a challenge, unless there
  * is no other path at all; then the 3x budget holds. (2) The peer's data arriving on a valid path
  * moves ours there: it has a reason (its old path is gone, its NAT rebound). The old path is asked
- * too; if it still answers, we go back and that new address cannot move us for 30 s - an on-path
- * forwarder gains nothing (RFC 9000 9.3.3, RFC 9853). (3) Between valid paths the lower PeerId
- * chooses by class, then RTT with hysteresis, and nominates (PATH_STATUS); the other follows. (4) A
- * suspect active path is left for any valid one. */
+ * too, unless it was of a worse class; if it still answers, we go back and that new address cannot
+ * move us for 30 s - an on-path forwarder gains nothing (RFC 9000 9.3.3, RFC 9853). (3) Between
+ * valid paths the lower PeerId chooses by class, then RTT with hysteresis, and nominates
+ * (PATH_STATUS); the other follows. (4) A suspect active path is left for any valid one. */
 #include "overlay/node_state.h"
 
 #include <stdlib.h>
@@ -261,12 +261,16 @@ void route_elect(struct node *n, ov_time now, struct peer *p)
 		nominate(n, now, p, found);
 }
 
-/* Rule 2. The path we leave is asked once more; see route_on_answer. */
+/* Rule 2. The path we leave is asked once more; see route_on_answer. Not on the way up: the peer
+ * leaves a relay for a direct path while the relay works, and will always answer there. */
 static void follow_peer(struct node *n, ov_time now, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
 	struct path *old = a->active;
 	route_use(n, now, p, path);
+	a->previous = NULL;
+	if (old && class_of(path) < class_of(old))
+		return;
 	a->previous = old;
 	if (old && old->state == PATH_VALID) {
 		path_forget_challenges(old); /* only an answer to a question from now on counts */
@@ -296,6 +300,7 @@ void route_on_answer(
 	route_elect(n, now, p);
 	if (!became_valid)
 		return;
+	registration_keys_came(n, now, p, false);
 	burst_found(n, now, p, path);
 	if (path->carrier == CARRIER_UDP)
 		node_emit(n, &(struct node_event){ .type = NODE_ENDPOINT,
@@ -518,8 +523,10 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->carrier != CARRIER_UDP)
 			path_challenge(a->paths[i], now);
+	a->meeting.same_site = false; /* until told again */
 	for (size_t i = 0; i < count; i++)
-		try_remote(n, now, p, &remotes[i]);
+		if (!meet_is_foreign(n, p, &remotes[i]))
+			try_remote(n, now, p, &remotes[i]);
 	meet_start(n, now, p);
 	dial_network_changed(n, now, p);
 	trust_again(a, remotes, proved);

@@ -285,7 +285,7 @@ def stranger():
 
 
 CASES = {
-    "garbage": case(("garbage", {"short", "header", "type", "index", "mac1", "oversized"}, garbage)),
+    "garbage": case(("garbage", {"short", "header", "type", "index", "mac1", "oversized", "channel"}, garbage)),
     "truncated": case(("truncated", {"short", "auth", "index"}, truncated)),
     "replayed": case(("replayed HS1", {"stale"}, replayed_handshake),
         ("replayed packets", {"replay"}, replayed_data)),

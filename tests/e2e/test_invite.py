@@ -29,7 +29,7 @@ def machines(count=2):
         lab.veth(a, "eth1", spaces[2], "eth0")
         a.address("eth1", f"{A2}/24")
         spaces[2].address("eth0", f"{C}/24")
-    return [node.Node(ns, args=["--no-tun"]).start() for ns in spaces]
+    return [node.Node(ns, args=["--no-tun", "--no-lan", "--no-portmap"]).start() for ns in spaces]
 
 
 def overlay(daemon, *words, code=0):

@@ -61,6 +61,20 @@ void host_endpoint(struct host *h, size_t friend, const struct ov_addr *a)
 	f->endpoints[f->endpoint_count++] = *a;
 }
 
+void host_use(struct host *h, uint32_t facilitator)
+{
+	assert(h->facilitator_count < HOST_FACILITATORS);
+	h->facilitators[h->facilitator_count++] = (struct service){ .host = facilitator };
+}
+
+bool host_uses(const struct host *h, uint32_t facilitator)
+{
+	for (size_t i = 0; i < h->facilitator_count; i++)
+		if (h->facilitators[i].host == facilitator)
+			return true;
+	return false;
+}
+
 struct friend *host_friend(struct host *h, uint32_t other)
 {
 	for (size_t i = 0; i < h->friend_count; i++)
@@ -90,6 +104,28 @@ static void put_contact(struct sim *s, struct host *h, const struct friend *f, b
 	contact_fini(&c);
 }
 
+static void put_facilitator(struct sim *s, struct host *h, struct service *x)
+{
+	struct contact c = { .id = s->hosts[x->host].self.id };
+	int err = OV_OK;
+	for (size_t i = 0; err == OV_OK && i < s->net.iface_count; i++) {
+		const struct iface *at = s->net.ifaces[i];
+		for (size_t k = 0; at->host == x->host && k < at->address_count; k++) {
+			struct ov_addr where = at->addresses[k];
+			char text[ADDR_TEXT_MAX];
+			where.port = HOST_PORT;
+			err = contact_add_endpoint(&c, addr_format(&where, text));
+		}
+	}
+	if (err == OV_OK)
+		err = node_facilitator_put(h->node, s->now, &c);
+	if (err != OV_OK)
+		oracle_break(s, "limits", "%s: facilitator %s is refused: %s", h->name,
+			sim_name(s, x->host), ov_err_text(err));
+	x->registered = false;
+	contact_fini(&c);
+}
+
 void host_start(struct sim *s, struct host *h, int epoch_step, bool call)
 {
 	assert(!h->node);
@@ -97,6 +133,7 @@ void host_start(struct sim *s, struct host *h, int epoch_step, bool call)
 	seed_init(&h->chance, s->seed, STREAM_NODE + s->starts++);
 	h->starts++;
 	h->network_changes = 0;
+	h->started_at = s->now;
 	h->asleep = false;
 	memset(h->drops, 0, sizeof(h->drops));
 	h->node = node_new(&h->config, &h->self, &h->aead, seed_rng(&h->chance), s->now);
@@ -108,6 +145,8 @@ void host_start(struct sim *s, struct host *h, int epoch_step, bool call)
 		h->friends[i].up = false;
 		put_contact(s, h, &h->friends[i], call);
 	}
+	for (size_t i = 0; i < h->facilitator_count; i++)
+		put_facilitator(s, h, &h->facilitators[i]);
 	host_drain(s, h);
 }
 
@@ -218,6 +257,17 @@ static bool joins(const struct dgram *run, const struct flight *f, const struct 
 	       addr_equal(&run->local, &f->destination);
 }
 
+/* As the network sees it, whatever the nodes say. */
+static void note_direct(struct sim *s, struct host *h, const struct flight *f)
+{
+	struct friend *from = f->data[0] == PACKET_IP ? host_friend(h, f->origin) : NULL;
+	if (!from)
+		return;
+	from->direct++;
+	if (from->first_direct == 0)
+		from->first_direct = s->now;
+}
+
 void host_receive(struct sim *s, struct host *h, const struct flight *f)
 {
 	struct inbox *in = &s->inbox;
@@ -227,6 +277,7 @@ void host_receive(struct sim *s, struct host *h, const struct flight *f)
 		(in->host != h->id || in->count == INBOX_RUNS || in->used + f->len > INBOX_BYTES))
 		host_input(s);
 	oracle_on_receive(s, h, f);
+	note_direct(s, h, f);
 	const struct iface *i = s->net.ifaces[f->hop_id];
 	memcpy(in->bytes + in->used, f->data, f->len);
 	struct dgram *last = in->count > 0 ? &in->runs[in->count - 1] : NULL;
@@ -306,15 +357,17 @@ static const char *type_name(uint8_t type)
 		[PACKET_COOKIE] = "COOKIE",
 		[PACKET_CONTROL] = "CONTROL",
 		[PACKET_IP] = "IP",
-		[PACKET_IP_FRAGMENT] = "IP_FRAGMENT" };
-	return type >= PACKET_HS1 && type <= PACKET_IP_FRAGMENT ? names[type] : "?";
+		[PACKET_IP_FRAGMENT] = "IP_FRAGMENT",
+		[PACKET_RELAY] = "RELAY" };
+	return type >= PACKET_HS1 && type <= PACKET_RELAY ? names[type] : "?";
 }
 
 static void tell_emission(struct sim *s, struct host *h, const struct flight *f)
 {
 	trace_mix(&s->trace, s->now, (uint64_t)h->id << 32 | f->len,
 		(uint64_t)f->data[0] << 16 | f->destination.port);
-	uint8_t type = f->data[0];
+	bool relayed = f->data[0] == PACKET_RELAY && f->len > RELAY_HEADER_LEN;
+	uint8_t type = f->data[relayed ? RELAY_HEADER_LEN : 0];
 	bool handshake = type == PACKET_HS1 || type == PACKET_HS2 || type == PACKET_COOKIE;
 	if (!handshake && !trace_wants_notes(&s->trace))
 		return;
@@ -322,11 +375,11 @@ static void tell_emission(struct sim *s, struct host *h, const struct flight *f)
 	addr_format(&f->source, from);
 	addr_format(&f->destination, to);
 	if (handshake)
-		trace_tell(&s->trace, s->now, h->name, "%s %u B %s -> %s", type_name(type), f->len,
-			from, to);
+		trace_tell(&s->trace, s->now, h->name, "%s %u B %s -> %s%s", type_name(type),
+			f->len, from, to, relayed ? " (relayed)" : "");
 	else
-		trace_note(&s->trace, s->now, h->name, "%s %u B %s -> %s counter=%llu",
-			type_name(type), f->len, from, to,
+		trace_note(&s->trace, s->now, h->name, "%s %u B %s -> %s%s counter=%llu",
+			type_name(type), f->len, from, to, relayed ? " (relayed)" : "",
 			f->len >= HEADER_LEN ? (unsigned long long)load_le64(f->data + 8) : 0);
 }
 
@@ -388,10 +441,26 @@ static bool emit(struct sim *s, struct host *h)
 
 /* ---- events ---- */
 
+/* An address as a story tells it: a way through a relay has the relay's overlay address. */
+static const char *place(const struct sim *s, const struct ov_addr *a, char text[ADDR_TEXT_MAX])
+{
+	for (size_t i = 0; i < s->host_count; i++)
+		if (memcmp(a->ip, s->hosts[i].inner_ip, 8) == 0) {
+			snprintf(text, ADDR_TEXT_MAX, "by %s", s->hosts[i].name);
+			return text;
+		}
+	return addr_format(a, text);
+}
+
 static void on_up_down(struct sim *s, struct host *h, const struct node_event *e, const char *name)
 {
 	struct host *other = sim_find_host(s, &e->peer);
 	struct friend *f = other ? host_friend(h, other->id) : NULL;
+	if (!f && other && host_uses(h, other->id)) {
+		trace_tell(&s->trace, s->now, h->name, "%s %s", name,
+			e->type == NODE_PEER_UP ? "up" : "down");
+		return;
+	}
 	if (!f) {
 		oracle_break(s, "limits", "%s: up or down of somebody who is no contact", h->name);
 		return;
@@ -408,7 +477,7 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 	const char *name = other ? other->name : "stranger";
 	struct friend *f = other ? host_friend(h, other->id) : NULL;
 	char addr[ADDR_TEXT_MAX], observed[ADDR_TEXT_MAX];
-	addr_format(&e->addr, addr);
+	place(s, &e->addr, addr);
 	struct trace *t = &s->trace;
 	long long ms = (long long)(e->rtt / OV_MS);
 	switch (e->type) {
@@ -456,6 +525,25 @@ static bool events(struct sim *s, struct host *h)
 	return any;
 }
 
+/* No event tells of it: what a facilitator does for us is seen in the state. */
+static void tell_services(struct sim *s, struct host *h)
+{
+	struct facilitator_info list[HOST_FACILITATORS];
+	size_t count = node_facilitators(h->node, s->now, list, HOST_FACILITATORS);
+	for (size_t i = 0; i < h->facilitator_count; i++) {
+		struct service *x = &h->facilitators[i];
+		for (size_t k = 0; k < count; k++) {
+			if (!peer_id_equal(&list[k].id, &s->hosts[x->host].self.id) ||
+				list[k].registered == x->registered)
+				continue;
+			x->registered = list[k].registered;
+			trace_tell(&s->trace, s->now, h->name, "%s %s",
+				x->registered ? "is registered at" : "is no more registered at",
+				sim_name(s, x->host));
+		}
+	}
+}
+
 static bool inbound(struct sim *s, struct host *h)
 {
 	const struct ip_packet *list;
@@ -499,6 +587,7 @@ void host_drain(struct sim *s, struct host *h)
 			oracle_break(s, "storm", "%s: the node never has nothing to do", h->name);
 	}
 	tell_drops(s, h);
+	tell_services(s, h);
 	h->deadline = ov_min(node_deadline(h->node), stack_deadline(s, h));
 	oracle_check_host(s, h);
 }

@@ -5,11 +5,12 @@
 #include "tests/sim/flow.h"
 #include "tests/sim/seed.h"
 
-#define HOST_PORT      27182
-#define HOST_FLOWS_MAX 8
-#define HOST_ENDPOINTS 4
-#define TALK_PORT      4000
-#define FLOW_PORT      22
+#define HOST_PORT         27182
+#define HOST_FLOWS_MAX    8
+#define HOST_ENDPOINTS    4
+#define HOST_FACILITATORS 2
+#define TALK_PORT         4000
+#define FLOW_PORT         22
 
 struct sim;
 struct flight;
@@ -34,9 +35,15 @@ struct friend
 	bool wanted; /* these two can reach each other, and shall after the faults */
 	bool up;
 	uint32_t ups, downs;
-	uint64_t received;    /* inner packets from there */
-	ov_time last_control; /* a CONTROL datagram it made arrived here, from wherever */
+	uint64_t received; /* inner packets from there */
 	ov_time last_received, longest_gap;
+	uint64_t direct; /* datagrams with inner packets that came from there without a relay */
+	ov_time first_received, first_direct; /* of them; 0: none */
+};
+
+struct service { /* a facilitator, as this host knows it */
+	uint32_t host;
+	bool registered; /* as last told */
 };
 
 enum talk_kind { TALK_UDP, TALK_ECHO };
@@ -59,10 +66,13 @@ struct host {
 	struct aead_table aead;
 	struct seed chance;
 	uint32_t network_changes; /* in this start */
-	uint32_t starts;          /* how often a node was made here */
+	ov_time started_at;
+	uint32_t starts; /* how often a node was made here */
 	bool asleep;
 	struct friend *friends;
 	size_t friend_count;
+	struct service facilitators[HOST_FACILITATORS];
+	size_t facilitator_count;
 	struct talk *talks;
 	size_t talk_count;
 	struct flow flows[HOST_FLOWS_MAX];
@@ -81,6 +91,10 @@ void host_fini(struct host *h);
 /* Adds a contact (index returned). grants: words as in `--allow`, a literal. */
 size_t host_befriend(struct sim *s, struct host *h, uint32_t other, const char *grants);
 void host_endpoint(struct host *h, size_t friend, const struct ov_addr *a);
+/* Uses that host as facilitator, at the addresses it has in the core when h starts; whether it
+ * serves is its config.facilitator. */
+void host_use(struct host *h, uint32_t facilitator);
+bool host_uses(const struct host *h, uint32_t facilitator);
 struct friend *host_friend(struct host *h, uint32_t other); /* NULL: no contact */
 
 /* Makes a node with the next boot epoch (epoch_step 1; 0 or negative: a rolled back disk). */

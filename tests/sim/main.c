@@ -4,12 +4,14 @@
  *   scenes     stories with a known course; their texts in tests/sim/scenes are part of the review
  *   seeds      each draws a world, faults and enemies (swarm.h); then all must recover (recovery.h)
  *   town       many hosts at once (town.h)
+ *   matrix     every kind of NAT box against every other, with a facilitator (matrix.h)
  *   self-test  every invariant is broken on purpose and must be noticed (selftest.h)
  *
  * A failing seed is printed with the command that replays it; the same seed is the same trace, to
  * the bit, and one seed in 20 is run twice to prove it. Seeds are run by worker processes, so that
  * an assertion in one seed is that seed's failure and not the end of the sweep. mutants.sh shows
  * that bugs put in on purpose are found. */
+#include "tests/sim/matrix.h"
 #include "tests/sim/scene.h"
 #include "tests/sim/selftest.h"
 #include "tests/sim/swarm.h"
@@ -27,8 +29,8 @@
 struct options {
 	uint64_t seed, from, count;
 	unsigned jobs, nodes;
-	const char *scene, *directory;
-	bool one_seed, all_scenes, self_test, list, trace, update, json, help;
+	const char *scene, *directory, *cell;
+	bool matrix, one_seed, all_scenes, self_test, list, trace, update, json, help;
 };
 
 static const char usage[] =
@@ -37,6 +39,8 @@ static const char usage[] =
 	"       sim --seeds N [--from S] [--jobs J]  N swarm worlds\n"
 	"       sim --seed S [--trace]         one of them, every datagram with --trace\n"
 	"       sim --nodes N [--seed S]       a town of N hosts\n"
+	"       sim --matrix [--seeds N] [--from S] [--jobs J]  every NAT against every other\n"
+	"       sim --cell A,B [--seed S] [--trace]  one of its cells\n"
 	"       sim --self-test                each invariant, broken on purpose\n"
 	"       sim --list                     names of the scenes\n"
 	"options: --directory DIR (of the scenes' texts), --json\n"
@@ -275,6 +279,20 @@ static bool run_scenes(const struct options *o)
 	return ok && found;
 }
 
+static bool run_matrix(const struct options *o)
+{
+	struct matrix_options m = {
+		.from = o->from, .seeds = o->count, .jobs = o->jobs, .json = o->json, .self = self
+	};
+	if (m.seeds == 0)
+		m.seeds = 10;
+	double start = seconds();
+	bool ok = matrix_run(&m);
+	if (!o->json)
+		printf("%.1f s\n", seconds() - start);
+	return ok;
+}
+
 static bool run_town(const struct options *o)
 {
 	double start = seconds();
@@ -298,6 +316,8 @@ static bool parse(struct options *o, int argc, char **argv)
 		{ "nodes", required_argument, NULL, 'N' },
 		{ "scene", required_argument, NULL, 'c' },
 		{ "scenes", no_argument, NULL, 'C' },
+		{ "matrix", no_argument, NULL, 'm' },
+		{ "cell", required_argument, NULL, 'e' },
 		{ "self-test", no_argument, NULL, 'S' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
@@ -320,6 +340,8 @@ static bool parse(struct options *o, int argc, char **argv)
 		case 'N': o->nodes = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 'c': o->scene = optarg; break;
 		case 'C': o->all_scenes = true; break;
+		case 'm': o->matrix = true; break;
+		case 'e': o->cell = optarg; break;
 		case 'S': o->self_test = true; break;
 		case 'l': o->list = true; break;
 		case 'h': o->help = true; break;
@@ -351,6 +373,10 @@ int main(int argc, char **argv)
 			puts(scenes[i].name);
 	else if (o.scene || o.all_scenes)
 		ok = run_scenes(&o);
+	else if (o.matrix)
+		ok = run_matrix(&o);
+	else if (o.cell)
+		ok = matrix_run_one(o.cell, o.one_seed ? o.seed : o.from, o.trace);
 	else if (o.nodes > 0)
 		ok = run_town(&o);
 	else if (o.count > 0)

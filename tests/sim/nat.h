@@ -1,7 +1,7 @@
 #pragma once
 /* nat - a UDP NAT box by the words of RFC 4787: mapping and filtering behaviour, mapping lifetime,
- * hairpinning, port allocation. With `translate` off it is a stateful firewall (IPv6): filtering
- * and lifetime only. */
+ * hairpinning, port allocation. With `translate` off it is a stateful firewall: filtering and
+ * lifetime only. */
 #include "core/addr.h"
 #include "tests/sim/seed.h"
 

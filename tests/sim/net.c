@@ -74,6 +74,29 @@ uint32_t net_add_gateway(struct net *n, uint32_t inside, uint32_t outside,
 	return (uint32_t)n->gateway_count++;
 }
 
+static const struct gateway *way_out(const struct net *n, uint32_t segment)
+{
+	for (size_t i = 0; i < n->gateway_count; i++)
+		if (n->gateways[i]->inside == segment)
+			return n->gateways[i];
+	return NULL;
+}
+
+/* The one at the core: sites have one way out each. */
+static const struct gateway *last_box(const struct net *n, uint32_t segment)
+{
+	const struct gateway *g = NULL;
+	for (const struct gateway *next; (next = way_out(n, segment)) != NULL; segment = g->outside)
+		g = next;
+	return g;
+}
+
+bool net_has_common_box(const struct net *n, uint32_t x, uint32_t y)
+{
+	const struct gateway *g = last_box(n, x);
+	return g && g == last_box(n, y);
+}
+
 void net_address_add(struct net *n, uint32_t iface, const struct ov_addr *ip)
 {
 	struct iface *i = n->ifaces[iface];
@@ -193,14 +216,15 @@ static struct iface *attached(
 	return NULL;
 }
 
-/* Does the gateway lead to ip, seen from its outside? IPv6 addresses are routed to whatever site
- * they are attached in. */
+/* Does the gateway lead to ip, seen from its outside? Addresses that are not
+ * translated are routed to whatever site they are attached in. */
 static bool leads_to(const struct net *n, const struct gateway *g, const struct ov_addr *ip)
 {
-	if (addr_is_v4(ip))
-		return g->has4 && addr_same_ip(&g->nat4.config.outside, ip);
+	bool v4 = addr_is_v4(ip);
+	if (v4 && g->has4 && g->nat4.config.translate)
+		return addr_same_ip(&g->nat4.config.outside, ip);
 	uint32_t unused;
-	return g->has6 && attached(n, g->inside, ip, &unused) != NULL;
+	return (v4 ? g->has4 : g->has6) && attached(n, g->inside, ip, &unused) != NULL;
 }
 
 static void at_gateway_from_inside(struct net *n, ov_time now, struct gateway *g, struct flight *f)

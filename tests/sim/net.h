@@ -53,6 +53,8 @@ uint32_t net_add_iface(struct net *n, uint32_t host, uint32_t segment, const str
 /* nat4, firewall6: NULL for no route in that family. */
 uint32_t net_add_gateway(struct net *n, uint32_t inside, uint32_t outside,
 	const struct nat_config *nat4, const struct nat_config *firewall6);
+/* Is there a NAT box through which both segments reach the core? */
+bool net_has_common_box(const struct net *n, uint32_t x, uint32_t y);
 void net_address_add(struct net *n, uint32_t iface, const struct ov_addr *ip);
 /* False if it was not there. */
 bool net_address_remove(struct net *n, uint32_t iface, const struct ov_addr *ip);

@@ -6,13 +6,15 @@
 #include "tests/sim/fault.h"
 #include "tests/sim/hostile.h"
 
-#define ALIVE_WITHIN (30 * OV_SEC)
-#define IDLE_AFTER   (10 * 60 * OV_SEC)
-#define IDLE_WATCHED (5 * 60 * OV_SEC)
-#define KEEPALIVE    (25 * OV_SEC)
-#define REKEY        (120 * OV_SEC)
-#define REKEY_COST   8   /* HS1, HS2, a question and its answer each way, and a repetition */
-#define AWAY_COST    200 /* two attempts at 16 candidates by two interfaces, and answers */
+#define ALIVE_WITHIN  (30 * OV_SEC)
+#define IDLE_AFTER    (10 * 60 * OV_SEC)
+#define IDLE_WATCHED  (5 * 60 * OV_SEC)
+#define KEEPALIVE     (25 * OV_SEC)
+#define REKEY         (120 * OV_SEC)
+#define REKEY_COST    8   /* HS1, HS2, a question and its answer each way, and a repetition */
+#define CHECKS_COST   20  /* the relay is asked for 30 s after something went through it */
+#define REGISTER_COST 4   /* once or twice in that time */
+#define AWAY_COST     200 /* two attempts at 16 candidates by two interfaces, and answers */
 
 static void heal(struct swarm *w)
 {
@@ -75,7 +77,7 @@ static void everybody_talks(struct sim *s)
 				continue;
 			host_talk(
 				s, h, h->friends[k].host, TALK_UDP, OV_SEC, s->now + ALIVE_WITHIN);
-			if (h->friends[k].endpoint_count > 0)
+			if (h->friends[k].endpoint_count > 0 || h->facilitator_count > 0)
 				host_ping(s, h, h->friends[k].host);
 		}
 	}
@@ -115,14 +117,27 @@ static uint64_t pair_allowance(struct sim *s, struct host *a, struct host *b)
 		y.state == PEER_CALLING)
 		return AWAY_COST;
 	bool natted = (x.has_active && x.active.natted) || (y.has_active && y.active.natted);
-	if (natted && (is_behind_nat(s, a) || is_behind_nat(s, b)))
-		return 2 * (IDLE_WATCHED / KEEPALIVE + 1) + REKEY_COST * (IDLE_WATCHED / REKEY + 1);
-	return 0;
+	if (!natted || (!is_behind_nat(s, a) && !is_behind_nat(s, b)))
+		return 0;
+	uint64_t rekey = REKEY_COST + (a->facilitator_count > 0 ? CHECKS_COST : 0);
+	return 2 * (IDLE_WATCHED / KEEPALIVE + 1) + rekey * (IDLE_WATCHED / REKEY + 1);
+}
+
+/* A client and its facilitator, each way: the NAT is kept open whether there is one or not, and the
+ * registration is renewed. */
+static uint64_t service_allowance(struct sim *s, const struct host *h)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < s->host_count; i++)
+		if (host_uses(h, (uint32_t)i) || host_uses(&s->hosts[i], h->id))
+			sum += 2 * (IDLE_WATCHED / KEEPALIVE + 1) +
+			       REKEY_COST * (IDLE_WATCHED / REKEY + 1) + REGISTER_COST;
+	return sum;
 }
 
 static uint64_t host_allowance(struct sim *s, struct host *h)
 {
-	uint64_t sum = 0;
+	uint64_t sum = service_allowance(s, h);
 	for (size_t i = 0; i < h->friend_count; i++)
 		sum += pair_allowance(s, h, &s->hosts[h->friends[i].host]);
 	return sum;

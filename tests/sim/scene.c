@@ -4,6 +4,7 @@
 
 #include "core/pmtu.h"
 #include "tests/sim/hostile.h"
+#include "tests/sim/meeting.h"
 
 #include <stdarg.h>
 
@@ -20,7 +21,7 @@ void scene_say(struct sim *s, const char *format, ...)
 	trace_tell(&s->trace, s->now, "-", "%s", line);
 }
 
-static void require(struct sim *s, bool holds, const char *what)
+void scene_require(struct sim *s, bool holds, const char *what)
 {
 	if (!holds)
 		oracle_break(s, "scene", "%s", what);
@@ -46,7 +47,8 @@ static void first_contact(struct sim *s)
 	sim_run_for(s, 10 * OV_SEC);
 	scene_say(s, "%llu sent, %llu answered", (unsigned long long)t->sent,
 		(unsigned long long)t->answered);
-	require(s, t->answered == t->sent && world_connected(s, a, b), "every ping is answered");
+	scene_require(
+		s, t->answered == t->sent && world_connected(s, a, b), "every ping is answered");
 	oracle_check_agreement(s);
 }
 
@@ -58,19 +60,19 @@ static struct friend *two_talking(struct sim *s)
 	host_start(s, b, 1, true);
 	host_start(s, a, 1, true);
 	sim_run_for(s, 2 * OV_SEC);
-	require(s, world_connected(s, a, b), "a and b are up after 2 s");
+	scene_require(s, world_connected(s, a, b), "a and b are up after 2 s");
 	host_talk(s, a, b->id, TALK_UDP, 10 * OV_MS, OV_NEVER);
 	sim_run_for(s, OV_SEC);
 	host_friend(b, a->id)->longest_gap = 0;
 	return host_friend(b, a->id);
 }
 
-static void say_gap(struct sim *s, const struct friend *f, ov_time limit)
+void scene_say_gap(struct sim *s, const struct friend *f, ov_time limit)
 {
 	scene_say(s, "longest gap in a datagram every 10 ms: %lld ms",
 		(long long)(f->longest_gap / OV_MS));
-	require(s, s->now - f->last_received < 200 * OV_MS, "the datagrams flow again");
-	require(s, f->longest_gap <= limit, "the gap is as short as promised");
+	scene_require(s, s->now - f->last_received < 200 * OV_MS, "the datagrams flow again");
+	scene_require(s, f->longest_gap <= limit, "the gap is as short as promised");
 }
 
 static void say_transfer(struct sim *s, const struct flow *f)
@@ -78,7 +80,7 @@ static void say_transfer(struct sim *s, const struct flow *f)
 	scene_say(s, "transfer: %llu of %llu bytes, longest stall %lld ms",
 		(unsigned long long)f->acked, (unsigned long long)f->total,
 		(long long)(f->longest_stall / OV_MS));
-	require(s, f->state == FLOW_DONE, "the transfer ends");
+	scene_require(s, f->state == FLOW_DONE, "the transfer ends");
 }
 
 static void simultaneous_handshake(struct sim *s)
@@ -95,7 +97,7 @@ static void simultaneous_handshake(struct sim *s)
 	sim_run_for(s, 5 * OV_SEC);
 	scene_say(s, "b: %llu sent, %llu answered", (unsigned long long)t->sent,
 		(unsigned long long)t->answered);
-	require(s, t->answered == t->sent, "every ping is answered");
+	scene_require(s, t->answered == t->sent, "every ping is answered");
 	oracle_check_agreement(s);
 }
 
@@ -108,7 +110,7 @@ static void roam_v4_to_v4(struct sim *s)
 	sim_run_for(s, 500 * OV_MS);
 	world_renumber(s, a, world_iface(s, a, 0), addr_v4(198, 51, 100, 77, 0));
 	sim_run_for(s, 5 * OV_SEC);
-	say_gap(s, f, 140 * OV_MS);
+	scene_say_gap(s, f, 140 * OV_MS);
 	say_transfer(s, flow);
 	oracle_check_agreement(s);
 }
@@ -136,13 +138,13 @@ static void roam_both_interfaces(struct sim *s)
 	s->net.ifaces[wlan]->up = false;
 	host_network_changed(s, a, false);
 	sim_run_for(s, 5 * OV_SEC);
-	say_gap(s, f, 200 * OV_MS);
+	scene_say_gap(s, f, 200 * OV_MS);
 	f->longest_gap = 0;
 	scene_say(s, "it comes back");
 	s->net.ifaces[wlan]->up = true;
 	host_network_changed(s, a, false);
 	sim_run_for(s, 10 * OV_SEC);
-	say_gap(s, f, 200 * OV_MS);
+	scene_say_gap(s, f, 200 * OV_MS);
 	oracle_check_agreement(s);
 }
 
@@ -164,9 +166,9 @@ static void nat_rebinding(struct sim *s)
 	nat_reboot(&s->net.gateways[box]->nat4, &s->net.seed);
 	sim_run_for(s, 5 * OV_SEC);
 	scene_say(s, "from a to b");
-	say_gap(s, at_b, OV_SEC);
+	scene_say_gap(s, at_b, OV_SEC);
 	scene_say(s, "from b to a");
-	say_gap(s, at_a, OV_SEC);
+	scene_say_gap(s, at_a, OV_SEC);
 	oracle_check_agreement(s);
 }
 
@@ -180,15 +182,15 @@ static void rekey_under_traffic_no_loss(struct sim *s)
 	struct talk *back = host_talk(s, b, a->id, TALK_UDP, 20 * OV_MS, s->now + 400 * OV_SEC);
 	sim_run_for(s, 402 * OV_SEC);
 	struct peer_info info;
-	require(s, node_peer_info(a->node, s->now, &b->self.id, &info), "a knows b");
+	scene_require(s, node_peer_info(a->node, s->now, &b->self.id, &info), "a knows b");
 	scene_say(s, "%llu handshakes; a to b %llu of %llu, b to a %llu of %llu",
 		(unsigned long long)info.handshakes,
 		(unsigned long long)host_friend(b, a->id)->received,
 		(unsigned long long)there->sent,
 		(unsigned long long)host_friend(a, b->id)->received,
 		(unsigned long long)back->sent);
-	require(s, info.handshakes >= 4, "keys were renewed at least three times");
-	require(s,
+	scene_require(s, info.handshakes >= 4, "keys were renewed at least three times");
+	scene_require(s,
 		host_friend(b, a->id)->received == there->sent &&
 			host_friend(a, b->id)->received == back->sent,
 		"nothing was lost");
@@ -200,14 +202,14 @@ static void peer_restart(struct sim *s)
 	struct friend *f = two_talking(s);
 	struct host *a = &s->hosts[0], *b = &s->hosts[1];
 	struct peer_info before, after;
-	require(s, node_peer_info(a->node, s->now, &b->self.id, &before), "a knows b");
+	scene_require(s, node_peer_info(a->node, s->now, &b->self.id, &before), "a knows b");
 	scene_say(s, "b is killed and started again");
 	host_stop(b);
 	sim_run_for(s, 50 * OV_MS);
 	host_start(s, b, 1, true);
 	sim_run_for(s, 8 * OV_SEC);
-	say_gap(s, f, 3 * OV_SEC);
-	require(s,
+	scene_say_gap(s, f, 3 * OV_SEC);
+	scene_require(s,
 		node_peer_info(a->node, s->now, &b->self.id, &after) &&
 			before.association != after.association,
 		"it is a new association");
@@ -228,7 +230,7 @@ static void sleep_and_resume(struct sim *s)
 		f->longest_gap = 0;
 		sim_run_for(s, 5 * OV_SEC);
 		scene_say(s, "after %lld s of sleep", (long long)(naps[i] / OV_SEC));
-		say_gap(s, f, 100 * OV_MS);
+		scene_say_gap(s, f, 100 * OV_MS);
 		(void)woke;
 	}
 	oracle_check_agreement(s);
@@ -241,7 +243,7 @@ static void cookie_under_load(struct sim *s)
 	struct host *b = &s->hosts[1], *c = world_public(s, addr_v4(198, 51, 100, 3, 0), 5 * OV_MS);
 	world_befriend(s, c, b, world_address(s, b));
 	struct contact contact = { .id = c->self.id, .name = "c" };
-	require(s, node_contact_put(b->node, s->now, &contact, false) == OV_OK, "b adds c");
+	scene_require(s, node_contact_put(b->node, s->now, &contact, false) == OV_OK, "b adds c");
 	scene_say(s, "strangers flood b with well-made HS1 from spoofed addresses");
 	s->trace.telling = false;
 	for (int i = 0; i < 60; i++) {
@@ -252,8 +254,8 @@ static void cookie_under_load(struct sim *s)
 	scene_say(s, "in the middle of it c calls b");
 	host_start(s, c, 1, true);
 	sim_run_for(s, 3 * OV_SEC);
-	require(s, world_connected(s, b, c), "c came through");
-	say_gap(s, host_friend(b, 0), 20 * OV_MS);
+	scene_require(s, world_connected(s, b, c), "c came through");
+	scene_say_gap(s, host_friend(b, 0), 20 * OV_MS);
 }
 
 static void stale_seq_liveness_cookie(struct sim *s)
@@ -268,7 +270,7 @@ static void stale_seq_liveness_cookie(struct sim *s)
 	sim_run_for(s, 20 * OV_SEC);
 	host_start(s, a, -4, true);
 	sim_run_for(s, 10 * OV_SEC);
-	require(s, world_connected(s, a, b), "a and b are up again");
+	scene_require(s, world_connected(s, a, b), "a and b are up again");
 	oracle_check_agreement(s);
 }
 
@@ -285,8 +287,8 @@ static void mtu_1300(struct sim *s)
 	net_link_change(&s->net, world_iface(s, a, 0), &narrow);
 	sim_run_for(s, 20 * OV_SEC);
 	say_transfer(s, flow);
-	require(s, flow->longest_stall <= 5 * OV_SEC, "the transfer goes on within 5 s");
-	say_gap(s, f, 20 * OV_MS);
+	scene_require(s, flow->longest_stall <= 5 * OV_SEC, "the transfer goes on within 5 s");
+	scene_say_gap(s, f, 20 * OV_MS);
 }
 
 static bool sends_to(struct sim *s, struct host *h, struct host *to, struct ov_addr where)
@@ -310,13 +312,13 @@ static void forwarder(struct sim *s, bool both_ways)
 		&(struct forwarder){
 			.host = a->id, .lead = OV_MS, .originals = true, .both_ways = both_ways });
 	sim_run_for(s, 3 * OV_SEC);
-	require(s, sends_to(s, b, a, world_address(s, a)), "b sends to a's true address");
+	scene_require(s, sends_to(s, b, a, world_address(s, a)), "b sends to a's true address");
 	hostile_forward(s, &(struct forwarder){ .host = NET_NONE });
 	sim_run_for(s, OV_SEC);
 	scene_say(s, "from a to b");
-	say_gap(s, f, 20 * OV_MS);
+	scene_say_gap(s, f, 20 * OV_MS);
 	scene_say(s, "from b to a");
-	say_gap(s, host_friend(a, b->id), 400 * OV_MS);
+	scene_say_gap(s, host_friend(a, b->id), 400 * OV_MS);
 	oracle_check_agreement(s);
 }
 
@@ -370,12 +372,12 @@ static void rough_weather(struct sim *s)
 	s->trace.telling = true;
 	scene_say(
 		s, "longest gap later than 1 s after a burst: %lld ms", (long long)(worst / OV_MS));
-	require(s, worst < 200 * OV_MS, "1 s after each burst the datagrams flow");
+	scene_require(s, worst < 200 * OV_MS, "1 s after each burst the datagrams flow");
 	scene_say(s, "a minute of calm; transfer: %llu of %llu bytes",
 		(unsigned long long)flow->acked, (unsigned long long)flow->total);
-	require(s, flow->state == FLOW_DONE, "the transfer ends");
+	scene_require(s, flow->state == FLOW_DONE, "the transfer ends");
 	struct peer_info info;
-	require(s,
+	scene_require(s,
 		node_peer_info(a->node, s->now, &b->self.id, &info) && info.active.pmtu == PMTU_MAX,
 		"loss was not taken for a small MTU for long");
 	oracle_check_agreement(s);
@@ -395,7 +397,7 @@ static void cold_is_silent(struct sim *s)
 		sent += s->hosts[i].emitted;
 	scene_say(s, "an hour of nobody wanting anybody: %llu datagrams, %llu wake-ups",
 		(unsigned long long)sent, (unsigned long long)s->steps);
-	require(s, sent == 0 && s->steps == 0, "cold contacts cost nothing");
+	scene_require(s, sent == 0 && s->steps == 0, "cold contacts cost nothing");
 }
 
 const struct scene scenes[] = {
@@ -414,6 +416,11 @@ const struct scene scenes[] = {
 	{ "on_path_forwarder_reverts", 2, on_path_forwarder_reverts },
 	{ "rough_weather", 2, rough_weather },
 	{ "cold_is_silent", 4, cold_is_silent },
+	{ "relay_then_direct", 3, meeting_relay_then_direct },
+	{ "symmetric_pair_stays_relayed", 3, meeting_symmetric_pair_stays_relayed },
+	{ "relay_from_elsewhere", 3, meeting_relay_from_elsewhere },
+	{ "facilitator_restarts", 5, meeting_facilitator_restarts },
+	{ "both_move_at_once_with_a_facilitator", 3, meeting_both_move_at_once },
 };
 const size_t scene_count = sizeof(scenes) / sizeof(scenes[0]);
 

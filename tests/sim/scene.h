@@ -17,3 +17,8 @@ extern const size_t scene_count;
 struct sim *scene_play(const struct scene *scene, bool verbose);
 /* A line that nobody in the world says. */
 void scene_say(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Breaks the invariant "scene" if it does not hold. */
+void scene_require(struct sim *s, bool holds, const char *what);
+/* Tells the longest gap in what f's host sent; requires that it flows, and no gap above the limit.
+ */
+void scene_say_gap(struct sim *s, const struct friend *f, ov_time limit);

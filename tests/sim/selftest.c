@@ -52,6 +52,57 @@ static void send_to_nobody(struct sim *s)
 	oracle_on_emit(s, &s->hosts[0], &f);
 }
 
+static void relay_anywhere(struct sim *s)
+{
+	struct flight f = leaving(s, PACKET_RELAY, 100);
+	s->hosts[0].config.facilitator = FACILITATOR_OPEN;
+	oracle_on_emit(s, &s->hosts[0], &f);
+}
+
+/* To a client that answered challenges, but nobody sent it. */
+static void relay_of_its_own(struct sim *s)
+{
+	struct flight f = leaving(s, PACKET_RELAY, 100);
+	f.destination = world_address(s, &s->hosts[1]);
+	s->hosts[0].config.facilitator = FACILITATOR_OPEN;
+	host_use(&s->hosts[1], 0);
+	oracle_on_emit(s, &s->hosts[0], &f);
+}
+
+/* What came is from nowhere that answered. */
+static void relay_for_a_stranger(struct sim *s)
+{
+	struct flight f = leaving(s, PACKET_RELAY, 100);
+	s->hosts[0].config.facilitator = FACILITATOR_OPEN;
+	host_use(&s->hosts[1], 0);
+	f.source = hostile_replayer_address();
+	f.origin = 1;
+	oracle_on_receive(s, &s->hosts[0], &f);
+	f.destination = world_address(s, &s->hosts[1]);
+	oracle_on_emit(s, &s->hosts[0], &f);
+}
+
+static void serve_too_many(struct sim *s)
+{
+	struct facilitator_role role = { .clients = s->hosts[0].config.max_clients + 2 };
+	oracle_check_role(s, &s->hosts[0], &role);
+}
+
+static void relay_between_too_many(struct sim *s)
+{
+	struct host *h = &s->hosts[0];
+	struct facilitator_role role = { .channels = h->config.max_clients };
+	role.channels *= h->config.relay_channels;
+	oracle_check_role(s, h, &role);
+}
+
+static void probe_a_neighbour(struct sim *s)
+{
+	struct flight f = leaving(s, PACKET_HS1, HS1_LEN);
+	f.destination = addr_v4(192, 168, 1, 1, HOST_PORT);
+	oracle_on_emit(s, &s->hosts[0], &f);
+}
+
 static void call_without_end(struct sim *s)
 {
 	struct host *a = &s->hosts[0], *b = &s->hosts[1];
@@ -191,6 +242,12 @@ static const struct {
 	{ "one nonce, two packets", "nonce", seal_twice },
 	{ "one nonce, two handshakes", "nonce", seal_handshake_twice },
 	{ "bytes to an unknown address", "amplify", send_to_nobody },
+	{ "relaying to whoever", "relay", relay_anywhere },
+	{ "relaying what nobody sent", "relay", relay_of_its_own },
+	{ "relaying for a stranger", "relay", relay_for_a_stranger },
+	{ "too many clients", "limits", serve_too_many },
+	{ "too many channels", "limits", relay_between_too_many },
+	{ "a private address of others", "foreign", probe_a_neighbour },
 	{ "a call without pause", "handshakes", call_without_end },
 	{ "an answer to the forger", "reply", answer_the_forger },
 	{ "two active paths", "one_path", use_two_paths },

@@ -95,6 +95,8 @@ static void on_friend(struct sim *s, struct host *h, const struct ip6 *in)
 		return;
 	if (fr->received > 0)
 		fr->longest_gap = ov_max(fr->longest_gap, s->now - fr->last_received);
+	else
+		fr->first_received = s->now;
 	fr->last_received = s->now;
 	fr->received++;
 	for (size_t i = 0; in->icmp_type == IP6_ECHO_REPLY && i < h->talk_count; i++)

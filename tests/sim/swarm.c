@@ -1,6 +1,7 @@
 /* Anchors never change their address and everybody who may talk to them knows it; roamers do all
  * that roamers do. So "can reach each other" needs no theorem: an anchor and anyone. Pairs of
- * roamers exist too, and are watched for safety only. */
+ * roamers that share a facilitator can reach each other through it at least; those that do not are
+ * watched for safety only. Facilitators are anchors, and use none themselves. */
 #include "tests/sim/swarm.h"
 
 #include "tests/sim/fault.h"
@@ -76,8 +77,9 @@ void swarm_settle_in(struct swarm *w, uint32_t iface, size_t site)
 {
 	uint32_t n = w->next_address++;
 	net_plug(&w->s->net, iface, w->sites[site]);
-	struct ov_addr v4 = site == 0 ? addr_v4(198, 18, (uint8_t)(n >> 8), (uint8_t)n, 0)
-				      : addr_v4(192, 168, (uint8_t)(n >> 8), (uint8_t)n, 0);
+	struct ov_addr v4 =
+		site == 0 ? addr_v4(198, 18, (uint8_t)(n >> 8), (uint8_t)n, 0)
+			  : addr_v4(192, 168, w->alike ? 0 : (uint8_t)site, (uint8_t)n, 0);
 	struct ov_addr v6 = address6((uint32_t)site, n);
 	if (w->site4[site])
 		net_address_add(&w->s->net, iface, &v4);
@@ -104,6 +106,29 @@ static void add_host(struct swarm *w)
 	h->config.max_pending_handshakes = (uint32_t)swarm_between(w, 2, 64);
 }
 
+/* Half of the worlds have a facilitator or two. */
+static void draw_facilitators(struct swarm *w)
+{
+	size_t count = swarm_below(w, 2) ? 1 + swarm_below(w, w->anchors) : 0;
+	for (size_t i = 0; i < count; i++) {
+		struct host *f = &w->s->hosts[i];
+		f->config.facilitator = swarm_below(w, 2) ? FACILITATOR_OPEN : FACILITATOR_CONTACTS;
+		f->config.max_clients = 16;
+		f->config.relay_channels = SWARM_HOSTS_MAX;
+		for (size_t k = w->anchors; k < w->s->host_count; k++)
+			if (swarm_below(w, 4) > 0)
+				host_use(&w->s->hosts[k], f->id);
+	}
+}
+
+static bool share_facilitator(const struct host *a, const struct host *b)
+{
+	for (size_t i = 0; i < a->facilitator_count; i++)
+		if (host_uses(b, a->facilitators[i].host))
+			return true;
+	return false;
+}
+
 static void know(struct swarm *w, struct host *a, const struct host *b, bool reachable)
 {
 	size_t friend = host_befriend(w->s, a, b->id, "all");
@@ -116,7 +141,7 @@ static void know(struct swarm *w, struct host *a, const struct host *b, bool rea
 		at.port = HOST_PORT;
 		host_endpoint(a, friend, &at);
 	}
-	a->friends[friend].wanted = reachable || a->id < w->anchors;
+	a->friends[friend].wanted = reachable || a->id < w->anchors || share_facilitator(a, b);
 }
 
 static void build(struct swarm *w, uint64_t seed)
@@ -127,6 +152,7 @@ static void build(struct swarm *w, uint64_t seed)
 	w->faults &= (uint32_t)seed_next(&w->chance);
 	w->faults |= 1u << swarm_below(w, FAULT_COUNT);
 	w->next_address = 10;
+	w->alike = swarm_below(w, 2) != 0;
 	w->site_count = 1;
 	w->site4[0] = w->site6[0] = true;
 	for (size_t n = 1 + swarm_below(w, SWARM_SITES_MAX - 1); n > 0; n--)
@@ -137,6 +163,7 @@ static void build(struct swarm *w, uint64_t seed)
 	w->anchors = 1 + swarm_below(w, hosts > 2 ? 2 : 1);
 	while (w->s->host_count < hosts)
 		add_host(w);
+	draw_facilitators(w);
 	for (size_t i = 0; i < hosts; i++)
 		for (size_t k = i + 1; k < hosts; k++) {
 			if (k != i + 1 && swarm_below(w, 3) == 0 && i >= w->anchors)

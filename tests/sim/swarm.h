@@ -14,6 +14,7 @@ struct swarm {
 	uint32_t sites[SWARM_SITES_MAX]; /* segments; 0 is the core */
 	bool site4[SWARM_SITES_MAX], site6[SWARM_SITES_MAX];
 	size_t site_count, anchors;
+	bool alike;       /* all sites have the same private network */
 	uint32_t carrier; /* segment behind a carrier's NAT; NET_CORE: none yet */
 	uint32_t next_address;
 	ov_time delay[SWARM_HOSTS_MAX];

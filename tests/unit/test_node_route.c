@@ -347,9 +347,38 @@ static void what_waits_is_sent_on_whatever_becomes_usable(void **state)
 	wire_free(w);
 }
 
+/* Two NATs that let everybody in and map by destination: what goes to a new port comes from one. */
+static bool by_destination(struct wire *w, struct flight *f)
+{
+	f->from.port = (uint16_t)(f->to.port + 1);
+	for (size_t i = 0; i < w->count; i++)
+		if (addr_same_ip(&f->to, &w->nodes[i].addr))
+			f->to = w->nodes[i].addr;
+	return true;
+}
+
+static void two_mappings_by_destination_do_not_chase_each_other(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(2);
+	w->hook = by_destination;
+	wire_acquaint(w, 0, 1);
+	wire_send(w, 0, 1, 1, 100);
+	wire_run(w, 10 * OV_SEC);
+	assert_int_equal(wire_got(w, 0, 1, 1, 100), 1);
+	uint64_t sent = w->nodes[0].sent + w->nodes[1].sent;
+	wire_run(w, 20 * OV_SEC);
+	assert_true(w->nodes[0].sent + w->nodes[1].sent - sent < 10);
+	wire_send(w, 1, 0, 2, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, 1, 0, 2, 100), 1);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(two_mappings_by_destination_do_not_chase_each_other),
 		cmocka_unit_test(roams_when_either_side_moves),
 		cmocka_unit_test(an_idle_move_is_told),
 		cmocka_unit_test(moves_to_a_v6_candidate_when_v4_dies),

@@ -128,6 +128,26 @@ static void three_times_what_was_received(void **state)
 	assert_true(path_budget(&p) == SIZE_MAX);
 }
 
+/* Both punch, and what arrives first was sent before: each has asked as often as it may. */
+static void questions_that_cross_are_answered(void **state)
+{
+	(void)state;
+	ov_time now = OV_SEC;
+	for (unsigned asked = 1; asked <= PATH_PROBES; asked++) {
+		struct path p = make(now);
+		for (unsigned i = 0; i < asked; i++) {
+			path_challenge(&p, now);
+			assert_true(poll_path(&p, now).challenge);
+		}
+		path_challenge(&p, now);
+		path_on_received(&p, now, 44, 1, false);
+		path_on_challenge(&p, now, &(struct path_challenge){ 0 }, 44, 0);
+		assert_true(poll_path(&p, now).response);
+		assert_true(path_budget(&p) < PATH_CONTROL_MAX); /* 3 x 44 and no more */
+		assert_false(poll_path(&p, now).spoke);
+	}
+}
+
 static void an_address_that_never_answers_is_given_up(void **state)
 {
 	(void)state;
@@ -393,6 +413,7 @@ static void a_lost_pmtu_probe_lowers_no_liveness(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(questions_that_cross_are_answered),
 		cmocka_unit_test(an_answer_validates),
 		cmocka_unit_test(a_token_counts_once_and_hold_cannot_exceed),
 		cmocka_unit_test(three_times_what_was_received),

@@ -105,6 +105,28 @@ static void direct_within_a_second_when_nothing_is_in_the_way(void **state)
 	wire_free(w);
 }
 
+/* Whoever chooses second is moved by the other's data. That the relay still works is no sign that
+ * the peer did not leave it. */
+static void stays_direct_whoever_finds_it_first(void **state)
+{
+	(void)state;
+	for (uint32_t later = 0; later < 100; later += 10) {
+		struct wire *w = world();
+		wire_send(w, A, B, 1, 100);
+		wire_run(w, OV_SEC + later * OV_MS);
+		assert_int_equal(carrier(w, A, B), CARRIER_RELAY);
+		w->hook = NULL;
+		for (uint32_t i = 0; i < 1500; i++) {
+			wire_send(w, A, B, 100 + 2 * i, 64);
+			wire_send(w, B, A, 101 + 2 * i, 64);
+			wire_run(w, 10 * OV_MS);
+		}
+		assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+		assert_int_equal(carrier(w, B, A), CARRIER_UDP);
+		wire_free(w);
+	}
+}
+
 static void falls_back_to_the_relay_without_losing_the_session(void **state)
 {
 	(void)state;
@@ -189,6 +211,66 @@ static void a_facilitator_that_restarts_is_used_again_in_five_seconds(void **sta
 	wire_free(w);
 }
 
+static bool without_a(struct wire *w, struct flight *f)
+{
+	return !addr_same_ip(&f->from, &w->nodes[A].addr) &&
+	       !addr_same_ip(&f->to, &w->nodes[A].addr);
+}
+
+/* It has not restarted, and A's association with it lived on: A must still say that it is back. */
+static void a_facilitator_that_was_out_of_reach_serves_again(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct facilitator_info f;
+	w->hook = without_a;
+	wire_run(w, 350 * OV_SEC);
+	assert_int_equal(node_facilitators(w->nodes[A].node, w->now, &f, 1), 1);
+	assert_false(f.registered);
+	w->hook = only_by_facilitator;
+	wire_run(w, 250 * OV_SEC); /* the next attempt */
+	assert_int_equal(node_facilitators(w->nodes[A].node, w->now, &f, 1), 1);
+	assert_true(f.registered);
+	wire_send(w, B, A, 1, 100);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(wire_got(w, B, A, 1, 100), 1);
+	wire_free(w);
+}
+
+static bool a_is_elsewhere(struct wire *w, struct flight *f)
+{
+	if (addr_equal(&f->from, &w->nodes[A].addr))
+		f->from = w->nodes[A].old;
+	return only_by_facilitator(w, f) || addr_equal(&f->from, &w->nodes[A].old);
+}
+
+static bool not_elsewhere(struct wire *w, struct flight *f)
+{
+	return only_by_facilitator(w, f) && !addr_equal(&f->to, &w->nodes[A].old);
+}
+
+/* Two paths, and the ends use different ones: what goes through the relay says nothing to it. */
+static void a_relay_sends_where_the_client_keeps_open(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct ov_addr at = w->nodes[A].addr;
+	w->nodes[A].old = addr_v4(203, 0, 113, 5, 27182);
+	w->hook = a_is_elsewhere;
+	wire_run(w, 30 * OV_SEC); /* a keepalive, and it is asked */
+	w->hook = not_elsewhere;
+	struct peer *client = wire_peer(w, F, A);
+	struct dgram other = { .carrier = CARRIER_UDP, .remote = w->nodes[A].old };
+	struct path *path = route_find(client->association, &other);
+	assert_non_null(path);
+	route_use(w->nodes[F].node, w->now, client, path);
+	wire_drain(w, F);
+	assert_true(wire_uses(w, F, A, w->nodes[A].old));
+	wire_run(w, 30 * OV_SEC);
+	assert_true(wire_uses(w, F, A, at));
+	wire_free(w);
+}
+
 static bool from_another_address(struct wire *w, struct flight *f)
 {
 	if (f->data[0] == PACKET_RELAY && addr_same_ip(&f->from, &w->nodes[A].addr))
@@ -259,11 +341,14 @@ int main(void)
 		cmocka_unit_test(each_round_is_a_full_one),
 		cmocka_unit_test(the_way_opens_between_any_two_probes),
 		cmocka_unit_test(direct_within_a_second_when_nothing_is_in_the_way),
+		cmocka_unit_test(stays_direct_whoever_finds_it_first),
 		cmocka_unit_test(falls_back_to_the_relay_without_losing_the_session),
 		cmocka_unit_test(who_is_not_let_in_learns_nothing),
 		cmocka_unit_test(a_denied_client_cannot_register),
 		cmocka_unit_test(contacts_policy_serves_contacts),
 		cmocka_unit_test(a_facilitator_that_restarts_is_used_again_in_five_seconds),
+		cmocka_unit_test(a_facilitator_that_was_out_of_reach_serves_again),
+		cmocka_unit_test(a_relay_sends_where_the_client_keeps_open),
 		cmocka_unit_test(relay_datagrams_count_only_from_their_address),
 		cmocka_unit_test(channels_are_bounded),
 		cmocka_unit_test(clients_vanish_with_their_sessions),
