@@ -11,7 +11,8 @@ struct dgram {
 	uint16_t segment; /* bytes of each datagram but the last; >= 1 */
 	uint8_t carrier;  /* enum carrier */
 	uint8_t zero;
-	uint32_t interface; /* index; 0: not known (in), kernel chooses (out) */
+	/* Index; 0: not known (in), kernel chooses (out). Of TCP: number of the connection. */
+	uint32_t interface;
 	struct ov_addr
 		local; /* ip that received it or shall send it; any: kernel chooses. port: ours */
 	struct ov_addr remote;

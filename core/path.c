@@ -27,6 +27,18 @@ const char *path_state_name(enum path_state s)
 	return "";
 }
 
+void path_measure(struct path *p, ov_time now, uint16_t datagram_max)
+{
+	bool searching = p->pmtu.validated;
+	if (p->carrier == CARRIER_TCP) {
+		pmtu_fix(&p->pmtu, now, datagram_max);
+		return;
+	}
+	pmtu_init(&p->pmtu, now, datagram_max, !addr_is_v4(&p->remote));
+	if (searching)
+		pmtu_on_validated(&p->pmtu, now);
+}
+
 void path_init(struct path *p, ov_time now, const struct dgram *where, uint16_t datagram_max)
 {
 	*p = (struct path){
@@ -46,7 +58,7 @@ void path_init(struct path *p, ov_time now, const struct dgram *where, uint16_t 
 		.demoted_until = 0,
 		.challenge_received_at = OV_NEVER,
 	};
-	pmtu_init(&p->pmtu, now, datagram_max, !addr_is_v4(&where->remote));
+	path_measure(p, now, datagram_max);
 }
 
 size_t path_budget(const struct path *p)
@@ -206,8 +218,8 @@ bool path_has_asked(const struct path *p, const uint8_t token[PATH_TOKEN_LEN])
  * observed one has no scope: the wire carries none. */
 static bool is_natted(const struct path *p)
 {
-	if (addr_is_any(&p->local))
-		return false;
+	if (addr_is_any(&p->local) || p->carrier != CARRIER_UDP)
+		return false; /* nobody says how a connection looks from there */
 	bool same_ip = memcmp(p->local.ip, p->observed.ip, sizeof(p->local.ip)) == 0;
 	return !same_ip || (p->local.port != 0 && p->local.port != p->observed.port);
 }
@@ -370,7 +382,8 @@ static void put_response(struct path *p, ov_time now, struct wr *w)
 	ov_time hold = (now - p->challenge_received_at) / OV_US;
 	p->response.hold_us = (uint32_t)(hold > UINT32_MAX ? UINT32_MAX : hold);
 	if (p->carrier == CARRIER_UDP)
-		p->response.observed = p->remote; /* of a relay's channel it would mean nothing */
+		p->response.observed =
+			p->remote; /* of a channel or a connection it would mean nothing */
 	p->response.received_count = p->received_count;
 	frame_put_response(w, &p->response);
 	p->response_due = false;

@@ -82,6 +82,8 @@ struct path {
 	ov_time challenge_received_at;
 };
 
+/* Begins the search of its PMTU anew, with this maximum. */
+void path_measure(struct path *p, ov_time now, uint16_t datagram_max);
 void path_init(struct path *p, ov_time now, const struct dgram *where, uint16_t datagram_max);
 /* Bytes that may be sent before the remote address has answered (RFC 9000 8.1); SIZE_MAX once
  * validated. */

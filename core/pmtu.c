@@ -61,6 +61,14 @@ void pmtu_init(struct pmtu *p, ov_time now, uint16_t max, bool v6)
 	set_size(p, now, base_of(p));
 }
 
+void pmtu_fix(struct pmtu *p, ov_time now, uint16_t max)
+{
+	pmtu_init(p, now, max, false);
+	p->state = PMTU_COMPLETE;
+	p->fixed = true;
+	set_size(p, now, p->max);
+}
+
 /* Middle one of the common sizes that lie strictly between size and ceiling, else the half. */
 static uint16_t divide(const struct pmtu *p)
 {
@@ -141,7 +149,7 @@ static void fall(struct pmtu *p, ov_time now, uint16_t first)
 
 void pmtu_on_validated(struct pmtu *p, ov_time now)
 {
-	if (p->validated)
+	if (p->validated || p->fixed)
 		return;
 	p->validated = true;
 	proceed(p, now);
@@ -223,6 +231,8 @@ void pmtu_on_large_sent(struct pmtu *p, ov_time now, uint16_t size)
 {
 	uint16_t base = base_of(p);
 	uint16_t fallback = p->size > base ? base : PMTU_FLOOR;
+	if (p->fixed)
+		return;
 	if (now >= p->again_at && is_resting(p))
 		p->next_at = now;
 	if (size <= fallback || p->state == PMTU_BASE_PROBING)
@@ -232,7 +242,7 @@ void pmtu_on_large_sent(struct pmtu *p, ov_time now, uint16_t size)
 
 void pmtu_on_refused(struct pmtu *p, ov_time now, uint16_t size)
 {
-	if (size >= p->ceiling)
+	if (size >= p->ceiling || p->fixed)
 		return;
 	p->ceiling = size > PMTU_FLOOR ? size : PMTU_FLOOR + 1;
 	if (p->probe_size >= size)

@@ -18,6 +18,7 @@ struct pmtu {
 	uint8_t probe_count; /* consecutive losses of the size under probe */
 	uint8_t outer;       /* bytes of IP and UDP headers around a datagram */
 	bool validated;      /* probing is allowed */
+	bool fixed;          /* the carrier takes any size: nothing is probed */
 	bool verifying;      /* the probe in flight (or to be repeated) is of `size` itself */
 	bool base_first;     /* BASE: confirm 1200 before trying `first` */
 	uint16_t size;       /* confirmed (or assumed: base, floor); use this */
@@ -37,6 +38,9 @@ struct pmtu {
 /* max: largest datagram (UDP payload) worth trying; clamped to [PMTU_FLOOR, PMTU_MAX]. v6: outer
  * family, for the ladder of common MTUs. `size` is PMTU_BASE at first (or max if that is less). */
 void pmtu_init(struct pmtu *p, ov_time now, uint16_t max, bool v6);
+/* A carrier that cuts and joins by itself (TCP): every size up to `max` passes, at once and always.
+ */
+void pmtu_fix(struct pmtu *p, ov_time now, uint16_t max);
 /* The path has been validated (small challenge answered): searching may start. Once; later calls do
  * nothing. */
 void pmtu_on_validated(struct pmtu *p, ov_time now);

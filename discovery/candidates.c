@@ -65,25 +65,26 @@ static struct candidate *least_useful(struct candidates *c, enum candidate_sourc
 	return worst && (source <= worst->source) ? worst : NULL;
 }
 
-static struct candidate *find(const struct candidates *c, const struct ov_addr *addr)
+static struct candidate *find(
+	const struct candidates *c, enum carrier carrier, const struct ov_addr *addr)
 {
 	for (size_t i = 0; i < c->count; i++)
-		if (addr_equal(&c->list[i].addr, addr))
+		if (c->list[i].carrier == carrier && addr_equal(&c->list[i].addr, addr))
 			return &c->list[i];
 	return NULL;
 }
 
 const struct candidate *candidates_find(const struct candidates *c, const struct ov_addr *addr)
 {
-	return find(c, addr);
+	return find(c, CARRIER_UDP, addr);
 }
 
-bool candidates_add(
-	struct candidates *c, ov_time now, const struct ov_addr *addr, enum candidate_source source)
+static bool add(struct candidates *c, ov_time now, enum carrier carrier, const struct ov_addr *addr,
+	enum candidate_source source)
 {
 	if (addr_scope(addr) == ADDR_UNUSABLE || addr->port == 0)
 		return false;
-	struct candidate *slot = find(c, addr);
+	struct candidate *slot = find(c, carrier, addr);
 	if (slot) {
 		if (source < slot->source)
 			slot->source = (uint8_t)source;
@@ -96,10 +97,24 @@ bool candidates_add(
 		slot = &c->list[c->count++];
 	if (!slot)
 		return false;
-	*slot = (struct candidate){
-		.addr = *addr, .added_at = now, .tried_at = OV_NEVER, .source = (uint8_t)source
-	};
+	*slot = (struct candidate){ .addr = *addr,
+		.added_at = now,
+		.tried_at = OV_NEVER,
+		.source = (uint8_t)source,
+		.carrier = (uint8_t)carrier };
 	return true;
+}
+
+bool candidates_add(
+	struct candidates *c, ov_time now, const struct ov_addr *addr, enum candidate_source source)
+{
+	return add(c, now, CARRIER_UDP, addr, source);
+}
+
+bool candidates_add_tcp(
+	struct candidates *c, ov_time now, const struct ov_addr *addr, enum candidate_source source)
+{
+	return add(c, now, CARRIER_TCP, addr, source);
 }
 
 static void remove_at(struct candidates *c, size_t i)

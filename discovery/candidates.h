@@ -3,7 +3,7 @@
  * first. Every source feeds this one table; one place ranks, replaces and forgets (nat.md part 1,
  * steps 2 and 5). That an address is here means nothing yet: the peer proves itself there by a
  * handshake or an answered challenge. */
-#include "core/addr.h"
+#include "core/dgram.h"
 
 #define CANDIDATES_MAX 16 /* power of two */
 
@@ -26,6 +26,7 @@ struct candidate {
 	ov_time added_at; /* told for the last time */
 	ov_time tried_at; /* last time something was sent there; OV_NEVER: not in this run */
 	uint8_t source;   /* enum candidate_source */
+	uint8_t carrier;  /* CARRIER_UDP or CARRIER_TCP: it takes connections there */
 };
 /* Somebody else's word may be a third party's address. */
 static inline bool candidate_is_trusted(const struct candidate *c)
@@ -44,9 +45,13 @@ void candidates_fini(struct candidates *c);
  * trusted source, of these the oldest. True: it is new. */
 bool candidates_add(struct candidates *c, ov_time now, const struct ov_addr *addr,
 	enum candidate_source source);
+/* The same for an address that takes TCP connections; the same address by UDP is another one. */
+bool candidates_add_tcp(struct candidates *c, ov_time now, const struct ov_addr *addr,
+	enum candidate_source source);
 /* The owner's are replaced by what is added next. */
 void candidates_forget_written(struct candidates *c);
 /* Forgets what a source said more than `age` ago. */
 void candidates_expire(
 	struct candidates *c, ov_time now, enum candidate_source source, ov_time age);
+/* Of carrier UDP. */
 const struct candidate *candidates_find(const struct candidates *c, const struct ov_addr *addr);

@@ -13,6 +13,7 @@
 #include "overlay/lan.h"
 #include "overlay/node.h"
 #include "overlay/store.h"
+#include "overlay/tcp_gate.h"
 
 #include <jansson.h>
 
@@ -46,6 +47,7 @@ struct api_facts {
 	uint16_t tun_mtu;
 	uint16_t udp_port;
 	bool pairing;
+	const struct tcp_counters *tcp;          /* of its connections; NULL: has none */
 	const struct portmap_status *portmap[2]; /* IPv4, IPv6; NULL: port mapping is off */
 	const struct lan_counters *lan;          /* NULL: switched off */
 	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */

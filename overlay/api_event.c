@@ -96,9 +96,9 @@ static json_t *pong_line(struct api *a, const struct pending *p, const struct no
 					     : json_pack("{s:s, s:o}", "carrier", "udp", "remote",
 						       api_json_remote(a, &e->addr));
 	struct peer_info info;
-	if (node_peer_info(a->cfg.node, a->wall_at, &p->contact.id, &info) && info.has_active &&
-		info.active.carrier == CARRIER_RELAY)
-		json_object_set_new(path, "carrier", json_string("relay"));
+	if (node_peer_info(a->cfg.node, a->wall_at, &p->contact.id, &info) && info.has_active)
+		json_object_set_new(
+			path, "carrier", json_string(api_carrier_name(info.active.carrier)));
 	return api_result_line(p->has_id, p->id,
 		json_pack("{s:o, s:s, s:I, s:o, s:o, s:i}", "peer",
 			api_json_peer_id(&p->contact.id), "name", p->contact.name, "rtt_us",

@@ -171,6 +171,8 @@ json_t *api_json_contact(const struct api *a, const struct contact *c);
 json_t *api_json_status(struct api *a, ov_time now, const struct contact *c);
 json_t *api_json_paths(struct api *a, const struct peer_id *id);
 json_t *api_json_candidates(struct api *a, const struct peer_id *id);
+json_t *api_json_tcp(const struct tcp_counters *t); /* null without */
+const char *api_carrier_name(uint8_t carrier);
 json_t *api_json_counters(const struct node_counters *n);
 json_t *api_json_portmap(const struct api *a, size_t family); /* null: it is off */
 void api_address_text(const struct peer_id *id, char out[ADDR_TEXT_MAX]);

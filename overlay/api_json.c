@@ -90,7 +90,7 @@ json_t *api_json_contact(const struct api *a, const struct contact *c)
 		api_json_addr(last), "last_seen_at", json_seen(a, info.last_heard, c));
 }
 
-static const char *carrier_name(uint8_t carrier)
+const char *api_carrier_name(uint8_t carrier)
 {
 	switch ((enum carrier)carrier) {
 	case CARRIER_UDP: return "udp";
@@ -104,7 +104,7 @@ static json_t *json_path(const struct api *a, const struct path_info *p)
 {
 	json_t *heard = p->last_heard ? api_json_at(a, p->last_heard) : json_null();
 	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:b, s:I, s:i, s:i, s:I, s:I, s:i, s:o}",
-		"carrier", carrier_name(p->carrier), "state", p->state, "active", p->active,
+		"carrier", api_carrier_name(p->carrier), "state", p->state, "active", p->active,
 		"local", api_json_addr(&p->local), "remote", api_json_remote(a, &p->remote),
 		"observed", api_json_addr(&p->observed), "natted", p->natted, "rtt_us",
 		(json_int_t)(p->srtt / OV_US), "loss_permille", (int)p->loss_permille, "pmtu_bytes",
@@ -155,10 +155,12 @@ json_t *api_json_candidates(struct api *a, const struct peer_id *id)
 	size_t count = node_peer_candidates(a->cfg.node, id, found, 16);
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list,
-			json_pack("{s:o, s:s, s:s, s:o}", "addr", api_json_addr(&found[i].addr),
-				"source", candidate_source_name(found[i].source), "state",
-				found[i].state, "added_at", api_json_at(a, found[i].added)));
+		json_array_append_new(
+			list, json_pack("{s:s, s:o, s:s, s:s, s:o}", "carrier",
+				      api_carrier_name(found[i].carrier), "addr",
+				      api_json_addr(&found[i].addr), "source",
+				      candidate_source_name(found[i].source), "state",
+				      found[i].state, "added_at", api_json_at(a, found[i].added)));
 	return list;
 }
 
@@ -175,4 +177,16 @@ json_t *api_json_counters(const struct node_counters *n)
 		"handshakes", (json_int_t)n->handshakes, "pending_handshakes",
 		(json_int_t)n->pending_handshakes, "under_load", (json_int_t)n->under_load, "drops",
 		drops);
+}
+
+json_t *api_json_tcp(const struct tcp_counters *t)
+{
+	if (!t)
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
+		(json_int_t)t->connections, "half_open", (json_int_t)t->half_open, "accepted",
+		(json_int_t)t->accepted, "dialled", (json_int_t)t->dialled, "failed",
+		(json_int_t)t->failed, "refused", (json_int_t)t->refused, "silent",
+		(json_int_t)t->silent, "malformed", (json_int_t)t->malformed, "idle",
+		(json_int_t)t->idle, "lost", (json_int_t)t->lost);
 }

@@ -154,6 +154,7 @@ json_t *api_op_status(struct api_call *c)
 	if (!result || json_integer_value(json_object_get(c->args, "from")) > 0)
 		return result;
 	json_t *daemon = json_daemon(c);
+	json_object_set_new(daemon, "tcp", api_json_tcp(c->a->cfg.facts->tcp));
 	json_object_set_new(daemon, "facilitators", api_json_facilitators(c->a, c->now));
 	json_object_update(result, daemon);
 	json_decref(daemon);

@@ -27,6 +27,7 @@ bool association_open(struct node *n, ov_time now, struct peer *p)
 		return false;
 	p->association->last_key_at = now;
 	p->association->meeting.probe_at = p->association->meeting.round_at = OV_NEVER;
+	p->association->dial.at = OV_NEVER;
 	return true;
 }
 

@@ -124,10 +124,11 @@ static bool path_takes_hs1(const struct path *path)
 	return path_budget(path) >= HS1_LEN;
 }
 
-static bool was_sent_to(const struct association *a, const struct ov_addr *addr)
+static bool was_sent_to(const struct association *a, const struct candidate *c)
 {
 	for (size_t i = 0; i < a->path_count; i++)
-		if (path_takes_hs1(a->paths[i]) && addr_equal(&a->paths[i]->remote, addr))
+		if (path_takes_hs1(a->paths[i]) && a->paths[i]->carrier == c->carrier &&
+			addr_equal(&a->paths[i]->remote, &c->addr))
 			return true;
 	return false;
 }
@@ -152,17 +153,18 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		send_to(n, now, c, &where, a->paths[i]);
 	}
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
-		struct candidate *one = &p->candidates.list[i];
-		const struct ov_addr *addr = &one->addr;
-		if (was_sent_to(a, addr) || meet_is_foreign(n, p, addr) ||
-			(!candidate_is_trusted(one) && c->attempts >= CLAIM_TRIES) ||
-			!meet_may_ask(n, now, p, one))
+		struct candidate *to = &p->candidates.list[i];
+		if (to->carrier != CARRIER_UDP || was_sent_to(a, to) ||
+			meet_is_foreign(n, p, &to->addr) ||
+			(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
+			!meet_may_ask(n, now, p, to))
 			continue;
-		struct dgram where = { .carrier = CARRIER_UDP, .remote = *addr };
+		struct dgram where = { .carrier = CARRIER_UDP, .remote = to->addr };
 		send_to(n, now, c, &where, NULL);
 		left--;
 	}
 	link_call(n, now, p, c->handshake.hs1, HS1_LEN);
+	dial_call(n, now, p, c->handshake.hs1, HS1_LEN);
 }
 
 /* Nobody answered: from now on an attempt at 5, 10, 20 ... 300 s, after a day every 30 min. */
@@ -216,6 +218,7 @@ void call_hurry(struct node *n, ov_time now, struct peer *p)
 	c->started_at = now;
 	c->attempts = 0;
 	call_step(n, now, p);
+	dial_begin(n, now, p);
 }
 
 void call_start(struct node *n, ov_time now, struct peer *p, bool once)
@@ -237,6 +240,7 @@ void call_start(struct node *n, ov_time now, struct peer *p, bool once)
 	a->call = c;
 	p->retry_at = OV_NEVER;
 	call_step(n, now, p);
+	dial_begin(n, now, p);
 }
 
 enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct dgram *from,
@@ -272,6 +276,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 		route_keys_came(n, now, p, path);
 		path_challenge(path, now); /* also tells the responder that we have the keys */
 	}
+	dial_on_keys(n, now, p);
 	p->heard_at = now;
 	ping_on_path(n, now, p);
 	outbound_flush_staged(n, now, p);

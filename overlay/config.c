@@ -27,6 +27,7 @@ void config_default(struct config *c)
 {
 	*c = (struct config){
 		.listen_udp = 27182,
+		.facilitator_tcp = ENDPOINT_TCP_PORT,
 		.tun_mtu = 1420,
 		.tun_enabled = true,
 		.portmap = true,

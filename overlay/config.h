@@ -19,6 +19,7 @@ enum config_source { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ENV, CON
 
 enum config_key { /* index into the table; file keys first */
 	CONFIG_LISTEN_UDP,
+	CONFIG_LISTEN_TCP,
 	CONFIG_NETWORK_KEY,
 	CONFIG_TUN_ENABLED,
 	CONFIG_TUN_NAME,
@@ -29,6 +30,7 @@ enum config_key { /* index into the table; file keys first */
 	CONFIG_PORTMAP,
 	CONFIG_FACILITATORS,
 	CONFIG_FACILITATOR_POLICY,
+	CONFIG_FACILITATOR_TCP,
 	CONFIG_AEAD,
 	CONFIG_LIMITS_CONTACTS,
 	CONFIG_LIMITS_HANDSHAKES,
@@ -50,7 +52,8 @@ struct config_contact {
 };
 
 struct config {
-	uint16_t listen_udp; /* 0: any free port */
+	uint16_t listen_udp;                  /* 0: any free port */
+	uint16_t listen_tcp, facilitator_tcp; /* 0: none; the second only as facilitator */
 	uint16_t tun_mtu;
 	bool tun_enabled, pairing, lan, portmap;
 	char network_key[CONFIG_NETWORK_KEY_MAX];   /* "": none */

@@ -40,6 +40,27 @@ static int parse(char *word, struct contact *c, char *why, size_t why_size)
 				      at + 1);
 }
 
+/* A peer that was named before gets another endpoint. */
+static int add_take(struct contact *list, size_t *count, size_t max, struct contact *one)
+{
+	size_t i = 0;
+	while (i < *count && !peer_id_equal(&list[i].id, &one->id))
+		i++;
+	if (i == max) {
+		contact_fini(one);
+		return OV_EFULL;
+	}
+	if (i < *count) {
+		assert(one->endpoint_count == 1); /* parse has seen to it */
+		int err = contact_add_endpoint(&list[i], one->endpoints[0]);
+		contact_fini(one);
+		return err;
+	}
+	(void)snprintf(one->name, sizeof(one->name), "facilitator-%zu", ++*count);
+	list[i] = *one;
+	return OV_OK;
+}
+
 int config_facilitators(
 	const struct config *c, struct contact *out, size_t max, char *why, size_t why_size)
 {
@@ -47,17 +68,19 @@ int config_facilitators(
 	int err = OV_OK;
 	for (const char *p = c->facilitators; *p != '\0' && err == OV_OK;) {
 		char word[WORD_MAX + 1];
+		struct contact one;
 		size_t len = strcspn(p, ",");
-		if (len > WORD_MAX)
+		if (len > WORD_MAX) {
 			err = refuse(why, why_size, "facilitators: \"%.40s...\" is too long", p);
-		else if (count == max)
-			err = refuse(why, why_size, "facilitators: at most %zu", max);
-		if (err != OV_OK)
 			break;
+		}
 		memcpy(word, p, len);
 		word[len] = '\0';
-		err = parse(word, &out[count++], why, why_size);
-		(void)snprintf(out[count - 1].name, sizeof(out->name), "facilitator-%zu", count);
+		err = parse(word, &one, why, why_size);
+		if (err == OV_OK)
+			err = add_take(out, &count, max, &one);
+		if (err == OV_EFULL)
+			err = refuse(why, why_size, "facilitators: at most %zu", max);
 		p += len + (p[len] == ',');
 	}
 	for (size_t i = 0; err != OV_OK && i < count; i++)

@@ -18,6 +18,7 @@ static const char *const log_formats[] = { "text", "json", NULL };
 const struct config_option config_options[CONFIG_KEYS] = {
 	/*                              key                   type         flags only  field                     min    max  choices  value  help */
 	[CONFIG_LISTEN_UDP]           = { "listen.udp",         CONFIG_U16,    false, FIELD(listen_udp),            0,   65535, NULL, "PORT",    "UDP port; 0: any free one (27182)" },
+	[CONFIG_LISTEN_TCP]           = { "listen.tcp",         CONFIG_U16,    false, FIELD(listen_tcp),            0,   65535, NULL, "PORT",    "TCP port for peers whose networks block UDP; 0: none (0)" },
 	[CONFIG_NETWORK_KEY]          = { "network_key",        CONFIG_TEXT,   false, FIELD(network_key),          16,     128, NULL, "TEXT",    "secret shared by all machines of a private network, 16 to 128 characters; better in the file than in a flag" },
 	[CONFIG_TUN_ENABLED]          = { "tun.enabled",        CONFIG_BOOL,   false, FIELD(tun_enabled),           0,       1, NULL, NULL,      "network interface (on)" },
 	[CONFIG_TUN_NAME]             = { "tun.name",           CONFIG_TEXT,   false, FIELD(tun_name),              1,      15, NULL, "NAME",    "name of the interface (overlay0)" },
@@ -29,6 +30,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_PORTMAP]              = { "portmap",            CONFIG_BOOL,   false, FIELD(portmap),               0,       1, NULL, NULL,      "ask the router to forward the UDP port: PCP, NAT-PMP, UPnP (on)" },
 	[CONFIG_FACILITATORS]         = { "facilitators",       CONFIG_WORDS,  false, FIELD(facilitators),          0,    2799, NULL, "PEERID@HOST:PORT,...", "peers that tell others where we are and relay, at most 8" },
 	[CONFIG_FACILITATOR_POLICY]   = { "facilitator.policy", CONFIG_CHOICE, false, FIELD(facilitator_policy),    0,       2, facilitator_policies, "WHOM", "whom we serve as facilitator: off, contacts or open (off); --facilitator: contacts" },
+	[CONFIG_FACILITATOR_TCP]      = { "facilitator.tcp",    CONFIG_U16,    false, FIELD(facilitator_tcp),       0,   65535, NULL, "PORT",    "TCP port of a facilitator, for clients whose networks block UDP; 0: none (443)" },
 	[CONFIG_AEAD]                 = { "aead",               CONFIG_TEXT,   false, FIELD(aead),                  1,      47, NULL, "WORD",    "auto; a backend (ipsec-mb, openssl, sodium), a cipher (aes-256-gcm, chacha20-poly1305), or BACKEND:CIPHER" },
 	[CONFIG_LIMITS_CONTACTS]      = { "limits.contacts",    CONFIG_U32,    false, FIELD(limits_contacts),       1, 1000000, NULL, "N",       "contacts (16384)" },
 	[CONFIG_LIMITS_HANDSHAKES]    = { "limits.handshakes",  CONFIG_U32,    false, FIELD(limits_handshakes),     1,   65536, NULL, "N",       "pending handshakes (1024)" },
@@ -45,8 +47,8 @@ const struct config_option config_options[CONFIG_KEYS] = {
 /* clang-format on */
 
 /* design.md 10: keys of later versions. A name also covers what is below it. */
-static const char *const reserved[] = { "listen.tcp", "facilitator.tcp", "facilitator.limits",
-	"scan", "outbox", "mailbox", "services", "socks", "dns", "http", "metered", "lan_only" };
+static const char *const reserved[] = { "facilitator.limits", "scan", "outbox", "mailbox",
+	"services", "socks", "dns", "http", "metered", "lan_only" };
 
 const struct config_option *config_option_find(const char *key)
 {

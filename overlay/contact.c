@@ -46,7 +46,9 @@ int contact_add_endpoint(struct contact *c, const char *text)
 {
 	struct ov_addr addr;
 	bool is_name;
-	if (!endpoint_check(text, 1, &addr, &is_name))
+	const char *tcp = endpoint_tcp(text);
+	if (strlen(text) >= ENDPOINT_TEXT_MAX ||
+		!endpoint_check(tcp ? tcp : text, 1, &addr, &is_name))
 		return OV_EFORMAT;
 	for (size_t i = 0; i < c->endpoint_count; i++) {
 		if (strcmp(c->endpoints[i], text) == 0)
@@ -103,6 +105,11 @@ static bool port_ok(const char *text)
 	for (size_t i = 0; i < len; i++)
 		v = v * 10 + (uint32_t)(text[i] - '0');
 	return v >= 1 && v <= UINT16_MAX;
+}
+
+const char *endpoint_tcp(const char *text)
+{
+	return strncmp(text, "tcp:", 4) == 0 ? text + 4 : NULL;
 }
 
 bool endpoint_check(const char *text, uint16_t default_port, struct ov_addr *addr, bool *is_name)

@@ -42,7 +42,10 @@ bool contact_name_ok(const char *name);
 OV_MUST_CHECK int contact_copy(struct contact *to, const struct contact *from);
 OV_MUST_CHECK int contact_add_endpoint(
 	struct contact *c, const char *text); /* OV_OK also if there; OV_EFULL; OV_EFORMAT */
-/* Is the text a valid endpoint: ip:port, [v6]:port or host:port? *addr is filled and *is_name false
- * when it is a literal. */
+/* "tcp:HOST:PORT" takes TCP connections: the text behind the word, NULL if it has none. */
+const char *endpoint_tcp(const char *text);
+#define ENDPOINT_TCP_PORT 443
+/* Is the text a valid endpoint by UDP: ip:port, [v6]:port or host:port? *addr is filled and
+ * *is_name false when it is a literal. */
 bool endpoint_check(const char *text, uint16_t default_port, struct ov_addr *addr, bool *is_name);
 void contact_fini(struct contact *c);

@@ -43,6 +43,7 @@ struct daemon {
 	struct arena *arena;
 	struct node *node;
 	struct udp *udp;
+	struct tcp *tcp;
 	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;
@@ -171,10 +172,41 @@ static void on_store(void *context, const struct store_result *r)
 	api_on_store_result(d->api, clock_now(), r);
 }
 
-static void on_resolved(void *context, const struct peer_id *peer, const struct ov_addr *a)
+static void on_resolved(
+	void *context, const struct peer_id *peer, enum carrier carrier, const struct ov_addr *a)
 {
 	struct daemon *d = context;
-	node_candidate(d->node, clock_now(), peer, a, SOURCE_CONFIG);
+	if (carrier == CARRIER_TCP)
+		node_candidate_tcp(d->node, clock_now(), peer, a, SOURCE_CONFIG);
+	else
+		node_candidate(d->node, clock_now(), peer, a, SOURCE_CONFIG);
+}
+
+static void on_tcp_datagrams(void *context, const struct dgram *in, size_t count)
+{
+	struct daemon *d = context;
+	pump_input(&d->pump, clock_now(), in, count);
+}
+
+static void on_tcp_opened(void *context, const struct dgram *where)
+{
+	struct daemon *d = context;
+	node_tcp_opened(d->node, clock_now(), where);
+	do_not_sleep(d); /* a timer or a pending callback of libuv may have brought us here */
+}
+
+static void on_tcp_closed(void *context, uint32_t number)
+{
+	struct daemon *d = context;
+	node_tcp_closed(d->node, clock_now(), number);
+	do_not_sleep(d);
+}
+
+static void connect_all(struct daemon *d)
+{
+	struct ov_addr to;
+	while (node_dial(d->node, &to))
+		tcp_dial(d->tcp, &to);
 }
 
 /* ---- what the api asks of the daemon ---- */
@@ -356,6 +388,7 @@ static void on_check(uv_check_t *h)
 	hand_on_events(d, now);
 	control_flush(d->control, now);
 	pump_send(&d->pump, now);
+	connect_all(d);
 	watch_tun(d);
 	uv_idle_stop(&d->idle);
 	arm_timer(d, now);
@@ -385,6 +418,7 @@ static void close_all(struct daemon *d)
 	lan_edge_close(d->lan);
 	resolver_close(d->resolver);
 	store_close(d->store);
+	tcp_close(d->tcp);
 	udp_close(d->udp);
 	udp_close(d->second);
 	ports_close(d->pump.ports);
@@ -515,6 +549,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		.tun_mtu = t ? (uint16_t)t->mtu : 0,
 		.udp_port = u->port,
 		.pairing = d->cfg->node.pairing,
+		.tcp = tcp_counters(d->tcp),
 		.lan = lan_edge_counters(d->lan),
 		.features = d->features,
 	};
@@ -557,6 +592,27 @@ static bool make_api(struct daemon *d, const struct aead_table *aead)
 	return d->api != NULL;
 }
 
+static bool open_tcp(struct daemon *d)
+{
+	struct tcp_options o = { .on_datagrams = on_tcp_datagrams,
+		.on_opened = on_tcp_opened,
+		.on_closed = on_tcp_closed,
+		.context = d };
+	char why[200];
+	d->tcp = tcp_open(&d->loop, &o);
+	for (size_t i = 0; d->tcp && i < 2; i++) {
+		uint16_t port = d->cfg->tcp_ports[i];
+		if (port == 0 || (i > 0 && port == d->cfg->tcp_ports[0]))
+			continue;
+		if (tcp_listen(d->tcp, port, why, sizeof(why)) == OV_OK)
+			log_info(d->log, clock_now(), "tcp", "listening port=%u", (unsigned)port);
+		else
+			log_warn(d->log, clock_now(), "tcp", "not_listening port=%u why=%s",
+				(unsigned)port, why);
+	}
+	return d->tcp != NULL;
+}
+
 static bool open_edges(struct daemon *d, const struct aead_table *aead, char *why, size_t size)
 {
 	struct udp_options u = d->cfg->udp;
@@ -567,11 +623,13 @@ static bool open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 		return false;
 	open_tun(d);
 	open_second(d);
-	if (!make_node(d, aead) || pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
+	if (!open_tcp(d) || !make_node(d, aead) ||
+		pump_init(&d->pump, d->node, d->udp, d->tun) != OV_OK)
 		return false;
 	if (d->cfg->lan)
 		d->lan = lan_edge_open(&d->loop, d->node, udp_status(d->udp)->port, d->log);
 	d->pump.second = d->second;
+	d->pump.tcp = d->tcp;
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	store_take_pairing(d->store, &d->pairing);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
@@ -642,6 +700,7 @@ static void run_until_stopped(struct daemon *d)
 	api_invites_take(d->api, clock_now(), &d->pairing);
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());
+	connect_all(d);
 	d->housekeeping_at = clock_now() + HOUSEKEEPING;
 	say_ready(d);
 	arm_timer(d, clock_now());

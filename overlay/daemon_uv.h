@@ -11,6 +11,7 @@
 struct daemon_config {
 	struct node_config node; /* key_memory and boot_epoch are filled here */
 	struct udp_options udp;  /* port, backend */
+	uint16_t tcp_ports[2];   /* to listen at; 0: none */
 	const char *tun_name;    /* NULL: no interface wanted */
 	uint32_t tun_mtu;
 	bool portmap; /* ask the router to forward our UDP port */

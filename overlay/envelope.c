@@ -9,7 +9,7 @@ bool envelope_open(const struct node *n, const struct dgram *to, struct envelope
 		return true;
 	const struct channel *c = channel_of_addr(n, &to->remote);
 	const struct association *a = c ? c->session->association : NULL;
-	if (!a || !a->active || a->active->carrier != CARRIER_UDP || !a->active->validated)
+	if (!a || !a->active || a->active->carrier == CARRIER_RELAY || !a->active->validated)
 		return false; /* not validated: the link knows no 3x rule, nobody gets it all */
 	e->where = route_where(a->active);
 	e->relay = c->session;

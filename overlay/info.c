@@ -29,7 +29,7 @@ static void path_fill(struct path_info *out, const struct path *path, const stru
 		.local = path->local,
 		.remote = path->remote,
 		.observed = path->observed,
-		.interface = path->interface,
+		.interface = path->carrier == CARRIER_TCP ? 0 : path->interface,
 		.carrier = path->carrier,
 		.state = path_state_name((enum path_state)path->state),
 		.active = path == a->active,
@@ -103,7 +103,7 @@ static const char *candidate_state(const struct peer *p, const struct candidate 
 	const char *state = c->tried_at == OV_NEVER ? "untried" : "silent";
 	for (size_t i = 0; a && i < a->path_count; i++) {
 		const struct path *path = a->paths[i];
-		if (path->carrier == CARRIER_RELAY || !addr_equal(&path->remote, &c->addr))
+		if (path->carrier != c->carrier || !addr_equal(&path->remote, &c->addr))
 			continue;
 		if (path->state == PATH_VALID)
 			return "answers";
@@ -120,6 +120,7 @@ size_t node_peer_candidates(
 	for (; p && count < p->candidates.count && count < max; count++) {
 		const struct candidate *c = &p->candidates.list[count];
 		out[count] = (struct candidate_info){ .addr = c->addr,
+			.carrier = c->carrier,
 			.source = (enum candidate_source)c->source,
 			.state = candidate_state(p, c),
 			.added = c->added_at };

@@ -74,6 +74,8 @@ void meet_moved(struct node *n, ov_time now)
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c)
 {
 	bool is_new = c->tried_at == OV_NEVER && !candidate_is_trusted(c);
+	if (c->carrier != CARRIER_UDP)
+		return false; /* dial.c */
 	if (!is_new) {
 		c->tried_at = now;
 		return true;

@@ -219,6 +219,7 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 	ov_time keys = keys_deadline(a);
 	ov_time at = ov_min(p->retry_at, ov_min(keys, paths_deadline(a, now)));
 	at = ov_min(at, ov_min(registration_deadline(p), meet_deadline(a)));
+	at = ov_min(at, dial_deadline(a));
 	if (a->call)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
@@ -260,6 +261,7 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 		meet_tick(n, now, p);
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);
+		dial_tick(n, now, p);
 		if (a->reassembly)
 			for (size_t lost = reassembly_expire(a->reassembly, now); lost > 0; lost--)
 				node_drop(n, DROP_FRAGMENT);

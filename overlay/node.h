@@ -62,6 +62,10 @@ const struct contact *node_contact(const struct node *n, const struct peer_id *i
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,
 	enum candidate_source source);
 
+/* The same for an address that takes TCP connections. */
+void node_candidate_tcp(struct node *n, ov_time now, const struct peer_id *id,
+	const struct ov_addr *a, enum candidate_source source);
+
 /* ---- invites (docs/protocol.md 14) ---- */
 /* We were invited by this contact: calls it at once, and every call shows the secret until a
  * session is up. OV_ENOENT: no such contact. */
@@ -139,6 +143,15 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count);
 /* The endpoints that routers forward to us now, at most 2: told to peers before all others. */
 void node_set_mapped(struct node *n, ov_time now, const struct ov_addr *list, size_t count);
+/* ---- TCP connections are the edge's, docs/protocol.md 13.5 ---- */
+/* The next address to connect to; false: none. Drain it after each verb. An attempt that fails
+ * needs no report: it is asked for again. */
+bool node_dial(struct node *n, struct ov_addr *remote);
+/* A connection that was asked for stands. Its datagrams come and go with this local and remote
+ * address and `interface` = its number, never 0, not used again soon. */
+void node_tcp_opened(struct node *n, ov_time now, const struct dgram *where);
+/* The connection of this number is gone, whoever made it. */
+void node_tcp_closed(struct node *n, ov_time now, uint32_t number);
 void node_set_pairing(struct node *n, bool pairing);
 
 /* ---- events ---- */
@@ -214,6 +227,7 @@ size_t node_peer_paths(
 	const struct node *n, const struct peer_id *id, struct path_info *out, size_t max);
 struct candidate_info {
 	struct ov_addr addr;
+	uint8_t carrier; /* CARRIER_UDP or CARRIER_TCP */
 	enum candidate_source source;
 	const char *state; /* "untried" "asked" "silent" "answers" "suspect" */
 	ov_time added;

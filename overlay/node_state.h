@@ -160,9 +160,32 @@ struct meeting { /* the way from a relay to a direct path */
 	struct limit rounds; /* that we take part in */
 };
 
+/* ---- TCP, docs/protocol.md 13.5 ---- */
+#define DIAL_TARGETS 4  /* addresses of one peer that are tried at once */
+#define DIALS_MAX    16 /* that wait for the edge */
+#define NETWORKS_MAX 8
+
+struct connection { /* made by us, standing */
+	uint32_t id;
+	struct ov_addr local, remote;
+};
+
+struct dial {       /* connections to a peer */
+	ov_time at; /* next attempt, or question whether UDP works again; OV_NEVER: none */
+	uint8_t step;
+	uint8_t count;
+	struct connection open[DIAL_TARGETS];
+};
+
+struct network { /* one where this machine was */
+	uint64_t id;
+	bool blocks_udp;
+};
+
 struct association {
 	struct channel *channels; /* this peer is the relay, or our client */
 	struct meeting meeting;
+	struct dial dial;
 	uint64_t id, peer_instance;
 	struct keys *keys[KEYS_MAX];
 	struct pending *pending[PENDING_MAX];
@@ -299,8 +322,11 @@ struct node {
 	size_t invite_count;
 	struct ov_addr mapped[2]; /* ports that a router forwards to us */
 	size_t mapped_count;
-	struct nat nat[2];       /* IPv4, IPv6: as facilitators see this network */
-	struct ov_addr observed; /* last address of ours that a peer told */
+	struct nat nat[2];               /* IPv4, IPv6: as facilitators see this network */
+	struct ov_addr observed;         /* last address of ours that a peer told */
+	struct ov_addr dials[DIALS_MAX]; /* to be connected to */
+	size_t dial_count;
+	struct network networks[NETWORKS_MAX]; /* latest first */
 	struct node_counters counters;
 };
 
@@ -528,6 +554,17 @@ enum drop meet_on_endpoints(
  * budget of new ones. */
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c);
 enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);
+
+/* ---- dial.c: TCP ---- */
+void dial_begin(struct node *n, ov_time now, struct peer *p); /* a call began */
+void dial_tick(struct node *n, ov_time now, struct peer *p);
+ov_time dial_deadline(const struct association *a);
+/* HS1 to p over the connections made for it that are no paths yet. */
+void dial_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, size_t len);
+void dial_on_keys(struct node *n, ov_time now, struct peer *p);  /* HS2 came, by whatever way */
+void dial_on_route(struct node *n, ov_time now, struct peer *p); /* another path is in use */
+void dial_network_changed(struct node *n, ov_time now, struct peer *p);
+bool dial_is_ours(const struct association *a, const struct path *path); /* we connected */
 
 /* ---- frames.c ---- */
 /* A CONTROL packet with these frames on the active path; wants_answer: silence makes it doubtful.

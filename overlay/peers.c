@@ -134,6 +134,9 @@ static void add_endpoints(
 	for (size_t i = 0; i < c->endpoint_count; i++) {
 		struct ov_addr a;
 		bool is_name;
+		const char *tcp = endpoint_tcp(c->endpoints[i]);
+		if (tcp && endpoint_check(tcp, ENDPOINT_TCP_PORT, &a, &is_name) && !is_name)
+			(void)candidates_add_tcp(&p->candidates, now, &a, SOURCE_CONFIG);
 		if (endpoint_check(c->endpoints[i], n->config.listen_port, &a, &is_name) &&
 			!is_name)
 			(void)candidates_add(&p->candidates, now, &a, SOURCE_CONFIG);

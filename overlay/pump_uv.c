@@ -54,6 +54,19 @@ static void deliver(struct pump *p)
 	write_ready(p);
 }
 
+/* Sends what goes by connections; what is left goes by UDP. */
+static size_t send_by_tcp(struct pump *p, size_t count)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (p->sending[i].carrier == CARRIER_TCP && p->tcp)
+			tcp_send(p->tcp, &p->sending[i], 1);
+		else if (left++ < i)
+			p->sending[left - 1] = p->sending[i];
+	}
+	return left;
+}
+
 static bool is_of_second(const struct pump *p, const struct dgram *d)
 {
 	return p->second && d->local.port == udp_status(p->second)->port;
@@ -88,6 +101,7 @@ static void send_all(struct pump *p, ov_time now)
 {
 	size_t count;
 	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0) {
+		count = send_by_tcp(p, count);
 		if (p->second || p->ports)
 			send_by_port(p, p->sending, count);
 		else
@@ -105,6 +119,13 @@ void pump_send(struct pump *p, ov_time now)
 	if (failed)
 		send_all(p, now); /* the question whether the path still works; refused too: next
 				     time */
+}
+
+void pump_input(struct pump *p, ov_time now, const struct dgram *runs, size_t count)
+{
+	node_input(p->node, now, runs, count);
+	deliver(p);
+	pump_send(p, now);
 }
 
 static void from_udp(struct pump *p, ov_time now)

@@ -5,6 +5,7 @@
 #include "overlay/gather.h"
 #include "overlay/node.h"
 #include "overlay/ports_uv.h"
+#include "overlay/tcp_uv.h"
 #include "overlay/tun_os.h"
 #include "overlay/udp_uv.h"
 
@@ -17,6 +18,7 @@ struct pump {
 	struct node *node;
 	struct udp *udp;
 	struct tun *tun; /* NULL: no interface */
+	struct tcp *tcp; /* NULL: no connections */
 	struct coalesce *coalesce;
 	struct ports *ports; /* more sockets, for a burst; NULL: none */
 	bool ports_readable;
@@ -36,6 +38,8 @@ void pump_fini(struct pump *p);
 /* Does what is recorded, within a budget. What is left over keeps the sockets readable: the loop
  * must be level-triggered. */
 void pump_run(struct pump *p, ov_time now);
+/* Datagrams of a connection, within their callback. */
+void pump_input(struct pump *p, ov_time now, const struct dgram *runs, size_t count);
 /* At the end of a turn: for how long the loop shall let packets gather before it polls again. */
 ov_time pump_rest(struct pump *p, ov_time now);
 /* Sends what the node has ready. */

@@ -11,7 +11,8 @@
 
 struct resolver {
 	uv_loop_t *loop;
-	void (*on_addr)(void *context, const struct peer_id *peer, const struct ov_addr *a);
+	void (*on_addr)(void *context, const struct peer_id *peer, enum carrier carrier,
+		const struct ov_addr *a);
 	void *context;
 	size_t running;
 	bool closed;
@@ -21,11 +22,13 @@ struct lookup {
 	uv_getaddrinfo_t request;
 	struct resolver *resolver;
 	struct peer_id peer;
+	enum carrier carrier;
 	uint16_t port;
 };
 
 struct resolver *resolver_new(uv_loop_t *loop,
-	void (*on_addr)(void *context, const struct peer_id *peer, const struct ov_addr *a),
+	void (*on_addr)(void *context, const struct peer_id *peer, enum carrier carrier,
+		const struct ov_addr *a),
 	void *context)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
@@ -65,7 +68,7 @@ static void on_done(uv_getaddrinfo_t *request, int status, struct addrinfo *list
 	struct ov_addr a;
 	for (const struct addrinfo *ai = list; status == 0 && ai && !r->closed; ai = ai->ai_next)
 		if (to_addr(ai, l->port, &a))
-			r->on_addr(r->context, &l->peer, &a);
+			r->on_addr(r->context, &l->peer, l->carrier, &a);
 	uv_freeaddrinfo(list);
 	free(l);
 	r->running--;
@@ -78,6 +81,11 @@ static void start(
 	char host[ENDPOINT_TEXT_MAX];
 	struct ov_addr literal;
 	bool is_name;
+	const char *tcp = endpoint_tcp(text);
+	if (tcp) {
+		text = tcp;
+		default_port = ENDPOINT_TCP_PORT;
+	}
 	if (r->running == RESOLVE_AT_ONCE ||
 		!endpoint_check(text, default_port, &literal, &is_name) || !is_name)
 		return;
@@ -93,6 +101,7 @@ static void start(
 	}
 	l->resolver = r;
 	l->peer = c->id;
+	l->carrier = tcp ? CARRIER_TCP : CARRIER_UDP;
 	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG };
 	if (uv_getaddrinfo(r->loop, &l->request, on_done, host, NULL, &hints) != 0) {
 		free(l);

@@ -10,7 +10,8 @@
 struct resolver;
 /* `on_addr` is called on the loop for each address found. NULL: out of memory. */
 struct resolver *resolver_new(uv_loop_t *loop,
-	void (*on_addr)(void *context, const struct peer_id *peer, const struct ov_addr *a),
+	void (*on_addr)(void *context, const struct peer_id *peer, enum carrier carrier,
+		const struct ov_addr *a),
 	void *context);
 /* Looks up every host name among the contact's endpoints. Literal addresses are left alone. */
 void resolver_contact(struct resolver *r, const struct contact *c, uint16_t default_port);

@@ -67,11 +67,11 @@ void route_pin(struct path *p, const struct dgram *where)
 		p->interface = where->interface;
 }
 
-static bool remote_is_validated(const struct association *a, const struct ov_addr *remote)
+static bool remote_is_validated(const struct association *a, const struct dgram *where)
 {
 	for (size_t i = 0; i < a->path_count; i++)
-		if (a->paths[i]->validated && a->paths[i]->carrier != CARRIER_RELAY &&
-			addr_equal(&a->paths[i]->remote, remote))
+		if (a->paths[i]->validated && a->paths[i]->carrier == where->carrier &&
+			addr_equal(&a->paths[i]->remote, &where->remote))
 			return true;
 	return false;
 }
@@ -101,13 +101,8 @@ void route_on_keys(struct node *n, ov_time now, struct association *a)
 {
 	uint16_t max = datagram_max(n, a);
 	for (size_t i = 0; i < a->path_count; i++) {
-		struct path *path = a->paths[i];
-		bool searching = path->pmtu.validated;
-		if (path->pmtu.max == max)
-			continue;
-		pmtu_init(&path->pmtu, now, max, !addr_is_v4(&path->remote));
-		if (searching)
-			pmtu_on_validated(&path->pmtu, now);
+		if (a->paths[i]->pmtu.max != max)
+			path_measure(a->paths[i], now, max);
 	}
 }
 
@@ -133,7 +128,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 	path_init(path, now, where,
 		(uint16_t)(datagram_max(n, a) - (relayed ? RELAY_HEADER_LEN : 0)));
 	/* The relay's session vouches for a link: nothing else comes or goes by it. */
-	path->validated = relayed || remote_is_validated(a, &where->remote);
+	path->validated = relayed || remote_is_validated(a, where);
 	a->paths[a->path_count++] = path;
 	return path;
 }
@@ -164,6 +159,8 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 
 bool route_wants_warm(const struct peer *p, const struct path *path)
 {
+	if (path->carrier == CARRIER_TCP)
+		return dial_is_ours(p->association, path);
 	return path->natted || p->registration;
 }
 
@@ -181,6 +178,7 @@ void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
 	path->moved = a->moved;
 	if (path->state == PATH_UNTRIED || a->moved)
 		path_challenge(path, now);
+	dial_on_route(n, now, p);
 	node_emit(n, &(struct node_event){ .type = NODE_PATH_CHANGED,
 			     .peer = p->contact.id,
 			     .addr = path->remote,
@@ -374,8 +372,11 @@ void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *
 	if (path != p->association->active)
 		return;
 	route_elect(n, now, p);
-	if (p->association->active == path) /* nothing better: the peer may have moved */
-		call_start(n, now, p, false);
+	if (p->association->active != path)
+		return;
+	if (p->association->call) /* a rekey, that is more now */
+		dial_begin(n, now, p);
+	call_start(n, now, p, false); /* nothing better: the peer may have moved */
 }
 
 /* The peer was heard there a moment ago and there is nothing better: a lossy link, not a dead one.
@@ -427,7 +428,8 @@ static bool local_exists(const struct node *n, const struct path *path)
 		return true;
 	for (size_t i = 0; i < n->local_count; i++)
 		if (addr_same_ip(&n->locals[i].addr, &path->local) &&
-			(path->interface == 0 || n->locals[i].interface == path->interface))
+			(path->interface == 0 || path->carrier == CARRIER_TCP ||
+				n->locals[i].interface == path->interface))
 			return true;
 	return false;
 }
@@ -465,8 +467,8 @@ static void forget_attempts(struct node *n, struct peer *p, const struct ov_addr
 	struct association *a = p->association;
 	for (size_t i = 0; i < a->path_count;) {
 		struct path *path = a->paths[i];
-		if (path->received_bytes == 0 && !path->validated && path != a->active &&
-			addr_equal(&path->remote, remote))
+		if (path->carrier == CARRIER_UDP && path->received_bytes == 0 && !path->validated &&
+			path != a->active && addr_equal(&path->remote, remote))
 			route_remove(n, p, path); /* puts another at i */
 		else
 			i++;
@@ -478,11 +480,22 @@ void route_probe(
 {
 	const struct association *a = p->association;
 	for (size_t i = 0; i < a->path_count; i++)
-		if (a->paths[i]->state == PATH_VALID && addr_equal(&a->paths[i]->remote, remote))
+		if (a->paths[i]->state == PATH_VALID && a->paths[i]->carrier == CARRIER_UDP &&
+			addr_equal(&a->paths[i]->remote, remote))
 			return;
 	if (anew)
 		forget_attempts(n, p, remote);
 	try_remote(n, now, p, remote);
+}
+
+/* They answered before our own address changed. */
+static void trust_again(struct association *a, const struct ov_addr *remotes, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < a->path_count; j++)
+			if (a->paths[j]->carrier == CARRIER_UDP &&
+				addr_equal(&a->paths[j]->remote, &remotes[i]))
+				a->paths[j]->validated = true;
 }
 
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed)
@@ -508,17 +521,15 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 		route_remove(n, p, a->paths[i]);
 	}
 	for (size_t i = 0; i < a->path_count; i++)
-		if (a->paths[i]->carrier == CARRIER_RELAY)
+		if (a->paths[i]->carrier != CARRIER_UDP)
 			path_challenge(a->paths[i], now);
 	a->meeting.same_site = false; /* until told again */
 	for (size_t i = 0; i < count; i++)
 		if (!meet_is_foreign(n, p, &remotes[i]))
 			try_remote(n, now, p, &remotes[i]);
 	meet_start(n, now, p);
-	for (size_t i = 0; i < proved; i++) /* before our own address changed */
-		for (size_t j = 0; j < a->path_count; j++)
-			if (addr_equal(&a->paths[j]->remote, &remotes[i]))
-				a->paths[j]->validated = true;
+	dial_network_changed(n, now, p);
+	trust_again(a, remotes, proved);
 	if (!a->active)
 		route_elect(n, now, p);
 	if (resumed && !association_reaches(a, now))

@@ -99,6 +99,8 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 	struct daemon_config d = {
 		.node = node_config_default(),
 		.udp = { .port = c->listen_udp },
+		.tcp_ports = { c->listen_tcp,
+			c->facilitator_policy ? c->facilitator_tcp : (uint16_t)0 },
 		.tun_name = c->tun_enabled ? c->tun_name : NULL,
 		.tun_mtu = c->tun_mtu,
 		.socket_path = c->socket,

@@ -34,6 +34,9 @@ static void endpoint(const char *text)
 	struct contact c = { 0 }, copy;
 	bool ok = endpoint_check(text, 27182, &a, &is_name);
 	check(!ok || is_name || (a.port != 0 && !addr_is_any(&a)));
+	const char *tcp = endpoint_tcp(text);
+	if (tcp)
+		ok = strlen(text) < ENDPOINT_TEXT_MAX && endpoint_check(tcp, 443, &a, &is_name);
 	check(contact_add_endpoint(&c, text) == (ok ? OV_OK : OV_EFORMAT));
 	check(contact_copy(&copy, &c) == OV_OK);
 	check(copy.endpoint_count == ok && (!ok || strcmp(copy.endpoints[0], text) == 0));

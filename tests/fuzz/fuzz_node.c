@@ -3,8 +3,9 @@
  * way between these closed, and each may send any frame to any other. Whatever it does: no timer
  * storm, one data path at most, tables within their limits, and an inner packet arrives as it was
  * sent, from who sent it. */
-#define WIRE_FLIGHTS 512
-#define WIRE_PACKETS 64
+#define WIRE_FLIGHTS     512
+#define WIRE_PACKETS     64
+#define WIRE_CONNECTIONS 4096
 #include "tests/unit/node_wire.h"
 
 #define WIRE_FUZZED 3
@@ -228,6 +229,38 @@ static void say(struct wire *w, size_t i, size_t to, uint8_t arg)
 	wire_drain(w, i);
 }
 
+/* Only connections pass. */
+static bool lose_udp(struct wire *w, struct flight *f)
+{
+	return f->carrier == CARRIER_TCP && lose_above(w, f);
+}
+
+/* Nodes that listen, connections that are cut with and without a word, UDP blocked and not. */
+static void connect_or_cut(struct wire *w, size_t i, uint8_t arg)
+{
+	struct wire_node *h = &w->nodes[i];
+	size_t to = (i + 1 + arg % 2) % w->count;
+	if (arg >= 192) {
+		w->hook = arg & 1 ? lose_udp : lose_above;
+		return;
+	}
+	switch (arg / 2 % 4) {
+	case 0:
+		h->tcp = h->addr;
+		h->tcp.port = 443;
+		break;
+	case 1:
+		node_candidate_tcp(w->nodes[to].node, w->now, &h->id.id, &h->tcp, SOURCE_CONFIG);
+		wire_drain(w, to);
+		break;
+	case 2: wire_cut_all(w); break;
+	case 3:
+		for (size_t k = 0; k < w->connection_count; k++)
+			w->connections[k].cut = true;
+		break;
+	}
+}
+
 static void relay_step(struct wire *w, uint8_t op, uint8_t arg)
 {
 	static const uint8_t ways[6][2] = { { 0, 1 }, { 0, 2 }, { 1, 0 }, { 1, 2 }, { 2, 0 },
@@ -237,6 +270,7 @@ static void relay_step(struct wire *w, uint8_t op, uint8_t arg)
 	case 1: is_apart = arg & 1; break;
 	case 2: w->nodes[RELAY].node->config.relay_channels = arg & 1; break;
 	case 3: node_set_pairing(w->nodes[arg % 3].node, arg & 4); break;
+	case 4: connect_or_cut(w, arg / 8 % w->count, arg); break;
 	default: say(w, ways[op % 6][0], ways[op % 6][1], arg); break;
 	}
 }
@@ -313,7 +347,7 @@ static void step(struct wire *w, uint8_t op, uint8_t arg)
 			corrupt(w, f, arg);
 		break;
 	case 5:
-		if (f)
+		if (f && f->carrier != CARRIER_TCP)
 			f->from = addr_v4(192, 0, 2, arg, 500);
 		break;
 	case 6:

@@ -1,6 +1,7 @@
 #pragma once
 /* node_wire - up to three nodes and a deterministic wire between them: datagrams in flight with a
- * delay each, a hook that may drop, copy or reroute, and inner packets that prove their bytes.
+ * delay each, a hook that may drop, copy or reroute, and inner packets that prove their bytes; and
+ * TCP connections to whoever has a tcp address, which carry datagrams in order until they are cut.
  * Used by the tests of the node and by its fuzz target, so it reports through wire_broken. */
 #include "overlay/node_state.h"
 
@@ -29,6 +30,19 @@ struct flight {
 	size_t len;
 	uint8_t data[PMTU_MAX + 64];
 	bool used;
+	uint8_t carrier;
+	uint32_t connection; /* of TCP */
+};
+
+#ifndef WIRE_CONNECTIONS
+#define WIRE_CONNECTIONS 256
+#endif
+
+struct wire_connection { /* its number is its place, from 1 */
+	size_t client, server;
+	struct ov_addr from, to;
+	ov_time stands_at; /* SYN and its answer */
+	bool told, cut;
 };
 
 struct wire_node {
@@ -37,6 +51,8 @@ struct wire_node {
 	struct node *node;
 	struct ov_addr addr, old; /* old: datagrams to it arrive too, when set */
 	bool answers_from_old;    /* a second address of its own: answers leave as they came */
+	struct ov_addr tcp;       /* takes connections there, when set */
+	size_t dialled;           /* connections it asked for */
 	uint16_t extra[256];      /* ports that the node asked for */
 	size_t extra_count;
 	uint64_t random;
@@ -58,6 +74,8 @@ struct wire {
 	/* May change the flight; false: it is lost. */
 	bool (*hook)(struct wire *w, struct flight *f);
 	void *context;
+	struct wire_connection connections[WIRE_CONNECTIONS];
+	size_t connection_count;
 };
 
 /* A test may define WIRE_FAIL before it includes this. */
@@ -162,6 +180,50 @@ static inline struct flight *wire_put(struct wire *w, ov_time after, struct ov_a
 	return f;
 }
 
+static inline struct wire_connection *wire_connection(struct wire *w, uint32_t number)
+{
+	bool known = number > 0 && number <= w->connection_count;
+	return known ? &w->connections[number - 1] : NULL;
+}
+
+/* A SYN: answered by whoever takes connections there, else lost. */
+static inline void wire_dial(struct wire *w, size_t client, struct ov_addr to)
+{
+	w->nodes[client].dialled++;
+	for (size_t i = 0; i < w->count; i++) {
+		if (!w->nodes[i].node || !addr_equal(&w->nodes[i].tcp, &to))
+			continue;
+		if (w->connection_count == WIRE_CONNECTIONS)
+			wire_broken("a storm of connections");
+		struct wire_connection *c = &w->connections[w->connection_count++];
+		*c = (struct wire_connection){ .client = client, .server = i, .to = to };
+		c->from = w->nodes[client].addr;
+		c->from.port = (uint16_t)(30000 + w->connection_count);
+		c->stands_at = w->now + 2 * w->delay;
+	}
+}
+
+static inline void wire_emit_tcp(struct wire *w, const struct wire_node *h, const struct dgram *d)
+{
+	struct wire_connection *c = wire_connection(w, d->interface);
+	if (!c || c->cut)
+		return;
+	bool up = h == &w->nodes[c->client];
+	if (!up && h != &w->nodes[c->server])
+		wire_broken("a connection of others");
+	if (!addr_equal(&d->remote, up ? &c->to : &c->from))
+		wire_broken("a connection to elsewhere");
+	for (size_t at = 0; at < d->len; at += d->segment) {
+		size_t len = d->len - at < d->segment ? d->len - at : d->segment;
+		struct flight *f = wire_put(
+			w, w->delay, up ? c->from : c->to, up ? c->to : c->from, d->data + at, len);
+		f->carrier = CARRIER_TCP;
+		f->connection = d->interface;
+		if (w->hook && !w->hook(w, f))
+			f->used = false;
+	}
+}
+
 static inline bool wire_has_port(const struct wire_node *h, uint16_t port)
 {
 	for (size_t i = 0; i < h->extra_count; i++)
@@ -188,6 +250,10 @@ static inline void wire_emit(struct wire *w, struct wire_node *h, const struct d
 {
 	if (d->len == 0 || d->segment == 0 || !d->data)
 		wire_broken("an empty run");
+	if (d->carrier == CARRIER_TCP) {
+		wire_emit_tcp(w, h, d);
+		return;
+	}
 	bool from_old = h->answers_from_old && addr_equal(&d->local, &h->old);
 	struct ov_addr from = from_old ? h->old : h->addr;
 	if (wire_has_port(h, d->local.port))
@@ -228,6 +294,45 @@ static inline void wire_drain(struct wire *w, size_t i)
 		if (h->event_count < 512)
 			h->events[h->event_count++] = ev;
 	}
+	struct ov_addr to;
+	while (node_dial(h->node, &to))
+		wire_dial(w, i, to);
+}
+
+/* Both ends see it close. */
+static inline void wire_cut(struct wire *w, uint32_t number)
+{
+	struct wire_connection *c = wire_connection(w, number);
+	if (!c || c->cut)
+		return;
+	c->cut = true;
+	const size_t ends[2] = { c->client, c->server };
+	for (size_t k = 0; k < 2; k++) {
+		if (!w->nodes[ends[k]].node)
+			continue;
+		node_tcp_closed(w->nodes[ends[k]].node, w->now, number);
+		wire_drain(w, ends[k]);
+	}
+}
+
+static inline void wire_cut_all(struct wire *w)
+{
+	size_t count = w->connection_count; /* not those that are made because of it */
+	for (uint32_t i = 1; i <= count; i++)
+		wire_cut(w, i);
+}
+
+static inline void wire_stands(struct wire *w, uint32_t number)
+{
+	struct wire_connection *c = wire_connection(w, number);
+	c->told = true;
+	if (c->cut || !w->nodes[c->client].node)
+		return;
+	struct dgram where = {
+		.carrier = CARRIER_TCP, .interface = number, .local = c->from, .remote = c->to
+	};
+	node_tcp_opened(w->nodes[c->client].node, w->now, &where);
+	wire_drain(w, c->client);
 }
 
 static inline void wire_tick(struct wire *w, size_t i)
@@ -244,13 +349,20 @@ static inline void wire_deliver(struct wire *w, struct flight *f)
 	f->used = false;
 	for (size_t i = 0; i < w->count; i++) {
 		struct wire_node *h = &w->nodes[i];
+		const struct wire_connection *c = wire_connection(w, here.connection);
 		bool extra = addr_same_ip(&h->addr, &here.to) && wire_has_port(h, here.to.port);
-		if (!h->node || (!addr_equal(&h->addr, &here.to) &&
-					!addr_equal(&h->old, &here.to) && !extra))
+		bool ours =
+			addr_equal(&h->addr, &here.to) || addr_equal(&h->old, &here.to) || extra;
+		if (c)
+			ours = !c->cut &&
+			       i == (addr_equal(&c->to, &here.to) ? c->server : c->client);
+		if (!h->node || !ours)
 			continue;
 		struct dgram d = { .data = here.data,
 			.len = here.len,
 			.segment = (uint16_t)here.len,
+			.carrier = here.carrier,
+			.interface = here.connection,
 			.local = here.to,
 			.remote = here.from };
 		h->received++;
@@ -286,10 +398,18 @@ static inline void wire_run(struct wire *w, ov_time span)
 				who = i;
 			}
 		}
+		uint32_t stands = 0;
+		for (uint32_t i = 1; i <= w->connection_count; i++)
+			if (!w->connections[i - 1].told && w->connections[i - 1].stands_at < at) {
+				at = w->connections[i - 1].stands_at;
+				stands = i;
+			}
 		if (at > until)
 			break;
 		w->now = ov_max(w->now, at);
-		if (who == WIRE_NODES)
+		if (stands > 0)
+			wire_stands(w, stands);
+		else if (who == WIRE_NODES)
 			wire_deliver(w, f);
 		else
 			wire_tick(w, who);

@@ -99,6 +99,26 @@ static void a_source_expires_alone(void **state)
 	candidates_fini(&c);
 }
 
+/* One address may take both: they are two. */
+static void tcp_is_another_one(void **state)
+{
+	(void)state;
+	struct candidates c = { 0 };
+	struct ov_addr a = at(1), b = at(2);
+	assert_true(candidates_add_tcp(&c, 1, &a, SOURCE_PEER));
+	assert_null(candidates_find(&c, &a)); /* by UDP */
+	assert_true(candidates_add(&c, 2, &a, SOURCE_LAN));
+	assert_false(candidates_add_tcp(&c, 3, &a, SOURCE_CONFIG));
+	assert_int_equal(c.count, 2);
+	assert_int_equal(candidates_find(&c, &a)->source, SOURCE_LAN);
+	candidates_forget_written(&c);
+	assert_int_equal(c.count, 1);
+	assert_int_equal(c.list[0].carrier, CARRIER_UDP);
+	b.port = 0;
+	assert_false(candidates_add_tcp(&c, 3, &b, SOURCE_CONFIG));
+	candidates_fini(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +128,7 @@ int main(void)
 		cmocka_unit_test(nobody_pushes_out_what_the_owner_wrote),
 		cmocka_unit_test(a_flood_of_claims_does_not_push_out_better_words),
 		cmocka_unit_test(a_source_expires_alone),
+		cmocka_unit_test(tcp_is_another_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

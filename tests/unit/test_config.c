@@ -107,8 +107,8 @@ static void test_messages_of_the_file(void **state)
 	T("{\n \"lan\": 3}", "o.json:2: lan: expected true or false, not a number");
 	T("{\n \"dns\": true}",
 		"o.json:2: \"dns\" is not available in this version yet: remove it");
-	T("{\"listen\": {\n\"tcp\": 443}}",
-		"o.json:2: \"listen.tcp\" is not available in this version yet: remove it");
+	T("{\"facilitator\": {\n\"limits\": {}}}",
+		"o.json:2: \"facilitator.limits\" is not available in this version yet: remove it");
 	T("{\"scan\": {\"rate\": 1}}",
 		"o.json:1: \"scan\" is not available in this version yet: remove it");
 	T("{\"tun\": {\"mtu\":\n 1279}}",
@@ -227,6 +227,30 @@ static void test_flags_beat_environment_beats_file(void **state)
 	config_fini(&c);
 }
 
+/* The same facilitator at several endpoints is one. */
+static void test_facilitators_with_several_endpoints(void **state)
+{
+	(void)state;
+	const char *peer = peer_text(1), *other = peer_text(2);
+	struct config c;
+	struct contact list[CONFIG_FACILITATORS_MAX];
+	config_default(&c);
+	assert_int_equal(c.facilitator_tcp, 443);
+	assert_int_equal(c.listen_tcp, 0);
+	(void)snprintf(c.facilitators, sizeof(c.facilitators),
+		"%s@f.example:27182,%s@192.0.2.1:5,%s@tcp:f.example:8443", peer, other, peer);
+	assert_int_equal(config_facilitators(&c, list, 2, why, sizeof(why)), 2);
+	assert_int_equal(list[0].endpoint_count, 2);
+	assert_string_equal(list[0].endpoints[1], "tcp:f.example:8443");
+	assert_string_equal(list[1].endpoints[0], "192.0.2.1:5");
+	assert_string_equal(list[1].name, "facilitator-2");
+	for (size_t i = 0; i < 2; i++)
+		contact_fini(&list[i]);
+	(void)snprintf(c.facilitators, sizeof(c.facilitators), "%s@tcp:f.example:0", peer);
+	assert_int_equal(config_facilitators(&c, list, 2, why, sizeof(why)), OV_EINVAL);
+	config_fini(&c);
+}
+
 static void test_secret_is_not_printed(void **state)
 {
 	(void)state;
@@ -266,7 +290,10 @@ static void test_flags(void **state)
 	T("--listen-upd", "1", "unknown option --listen-upd; did you mean --listen-udp?");
 	T("--no-lan", "--lan", "ok");
 	T("--dns", NULL, "--dns is not available in this version yet");
-	T("--listen-tcp=1", NULL, "--listen-tcp=1 is not available in this version yet");
+	T("--listen-tcp=1", NULL, "ok");
+	T("--facilitator-tcp", "8443", "ok");
+	T("--facilitator-limits=1", NULL,
+		"--facilitator-limits=1 is not available in this version yet");
 	T("--frobnicate", NULL, "unknown option --frobnicate: see --help");
 	T("stray", NULL, "\"stray\" is no option: see --help");
 	T("-x", NULL, "\"-x\" is no option: see --help");
@@ -430,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_environment_errors),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_help_names_every_flag),
+		cmocka_unit_test(test_facilitators_with_several_endpoints),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test_setup_teardown(test_load, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_huge_file_is_refused, set_up, tear_down),

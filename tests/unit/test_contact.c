@@ -106,6 +106,12 @@ static void endpoint_list(void **state)
 	struct contact c = { .grants = grants_default() };
 	char text[32];
 	assert_int_equal(contact_add_endpoint(&c, "a:0"), OV_EFORMAT);
+	assert_int_equal(contact_add_endpoint(&c, "tcp:a:0"), OV_EFORMAT);
+	assert_int_equal(contact_add_endpoint(&c, "tcp:"), OV_EFORMAT);
+	assert_int_equal(contact_add_endpoint(&c, "tcp:tcp:a"), OV_EFORMAT);
+	assert_int_equal(contact_add_endpoint(&c, "tcp:[2001:db8::1]:443"), OV_OK);
+	assert_int_equal(contact_add_endpoint(&c, "tcp:example.org"), OV_OK);
+	contact_fini(&c);
 	for (int i = 0; i < CONTACT_ENDPOINTS_MAX; i++) {
 		snprintf(text, sizeof(text), "host%d:%d", i, i + 1);
 		assert_int_equal(contact_add_endpoint(&c, text), OV_OK);

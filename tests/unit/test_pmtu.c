@@ -372,6 +372,26 @@ static void refusals_are_believed(void **state)
 }
 
 /* Any order of reports keeps the invariant and never wedges the machine. */
+/* A carrier that takes any size: nothing that happens makes it smaller, and nothing is asked. */
+static void a_fixed_one_stays(void **state)
+{
+	(void)state;
+	struct pmtu p;
+	ov_time now = OV_SEC;
+	pmtu_fix(&p, now, 1400);
+	pmtu_on_validated(&p, now);
+	for (int i = 0; i < 1000; i++, now += OV_SEC) {
+		pmtu_on_large_sent(&p, now, 1400);
+		if (i % 100 == 0)
+			pmtu_on_refused(&p, now, 1000);
+		assert_int_equal(pmtu_poll(&p, now), 0);
+		assert_true(pmtu_deadline(&p) == OV_NEVER);
+		assert_int_equal(p.size, 1400);
+	}
+	pmtu_fix(&p, now, 9000);
+	assert_int_equal(p.size, PMTU_MAX);
+}
+
 static void random_reports(void **state)
 {
 	(void)state;
@@ -419,6 +439,7 @@ int main(void)
 		cmocka_unit_test(search_ends_on_a_slow_busy_path),
 		cmocka_unit_test(late_ack_counts),
 		cmocka_unit_test(refusals_are_believed),
+		cmocka_unit_test(a_fixed_one_stays),
 		cmocka_unit_test(random_reports),
 	};
 	return cmocka_run_group_tests_name("pmtu", tests, NULL, NULL);

@@ -1,0 +1,410 @@
+/* TCP: the client 0 behind a network that drops UDP, a peer 1, and a facilitator 2 that listens. */
+#include "tests/unit/node_meet.h"
+
+#define A 0
+#define B 1
+#define F 2
+
+/* The network of A lets no UDP through. */
+static bool a_has_no_udp(struct wire *w, struct flight *f)
+{
+	const struct ov_addr *a = &w->nodes[A].addr;
+	return f->carrier == CARRIER_TCP || !(addr_same_ip(&f->from, a) || addr_same_ip(&f->to, a));
+}
+
+static void set_address(struct wire *w, size_t i, struct ov_addr addr)
+{
+	struct local_address local = {
+		.addr = addr, .interface = 1, .prefix_len = 24, .has_default_route = true
+	};
+	w->nodes[i].addr = addr;
+	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
+	wire_drain(w, i);
+}
+
+static void listens(struct wire *w, size_t i, uint16_t port)
+{
+	w->nodes[i].tcp = w->nodes[i].addr;
+	w->nodes[i].tcp.port = port;
+}
+
+static void use_facilitator(struct wire *w, size_t i)
+{
+	struct contact c = { .id = w->nodes[F].id.id };
+	char text[ADDR_TEXT_MAX];
+	assert_int_equal(contact_add_endpoint(&c, addr_format(&w->nodes[F].addr, text)), OV_OK);
+	assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c), OV_OK);
+	contact_fini(&c);
+	wire_drain(w, i);
+}
+
+static void restart(struct wire *w, size_t i)
+{
+	if (w->nodes[i].node)
+		wire_stop(w, i);
+	wire_start(w, i);
+	set_address(w, i, w->nodes[i].addr);
+}
+
+static struct wire *world(void)
+{
+	struct wire *w = wire_new(3);
+	w->nodes[F].config.facilitator = FACILITATOR_OPEN;
+	for (size_t i = 0; i < 3; i++) {
+		w->nodes[i].addr = addr_v4(198, 51, (uint8_t)(101 + i), 10, 27182);
+		restart(w, i);
+	}
+	w->hook = a_has_no_udp;
+	listens(w, F, 443);
+	return w;
+}
+
+static uint8_t carrier(const struct wire *w, size_t a, size_t b)
+{
+	struct peer_info info = wire_info(w, a, b);
+	return info.has_active ? info.active.carrier : UINT8_MAX;
+}
+
+/* a knows b at this endpoint, as text. */
+static void know_at(struct wire *w, size_t a, size_t b, const char *endpoint)
+{
+	struct contact c = { .id = w->nodes[b].id.id };
+	assert_int_equal(grants_add_list(&c.grants, "all", NULL), OV_OK);
+	assert_int_equal(contact_add_endpoint(&c, endpoint), OV_OK);
+	assert_int_equal(node_contact_put(w->nodes[a].node, w->now, &c, false), OV_OK);
+	contact_fini(&c);
+	wire_drain(w, a);
+}
+
+static void facilitator_by_tcp_after_300_ms(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	use_facilitator(w, A);
+	wire_run(w, 299 * OV_MS);
+	assert_int_equal(w->nodes[A].dialled, 0);
+	wire_run(w, 1 * OV_MS + 6 * WIRE_DELAY);
+	assert_int_equal(w->nodes[A].dialled, 1);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	assert_int_equal(carrier(w, F, A), CARRIER_TCP);
+	wire_run(w, OV_SEC);
+	struct peer_info info = wire_info(w, A, F);
+	assert_string_equal(info.active.state, "valid");
+	assert_int_equal(info.active.pmtu, PMTU_MAX); /* without a probe */
+	assert_int_equal(info.active.remote.port, 443);
+	wire_free(w);
+}
+
+static void udp_in_time_opens_no_connection(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	w->hook = NULL;
+	use_facilitator(w, A);
+	wire_run(w, 200 * OV_SEC); /* with rekeys */
+	assert_int_equal(carrier(w, A, F), CARRIER_UDP);
+	assert_int_equal(w->nodes[A].dialled, 0);
+	wire_free(w);
+}
+
+static void relayed_over_tcp(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_know(w, A, B, NULL, "all");
+	wire_know(w, B, A, NULL, "all");
+	use_facilitator(w, A);
+	use_facilitator(w, B);
+	wire_run(w, 2 * OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	assert_int_equal(carrier(w, A, B), CARRIER_RELAY);
+	assert_int_equal(carrier(w, B, F), CARRIER_UDP);
+	for (uint32_t i = 0; i < 20; i++) {
+		wire_send(w, B, A, 100 + i, 1300);
+		wire_send(w, A, B, 200 + i, 1300);
+		wire_run(w, 100 * OV_MS);
+	}
+	for (uint32_t i = 0; i < 20; i++) {
+		assert_int_equal(wire_got(w, B, A, 100 + i, 1300), 1);
+		assert_int_equal(wire_got(w, A, B, 200 + i, 1300), 1);
+	}
+	wire_free(w);
+}
+
+/* Nothing that comes by a connection says where we are by UDP. */
+static void no_address_is_learnt_by_tcp(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	use_facilitator(w, A);
+	wire_run(w, 60 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	assert_int_equal(wire_events(w, A, NODE_ADDRESS_CHANGED), 0);
+	assert_int_equal(wire_events(w, F, NODE_ADDRESS_CHANGED), 0);
+	assert_int_equal(wire_events(w, A, NODE_ENDPOINT), 0);
+	struct peer_info info = wire_info(w, A, F);
+	assert_true(addr_is_any(&info.active.observed));
+	struct candidate_info list[16];
+	assert_int_equal(node_peer_candidates(w->nodes[F].node, &w->nodes[A].id.id, list, 16), 0);
+	wire_free(w);
+}
+
+static void direct_to_a_tcp_endpoint_instead_of_the_relay(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	listens(w, B, 8443);
+	know_at(w, A, B, "tcp:198.51.102.10:8443");
+	wire_know(w, B, A, NULL, "all");
+	use_facilitator(w, A);
+	use_facilitator(w, B);
+	wire_run(w, 2 * OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 6 * 2 * WIRE_DELAY); /* by the relay, which answers first */
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	wire_run(w, OV_SEC);
+	assert_int_equal(carrier(w, A, B), CARRIER_TCP);
+	assert_int_equal(carrier(w, B, A), CARRIER_TCP);
+	uint64_t relayed = node_counters(w->nodes[F].node)->relayed_bytes;
+	wire_send(w, A, B, 2, 900);
+	wire_send(w, B, A, 3, 900);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 2, 900), 1);
+	assert_int_equal(wire_got(w, B, A, 3, 900), 1);
+	assert_true(node_counters(w->nodes[F].node)->relayed_bytes - relayed < 900);
+	wire_free(w);
+}
+
+static void tcp_endpoint_without_a_facilitator(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	listens(w, B, 443);
+	know_at(w, A, B, "tcp:198.51.102.10");
+	wire_know(w, B, A, NULL, "all");
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	assert_int_equal(carrier(w, A, B), CARRIER_TCP);
+	wire_free(w);
+}
+
+static void udp_comes_back(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	use_facilitator(w, A);
+	wire_run(w, 20 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	w->hook = NULL;
+	wire_run(w, 30 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_UDP);
+	assert_int_equal(carrier(w, F, A), CARRIER_UDP);
+	wire_cut_all(w); /* the edge closes what is silent: nobody cares */
+	wire_run(w, OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_UDP);
+	assert_int_equal(wire_events(w, A, NODE_PEER_DOWN), 0);
+	wire_free(w);
+}
+
+static void udp_is_blocked_in_the_middle(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	w->hook = NULL;
+	know_at(w, A, F, "198.51.103.10:27182");
+	wire_know(w, F, A, NULL, "all");
+	use_facilitator(w, A);
+	wire_send(w, A, F, 1, 100);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_UDP);
+	w->hook = a_has_no_udp;
+	for (uint32_t i = 0; i < 50; i++) {
+		wire_send(w, A, F, 100 + i, 64);
+		wire_run(w, 100 * OV_MS);
+	}
+	size_t got = 0;
+	for (uint32_t i = 30; i < 50; i++) /* after 3 s */
+		got += wire_got(w, A, F, 100 + i, 64) > 0;
+	assert_int_equal(got, 20);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	wire_free(w);
+}
+
+static void remembered_per_network(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	use_facilitator(w, A);
+	wire_run(w, 2 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	size_t before = w->nodes[A].dialled;
+	wire_cut_all(w);
+	assert_int_equal(w->nodes[A].dialled, before + 1); /* at once */
+	wire_run(w, 4 * WIRE_DELAY + OV_MS);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+
+	set_address(w, A, addr_v4(203, 0, 113, 7, 27182)); /* elsewhere: 300 ms for UDP */
+	before = w->nodes[A].dialled;
+	wire_cut_all(w);
+	wire_run(w, 200 * OV_MS);
+	assert_int_equal(w->nodes[A].dialled, before);
+	wire_run(w, OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	wire_free(w);
+}
+
+static void facilitator_restarts(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	use_facilitator(w, A);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	wire_stop(w, F);
+	wire_cut_all(w);
+	wire_run(w, 7 * OV_SEC); /* nobody listens */
+	restart(w, F);
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	struct facilitator_info info;
+	assert_int_equal(node_facilitators(w->nodes[A].node, w->now, &info, 1), 1);
+	assert_true(info.registered);
+	wire_free(w);
+}
+
+/* The channels of a relay that restarted lead nowhere: who used them gets new ones. */
+static void relayed_again_after_a_restart(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_know(w, A, B, NULL, "all");
+	wire_know(w, B, A, NULL, "all");
+	use_facilitator(w, A);
+	use_facilitator(w, B);
+	wire_run(w, 2 * OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	wire_stop(w, F);
+	wire_cut_all(w);
+	wire_run(w, OV_SEC);
+	restart(w, F);
+	for (uint32_t i = 0; i < 70; i++) {
+		wire_send(w, A, B, 100 + i, 64);
+		wire_run(w, 100 * OV_MS);
+	}
+	size_t got = 0;
+	for (uint32_t i = 50; i < 70; i++)
+		got += wire_got(w, A, B, 100 + i, 64) > 0;
+	assert_int_equal(got, 20);
+	wire_free(w);
+}
+
+/* No FIN, no RST: the far end is gone, and so are its connections. */
+static void a_connection_dies_silently(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	know_at(w, A, F, "tcp:198.51.103.10:443");
+	wire_know(w, F, A, NULL, "all");
+	wire_send(w, A, F, 1, 100);
+	wire_run(w, 2 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	for (uint32_t i = 0; i < w->connection_count; i++)
+		w->connections[i].cut = true;
+	for (uint32_t i = 0; i < 50; i++) {
+		wire_send(w, A, F, 100 + i, 64);
+		wire_run(w, 100 * OV_MS);
+	}
+	size_t got = 0;
+	for (uint32_t i = 30; i < 50; i++)
+		got += wire_got(w, A, F, 100 + i, 64) > 0;
+	assert_int_equal(got, 20);
+	wire_free(w);
+}
+
+static void an_idle_client_keeps_its_connection_warm(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	use_facilitator(w, A);
+	wire_run(w, 5 * OV_SEC);
+	size_t connections = w->connection_count;
+	ov_time longest = 0, last = wire_info(w, F, A).last_heard;
+	for (int i = 0; i < 600; i++) {
+		wire_run(w, OV_SEC);
+		ov_time heard = wire_info(w, F, A).last_heard;
+		longest = ov_max(longest, heard - last);
+		last = heard;
+	}
+	assert_true(longest <= 26 * OV_SEC);
+	assert_int_equal(w->connection_count, connections);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	wire_free(w);
+}
+
+static void a_local_address_that_went_takes_its_connections_along(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	use_facilitator(w, A);
+	wire_run(w, 2 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	for (uint32_t i = 0; i < w->connection_count; i++)
+		w->connections[i].cut = true;
+	set_address(w, A, addr_v4(203, 0, 113, 7, 27182));
+	wire_run(w, 2 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	struct peer_info info = wire_info(w, A, F);
+	assert_true(addr_same_ip(&info.active.local, &w->nodes[A].addr));
+	wire_free(w);
+}
+
+/* Somebody replays what it heard over a connection of its own: it gets no data. */
+static void a_replay_by_tcp_moves_nothing(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	w->hook = NULL;
+	meet(w, A, F);
+	uint8_t junk[HS1_LEN] = { PACKET_HS1 };
+	struct dgram d = { .data = junk,
+		.len = sizeof(junk),
+		.segment = sizeof(junk),
+		.carrier = CARRIER_TCP,
+		.interface = 77,
+		.local = w->nodes[F].tcp,
+		.remote = addr_v4(203, 0, 113, 66, 5) };
+	node_input(w->nodes[F].node, w->now, &d, 1);
+	struct dgram out[4];
+	assert_int_equal(node_poll(w->nodes[F].node, w->now, out, 4), 0); /* silence */
+	assert_int_equal(carrier(w, F, A), CARRIER_UDP);
+	node_tcp_closed(w->nodes[F].node, w->now, 77);
+	assert_int_equal(wire_info(w, F, A).path_count, 1);
+	wire_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(facilitator_by_tcp_after_300_ms),
+		cmocka_unit_test(udp_in_time_opens_no_connection),
+		cmocka_unit_test(relayed_over_tcp),
+		cmocka_unit_test(no_address_is_learnt_by_tcp),
+		cmocka_unit_test(direct_to_a_tcp_endpoint_instead_of_the_relay),
+		cmocka_unit_test(tcp_endpoint_without_a_facilitator),
+		cmocka_unit_test(udp_comes_back),
+		cmocka_unit_test(udp_is_blocked_in_the_middle),
+		cmocka_unit_test(remembered_per_network),
+		cmocka_unit_test(facilitator_restarts),
+		cmocka_unit_test(relayed_again_after_a_restart),
+		cmocka_unit_test(a_connection_dies_silently),
+		cmocka_unit_test(an_idle_client_keeps_its_connection_warm),
+		cmocka_unit_test(a_local_address_that_went_takes_its_connections_along),
+		cmocka_unit_test(a_replay_by_tcp_moves_nothing),
+	};
+	return cmocka_run_group_tests_name("dial", tests, NULL, NULL);
+}
