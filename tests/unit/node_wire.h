@@ -325,6 +325,8 @@ static inline void wire_cut_all(struct wire *w)
 static inline void wire_stands(struct wire *w, uint32_t number)
 {
 	struct wire_connection *c = wire_connection(w, number);
+	if (!c)
+		wire_broken("no such connection");
 	c->told = true;
 	if (c->cut || !w->nodes[c->client].node)
 		return;
