@@ -10,6 +10,7 @@
 #define TOLD_PER_SECOND 1
 #define TOLD_BURST      5
 #define BACKOFF_LAST    6
+#define TRIED_FOR       (120 * OV_SEC) /* after the last packet; an idle pair is silent */
 /* Rounds: 6 at once, then 3 a minute. limit.h counts whole tokens per second. */
 #define ROUND_COST  20
 #define ROUND_BURST (6 * ROUND_COST)
@@ -163,6 +164,13 @@ static void probe(struct node *n, ov_time now, struct peer *p)
 	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
 }
 
+void meet_on_data(struct node *n, ov_time now, struct peer *p)
+{
+	const struct meeting *m = &p->association->meeting;
+	if (m->round_at == OV_NEVER && m->probe_at == OV_NEVER)
+		meet_start(n, now, p);
+}
+
 void meet_tick(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
@@ -175,7 +183,7 @@ void meet_tick(struct node *n, ov_time now, struct peer *p)
 		probe(n, now, p);
 	if (now < m->round_at)
 		return;
-	if (peer_is_wanted(p, now))
+	if (p->wanted_at != OV_NEVER && now - p->wanted_at < TRIED_FOR)
 		begin_round(n, now, p);
 	else
 		m->round_at = OV_NEVER; /* whoever wants it begins anew: meet_start */

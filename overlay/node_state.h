@@ -133,6 +133,7 @@ struct registration {           /* ours, at a facilitator */
 	uint8_t pages, done; /* tags go in pages; bit of each page that was acknowledged */
 	bool registered;
 	uint8_t refused;    /* enum relay_reason */
+	struct limit calls; /* of those who wait for it */
 	ov_time relayed_at; /* a RELAY datagram came or went; OV_NEVER: none */
 	ov_time heard_at;   /* one came */
 	ov_time check_at;   /* is the relay still there? OV_NEVER: nothing was relayed lately */
@@ -491,6 +492,8 @@ enum drop forward_datagram(
 void registration_tick(struct node *n, ov_time now, struct peer *p);
 ov_time registration_deadline(const struct peer *p);
 /* A facilitator that restarted has forgotten us; so may one that we had lost. */
+/* A path to a facilitator answered. */
+void registration_path_valid(struct node *n, ov_time now, struct peer *p);
 void registration_keys_came(struct node *n, ov_time now, struct peer *p, bool restarted);
 enum drop registration_on_answer(
 	struct node *n, ov_time now, struct peer *p, const struct registered_frame *f);
@@ -544,6 +547,8 @@ void meet_moved(struct node *n, ov_time now); /* a facilitator sees us elsewhere
 /* A private address on none of our links, of a peer that does not share our network: somebody
  * else's. */
 bool meet_is_foreign(const struct node *n, const struct peer *p, const struct ov_addr *a);
+/* A packet of ours goes by a relay: is a better way looked for? */
+void meet_on_data(struct node *n, ov_time now, struct peer *p);
 void meet_tick(struct node *n, ov_time now, struct peer *p);
 ov_time meet_deadline(const struct association *a);
 /* An address that somebody claims for a peer, of which nothing else is known. */

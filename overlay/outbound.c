@@ -242,6 +242,8 @@ static void send_packet(
 		}
 	}
 	lane_close(n, now, p, &first);
+	if (a->active->carrier == CARRIER_RELAY)
+		meet_on_data(n, now, p);
 	peer_touch_path(n, p, a->active);
 	if (second) {
 		lane_close(n, now, p, &copy);

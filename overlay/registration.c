@@ -220,6 +220,30 @@ ov_time registration_deadline(const struct peer *p)
 	return r ? ov_min(r->netcheck.next_at, ov_min(r->next_at, r->check_at)) : OV_NEVER;
 }
 
+/* Whoever waits for a way gets one now: a call that began while the relay could not be reached went
+ * nowhere. A relay that comes and goes is no reason to call all the time. */
+static void call_who_waits(struct node *n, ov_time now, struct peer *relay)
+{
+	if (!limit_take(&relay->registration->calls, now, 1, 10, 5))
+		return;
+	for (size_t i = 0; i < n->peer_count; i++)
+		if (peer_is_wanted(n->peers[i], now) && n->peers[i] != relay &&
+			!association_reaches(n->peers[i]->association, now))
+			call_start(n, now, n->peers[i], false);
+}
+
+void registration_path_valid(struct node *n, ov_time now, struct peer *p)
+{
+	struct registration *r = p->registration;
+	registration_keys_came(n, now, p, false);
+	if (r && r->registered)
+		call_who_waits(n, now, p);
+	else if (r && r->attempts > 1 && limit_take(&r->calls, now, 1, 10, 5)) {
+		begin(n, now, r); /* it was asked ever more rarely while nothing came through */
+		peer_touch(n, p);
+	}
+}
+
 enum drop registration_on_answer(
 	struct node *n, ov_time now, struct peer *p, const struct registered_frame *f)
 {
@@ -238,11 +262,8 @@ enum drop registration_on_answer(
 	r->registered = true;
 	r->attempts = 0;
 	r->next_at = now + (ov_time)(f->lifetime_s < 60 ? 60 : f->lifetime_s) * OV_SEC / 2;
-	if (first) /* who waits for a way gets one now */
-		for (size_t i = 0; i < n->peer_count; i++)
-			if (peer_is_wanted(n->peers[i], now) && n->peers[i] != p &&
-				!association_reaches(n->peers[i]->association, now))
-				call_start(n, now, n->peers[i], false);
+	if (first)
+		call_who_waits(n, now, p);
 	peer_touch(n, p);
 	return DROP_NONE;
 }

@@ -300,7 +300,7 @@ void route_on_answer(
 	route_elect(n, now, p);
 	if (!became_valid)
 		return;
-	registration_keys_came(n, now, p, false);
+	registration_path_valid(n, now, p);
 	burst_found(n, now, p, path);
 	if (path->carrier == CARRIER_UDP)
 		node_emit(n, &(struct node_event){ .type = NODE_ENDPOINT,

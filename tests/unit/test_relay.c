@@ -295,6 +295,34 @@ static void relay_datagrams_count_only_from_their_address(void **state)
 	wire_free(w);
 }
 
+/* Short packets pass, so the path answers, but REGISTER does not; then nothing for a while. */
+static bool no_registration(struct wire *w, struct flight *f)
+{
+	const ov_time *phase = w->context;
+	if (!addr_same_ip(&f->to, &w->nodes[F].addr) || w->now >= phase[1])
+		return !is_direct(w, f);
+	return w->now < phase[0] && f->len < 60;
+}
+
+static void a_facilitator_that_comes_back_is_asked_at_once(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	ov_time phase[2] = { w->now + 100 * OV_SEC, w->now + 130 * OV_SEC };
+	wire_stop(w, F);
+	wire_start(w, F);
+	set_address(w, F, w->nodes[F].addr);
+	w->hook = no_registration;
+	w->context = phase;
+	for (size_t i = 0; i < 2; i++)
+		registration_renew_all(w->nodes[i].node, w->now);
+	wire_run(w, phase[1] - w->now + 20 * OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 2 * OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	wire_free(w);
+}
+
 static void channels_are_bounded(void **state)
 {
 	(void)state;
@@ -350,6 +378,7 @@ int main(void)
 		cmocka_unit_test(a_facilitator_that_was_out_of_reach_serves_again),
 		cmocka_unit_test(a_relay_sends_where_the_client_keeps_open),
 		cmocka_unit_test(relay_datagrams_count_only_from_their_address),
+		cmocka_unit_test(a_facilitator_that_comes_back_is_asked_at_once),
 		cmocka_unit_test(channels_are_bounded),
 		cmocka_unit_test(clients_vanish_with_their_sessions),
 		cmocka_unit_test(a_client_has_no_way_to_the_interface),
