@@ -39,7 +39,7 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	}
 	if (path == p->association->active)
 		path_keep_warm(path, now, route_wants_warm(p, path));
-	netcheck_on_observed(n, p, path);
+	netcheck_on_observed(n, now, p, path);
 	ping_on_response(n, p, path, rtt);
 	route_on_answer(n, now, p, path, answer == PATH_ANSWER_VALIDATED);
 	if (was_doubtful && p->association->call && keys_sending(p->association, now))

@@ -5,7 +5,7 @@
 #include "overlay/node_state.h"
 
 #define TESTS      3
-#define TEST_EVERY (300 * OV_MS)
+#define TEST_FLOOR (100 * OV_MS) /* between two tests, at least 2 SRTT */
 
 static struct nat *nat_of(struct node *n, const struct ov_addr *a)
 {
@@ -40,7 +40,7 @@ static void test_filter(struct node *n, ov_time now, struct peer *p)
 	frame_put_filter(&w, FRAME_FILTER_TEST, &(struct filter_test){ .token = c->token });
 	(void)frames_send(n, now, p, &w, false);
 	c->tests++;
-	c->next_at = now + TEST_EVERY;
+	c->next_at = now + ov_max(TEST_FLOOR, 2 * p->association->active->rtt.smoothed);
 }
 
 static void test_mapping(struct node *n, ov_time now, struct peer *p)
@@ -75,14 +75,20 @@ static bool is_ours(const struct node *n, const struct ov_addr *a)
 	return false;
 }
 
-void netcheck_on_observed(struct node *n, const struct peer *p, const struct path *path)
+void netcheck_on_observed(
+	struct node *n, ov_time now, const struct peer *p, const struct path *path)
 {
 	if (!p->registration || path->carrier != CARRIER_UDP || addr_is_any(&path->observed))
 		return;
-	nat_add(nat_of(n, &path->remote), &(struct nat_sample){ .observer = path->remote,
-						  .observed = path->observed,
-						  .local_port = n->config.listen_port,
-						  .is_local = is_ours(n, &path->observed) });
+	struct nat *nat = nat_of(n, &path->remote);
+	struct nat_class before = nat_classify(nat);
+	nat_add(nat, &(struct nat_sample){ .observer = path->remote,
+			     .observed = path->observed,
+			     .local_port = n->config.listen_port,
+			     .is_local = is_ours(n, &path->observed) });
+	struct nat_class after = nat_classify(nat);
+	if (nat_side(&before) != nat_side(&after))
+		meet_moved(n, now); /* another method may do */
 }
 
 enum drop netcheck_on_answer(

@@ -525,7 +525,8 @@ struct nat_class netcheck_class(const struct node *n, bool ipv4);
 void netcheck_begin(struct node *n, ov_time now, struct peer *p, uint16_t second_port);
 void netcheck_forget(struct node *n, ov_time now); /* another network: all anew */
 void netcheck_tick(struct node *n, ov_time now, struct peer *p);
-void netcheck_on_observed(struct node *n, const struct peer *p, const struct path *path);
+void netcheck_on_observed(
+	struct node *n, ov_time now, const struct peer *p, const struct path *path);
 enum drop netcheck_on_answer(
 	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
 
