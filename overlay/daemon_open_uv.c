@@ -5,7 +5,6 @@
 #include "overlay/arena_os.h"
 #include "overlay/clock_os.h"
 #include "overlay/entropy_os.h"
-#include "overlay/log_os.h"
 
 #include <stdio.h>
 

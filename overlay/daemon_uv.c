@@ -105,7 +105,7 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		log_warn(d->log, now, "node", "events_lost count=%llu",
 			(unsigned long long)e->count);
 		break;
-	case NODE_GUEST: /* told by on_joined when it is decided */
+	case NODE_GUEST: /* logged by on_joined (daemon_open_uv.c) when it is decided */
 	case NODE_JOINED:
 	case NODE_PORTS_WANTED:
 	case NODE_PORTS_DONE:
