@@ -78,6 +78,7 @@ void api_free(struct api *a)
 	while (api_poll(a, &line))
 		json_decref(line.json);
 	api_invite_fini(a);
+	api_join_fini(a);
 	free(a);
 }
 
@@ -85,6 +86,11 @@ void api_set_wall(struct api *a, ov_time now, int64_t unix_ms)
 {
 	a->wall_at = now;
 	a->wall_ms = unix_ms;
+}
+
+int64_t api_wall_s(const struct api *a, ov_time now)
+{
+	return (a->wall_ms + (now - a->wall_at) / OV_MS) / 1000;
 }
 
 /* ---- answers ---- */
@@ -253,7 +259,7 @@ ov_time api_deadline(const struct api *a)
 	ov_time at = OV_NEVER;
 	for (const struct pending *p = a->pending; p; p = p->next)
 		at = ov_min(at, p->deadline);
-	return ov_min(at, api_invite_deadline(a));
+	return ov_min(at, api_join_deadline(a));
 }
 
 static void answer_timeout(struct api *a, struct pending *p)
@@ -274,7 +280,7 @@ static void answer_timeout(struct api *a, struct pending *p)
 
 void api_tick(struct api *a, ov_time now)
 {
-	api_invite_tick(a, now);
+	api_join_tick(a, now);
 	for (struct pending *p = a->pending, *next; p; p = next) {
 		next = p->next;
 		if (p->deadline > now)

@@ -8,6 +8,8 @@
 #define REQUESTS_LISTED 256   /* fit a line */
 #define REQUESTS_MAX    4096  /* searched: what limits.requests may be at most */
 
+#define EXPIRES_MAX_S (365 * INT64_C(86400)) /* an invite, after it is made */
+
 /* One request while it is being handled. */
 struct api_call {
 	struct api *a;
@@ -63,7 +65,7 @@ struct api_invites {                               /* api_invite.c */
 	struct store_invite list[API_INVITES_MAX]; /* as the store has them */
 	bool in_use[API_INVITES_MAX];              /* a STORE_INVITE_USE is on its way */
 	size_t count;
-	struct api_join *joins;
+	struct api_join *joins; /* api_join.c */
 	size_t join_count;
 	uint64_t refused; /* secrets shown that were none of ours, used or expired */
 };
@@ -95,6 +97,7 @@ enum api_event { /* order of api_event_names */
 extern const char *const api_event_names[EVENT_COUNT];
 
 /* ---- api.c ---- */
+int64_t api_wall_s(const struct api *a, ov_time now); /* Unix time in seconds */
 /* Sets the call's error and returns NULL, so that handlers can `return api_fail(...)`. The hint may
  * be empty. */
 json_t *api_fail(struct api_call *c, const char *code, const char *hint, const char *format, ...)
@@ -121,6 +124,9 @@ bool api_check_name(struct api_call *c, const char *name, const struct peer_id *
 #define API_DEFAULT_NAME_MAX 16
 /* "peer-" and the first 8 characters of the PeerId. Returns out. */
 const char *api_default_name(const struct peer_id *id, char out[API_DEFAULT_NAME_MAX]);
+/* The name that is wanted, or the first free one of NAME-2, NAME-3 ... */
+void api_choose_name(const struct api *a, const char *wanted, const struct peer_id *id,
+	char out[CONTACT_NAME_MAX]);
 bool api_check_not_config(struct api_call *c, const struct contact *contact);
 bool api_add_grants(struct api_call *c, struct contact *contact, const json_t *words);
 /* A contact was put into the node, or removed from it: the daemon hears of it. */
@@ -135,12 +141,19 @@ json_t *api_invite_stored(struct api *a, ov_time now, struct pending *p);
 /* The store refused what p asks for. */
 void api_invite_failed(struct api *a, const struct pending *p, const struct store_result *r);
 void api_invite_on_guest(struct api *a, ov_time now, const struct node_event *e);
-void api_invite_on_joined(struct api *a, const struct peer_id *peer);
-/* The contact was removed. */
-void api_invite_forget(struct api *a, const struct peer_id *peer);
-void api_invite_tick(struct api *a, ov_time now);
-ov_time api_invite_deadline(const struct api *a);
 void api_invite_fini(struct api *a);
+
+/* ---- api_join.c ---- */
+/* The store has the line and the contact. Returns the line for the client. */
+json_t *api_join_stored(struct api *a, ov_time now, struct pending *p);
+void api_join_done(struct api *a, const struct peer_id *peer); /* the inviter knows us */
+/* The contact was removed. */
+void api_join_forget(struct api *a, const struct peer_id *peer);
+/* Facilitators and inviters that the store knew at the start. */
+void api_joins_take(struct api *a, ov_time now, const struct store_pairing *p);
+void api_join_tick(struct api *a, ov_time now);
+ov_time api_join_deadline(const struct api *a);
+void api_join_fini(struct api *a);
 
 /* ---- api_read.c ---- */
 /* The strangers that wait, up to max; the caller frees the list (NULL: out of memory). */

@@ -16,6 +16,44 @@ const char *api_default_name(const struct peer_id *id, char out[API_DEFAULT_NAME
 	return out;
 }
 
+static bool same_name(const char *x, const char *y)
+{
+	for (; *x && *y; x++, y++) {
+		char a = *x, b = *y;
+		a = (char)(a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a);
+		b = (char)(b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b);
+		if (a != b)
+			return false;
+	}
+	return *x == *y;
+}
+
+/* In the store names differ by more than case. */
+static bool name_is_free(const struct api *a, const char *name)
+{
+	const struct contact *at;
+	for (size_t i = 0; (at = node_contact_at(a->cfg.node, i)) != NULL; i++)
+		if (same_name(at->name, name))
+			return false;
+	for (const struct pending *p = a->pending; p; p = p->next)
+		if (p->kind != PENDING_PING && same_name(p->contact.name, name))
+			return false;
+	return true;
+}
+
+void api_choose_name(const struct api *a, const char *wanted, const struct peer_id *id,
+	char out[CONTACT_NAME_MAX])
+{
+	char base[API_DEFAULT_NAME_MAX];
+	struct peer_id parsed;
+	bool good = contact_name_ok(wanted) && peer_id_parse(wanted, &parsed) != OV_OK;
+	if (!good)
+		wanted = api_default_name(id, base);
+	snprintf(out, CONTACT_NAME_MAX, "%s", wanted);
+	for (unsigned n = 2; !name_is_free(a, out); n++)
+		snprintf(out, CONTACT_NAME_MAX, "%.*s-%u", CONTACT_NAME_MAX - 8, wanted, n);
+}
+
 bool api_check_not_config(struct api_call *c, const struct contact *contact)
 {
 	if (contact->source != CONTACT_CONFIG)
@@ -384,7 +422,7 @@ static json_t *apply_remove(struct api *a, struct pending *p)
 {
 	json_t *result = json_pack(
 		"{s:o, s:s}", "peer", api_json_peer_id(&p->contact.id), "name", p->contact.name);
-	api_invite_forget(a, &p->contact.id);
+	api_join_forget(a, &p->contact.id);
 	if (node_contact_remove(a->cfg.node, &p->contact.id) == OV_OK)
 		api_notify(a, &p->contact, true);
 	return api_result_line(p->has_id, p->id, result);
@@ -398,8 +436,8 @@ static json_t *apply(struct api *a, ov_time now, struct pending *p)
 	case PENDING_REMOVE: return apply_remove(a, p);
 	case PENDING_INVITE:
 	case PENDING_REVOKE:
-	case PENDING_USE:
-	case PENDING_JOIN: return api_invite_stored(a, now, p);
+	case PENDING_USE: return api_invite_stored(a, now, p);
+	case PENDING_JOIN: return api_join_stored(a, now, p);
 	case PENDING_PING: break; /* asks the node */
 	}
 	assert(false);
