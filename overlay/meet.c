@@ -64,14 +64,6 @@ void meet_start(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
-/* What we told before is wrong now, and the others cannot know. */
-void meet_moved(struct node *n, ov_time now)
-{
-	for (size_t i = 0; i < n->peer_count; i++)
-		if (peer_is_wanted(n->peers[i], now))
-			meet_start(n, now, n->peers[i]);
-}
-
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c)
 {
 	bool is_new = c->tried_at == OV_NEVER && !candidate_is_trusted(c);
@@ -144,12 +136,25 @@ static void begin_round(struct node *n, ov_time now, struct peer *p)
 {
 	struct meeting *m = &p->association->meeting;
 	m->round++;
+	m->moved = false;
 	say(n, now, p, 0);
 	ov_time wait =
 		(ov_time)(5 << (m->backoff > BACKOFF_LAST ? BACKOFF_LAST : m->backoff)) * OV_SEC;
 	if (m->backoff < BACKOFF_LAST)
 		m->backoff++;
 	m->round_at = now + rng_jitter(&n->rng, wait < 300 * OV_SEC ? wait : 300 * OV_SEC, 20);
+}
+
+/* What we told before is wrong now, and the others cannot know: one round with each, also with
+ * those that only want us. */
+void meet_moved(struct node *n, ov_time now)
+{
+	for (size_t i = 0; i < n->peer_count; i++) {
+		if (!n->peers[i]->association)
+			continue;
+		n->peers[i]->association->meeting.moved = true;
+		meet_start(n, now, n->peers[i]);
+	}
 }
 
 static void probe(struct node *n, ov_time now, struct peer *p)
@@ -183,7 +188,8 @@ void meet_tick(struct node *n, ov_time now, struct peer *p)
 		probe(n, now, p);
 	if (now < m->round_at)
 		return;
-	if (p->wanted_at != OV_NEVER && now - p->wanted_at < TRIED_FOR)
+	bool wanted = p->wanted_at != OV_NEVER && now - p->wanted_at < TRIED_FOR;
+	if (wanted || m->moved)
 		begin_round(n, now, p);
 	else
 		m->round_at = OV_NEVER; /* whoever wants it begins anew: meet_start */

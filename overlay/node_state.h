@@ -152,6 +152,7 @@ struct client { /* a peer's registration, with us */
 struct meeting { /* the way from a relay to a direct path */
 	uint32_t round;
 	uint8_t step; /* of the probes of this round */
+	bool moved;   /* one round is due, whoever wants it */
 	uint8_t backoff;
 	bool same_site;   /* the world sees both of us at one address */
 	ov_time probe_at; /* OV_NEVER: no round is on */
