@@ -88,7 +88,7 @@ class Victim:
 
     def __init__(self, wire=None):
         self.wire = wire or Wire()
-        self.a, self.b = (node.Node(ns, args=["--no-lan"]).start() for ns in (self.wire.a, self.wire.b))
+        self.a, self.b = (node.Node(ns, args=["--no-lan", "--no-portmap"]).start() for ns in (self.wire.a, self.wire.b))
         node.pair(self.b, self.a, node.endpoint(A))
         lab.check(load.ping_once(self.wire.b, self.a.address), "no first contact")
         self.wait_rest()

@@ -280,7 +280,7 @@ def facilitator_restarts():
     registered_ms = (time.monotonic() - start) * 1e3
     lab.check(load.ping_once(world.alice_ns, world.bob.address, 5), "not relayed again")
     again_ms = (time.monotonic() - start) * 1e3
-    lab.check(connected_ms < 2500, f"connected again after {connected_ms:.0f} ms")
+    lab.check(connected_ms < 5000, f"connected again after {connected_ms:.0f} ms")
     lab.check(again_ms < 7000, f"relayed again after {again_ms:.0f} ms")
     world.stop()
     return {"connected_ms": connected_ms, "registered_ms": registered_ms, "again_ms": again_ms}
