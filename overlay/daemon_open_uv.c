@@ -151,7 +151,6 @@ void daemon_open_ports(struct daemon *d, ov_time now, size_t count)
 		d->pump.ports = ports_new(&d->loop, on_ports, d);
 	if (!d->pump.ports)
 		return;
-	ports_close_but(d->pump.ports, 0);
 	count = ports_open(d->pump.ports, count, ports);
 	node_ports(d->node, now, ports, count);
 	log_info(d->log, now, "nat", "guessing ports=%zu", count);

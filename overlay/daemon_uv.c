@@ -127,7 +127,7 @@ static void hand_on_events(struct daemon *d, ov_time now)
 		else if (e.type == NODE_PORTS_WANTED)
 			daemon_open_ports(d, now, e.count);
 		else if (e.type == NODE_PORTS_DONE && d->pump.ports)
-			ports_close_but(d->pump.ports, (uint16_t)e.count);
+			ports_settle(d->pump.ports, (uint16_t)e.count);
 		else
 			api_on_event(d->api, now, &e);
 	}

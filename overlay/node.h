@@ -168,7 +168,7 @@ enum node_event_type {
 	NODE_PING_TIMEOUT,    /* token */
 	NODE_REFUSED, /* peer asked for what it has no grant for: refused; at most one a second */
 	NODE_PORTS_WANTED, /* open `count` more UDP ports and tell them: node_ports */
-	NODE_PORTS_DONE,   /* close them, but for port `count` (0: all) */
+	NODE_PORTS_DONE,   /* close those of this burst, but for port `count` (0: all) */
 	NODE_EVENTS_LOST,  /* the ring was full: count */
 };
 

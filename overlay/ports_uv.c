@@ -23,8 +23,8 @@ struct ports {
 	uv_loop_t *loop;
 	void (*on_readable)(void *context);
 	void *context;
-	struct port *list[PORTS_MAX];
-	size_t count, ready;
+	struct port *list[PORTS_KEPT + PORTS_MAX]; /* the kept first, oldest first */
+	size_t kept, count, ready;
 	uint8_t buffers[PORTS_READ][DATAGRAM_ROOM];
 };
 
@@ -95,33 +95,46 @@ static void port_close(struct ports *p, struct port *one)
 
 size_t ports_open(struct ports *p, size_t count, uint16_t out[PORTS_MAX])
 {
-	while (count-- > 0 && p->count < PORTS_MAX) {
+	size_t opened = 0;
+	ports_settle(p, 0);
+	while (opened < count && opened < PORTS_MAX) {
 		struct port *one = port_open(p);
 		if (!one)
 			break; /* fewer do as well, with less luck */
 		p->list[p->count++] = one;
+		out[opened++] = one->number;
 	}
-	for (size_t i = 0; i < p->count; i++)
-		out[i] = p->list[i]->number;
-	return p->count;
+	return opened;
 }
 
-void ports_close_but(struct ports *p, uint16_t keep)
+static void close_oldest(struct ports *p)
 {
-	size_t kept = 0;
-	for (size_t i = 0; i < p->count; i++)
+	port_close(p, p->list[0]);
+	memmove(p->list, p->list + 1, --p->kept * sizeof(p->list[0]));
+}
+
+void ports_settle(struct ports *p, uint16_t keep)
+{
+	struct port *hit = NULL;
+	for (size_t i = p->kept; i < p->count; i++)
 		if (keep != 0 && p->list[i]->number == keep)
-			p->list[kept++] = p->list[i];
+			hit = p->list[i];
 		else
 			port_close(p, p->list[i]);
-	p->count = kept;
+	if (hit && p->kept == PORTS_KEPT)
+		close_oldest(p);
+	if (hit)
+		p->list[p->kept++] = hit;
+	p->count = p->kept;
 }
 
 void ports_close(struct ports *p)
 {
 	if (!p)
 		return;
-	ports_close_but(p, 0);
+	ports_settle(p, 0);
+	while (p->kept > 0)
+		close_oldest(p);
 	free(p); /* no handle refers to it any more: closed ones call nothing but on_closed */
 }
 

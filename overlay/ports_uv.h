@@ -6,17 +6,21 @@
 
 #include <uv.h>
 
-#define PORTS_MAX  256
-#define PORTS_READ 16 /* datagrams of one ports_receive at most */
+#define PORTS_MAX  256 /* of one burst */
+#define PORTS_KEPT 16  /* that hit and may carry a path */
+#define PORTS_READ 16  /* datagrams of one ports_receive at most */
 
 struct ports; /* handle */
 
 /* NULL: out of memory. on_readable: from the loop; then call ports_receive. */
 struct ports *ports_new(uv_loop_t *loop, void (*on_readable)(void *context), void *context);
 void ports_close(struct ports *p); /* with the loop; memory goes when it has closed the handles */
-/* Opens up to count more; out: their ports. Returns how many there are now, at most PORTS_MAX. */
+/* The guesses of a new burst, up to count of them; out: their ports. Returns how many could be
+ * opened. Those of a burst before that were neither kept nor closed are closed. */
 size_t ports_open(struct ports *p, size_t count, uint16_t out[PORTS_MAX]);
-void ports_close_but(struct ports *p, uint16_t keep); /* 0: all */
+/* The burst is over: closes its guesses but for `keep` (0: none), which stays for its path until
+ * PORTS_KEPT later ones hit. */
+void ports_settle(struct ports *p, uint16_t keep);
 bool ports_has(const struct ports *p, uint16_t port);
 /* What came, in buffers that stay valid until the next call; 0: nothing more now. */
 size_t ports_receive(struct ports *p, struct dgram out[PORTS_READ]);

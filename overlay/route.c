@@ -435,7 +435,7 @@ static bool local_exists(const struct node *n, const struct path *path)
 }
 
 /* Challenge `remote` from wherever the kernel would send, and from every other interface that could
- * reach it. */
+ * reach it. By the port of the node: what comes on another of a burst is a path of its own. */
 static void try_remote(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
 {
 	struct dgram where = { .carrier = CARRIER_UDP, .remote = *remote };
@@ -449,12 +449,13 @@ static void try_remote(struct node *n, ov_time now, struct peer *p, const struct
 		if (!l->has_default_route)
 			continue;
 		where.local = l->addr;
+		where.local.port = n->config.listen_port;
 		where.interface = l->interface;
 		struct path *path = route_add(n, now, p, &where);
 		if (path)
 			path_challenge(path, now);
 	}
-	where.local = (struct ov_addr){ 0 };
+	where.local = (struct ov_addr){ .port = n->config.listen_port };
 	where.interface = 0;
 	struct path *path = any ? route_add(n, now, p, &where) : NULL;
 	if (path)

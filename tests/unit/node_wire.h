@@ -53,8 +53,8 @@ struct wire_node {
 	bool answers_from_old;    /* a second address of its own: answers leave as they came */
 	struct ov_addr tcp;       /* takes connections there, when set */
 	size_t dialled;           /* connections it asked for */
-	uint16_t extra[256];      /* ports that the node asked for */
-	size_t extra_count;
+	uint16_t extra[1024];     /* ports that the node asked for: the kept first */
+	size_t extra_kept, extra_count;
 	uint64_t random;
 	uint64_t sent, received; /* datagrams */
 	struct node_event events[512];
@@ -235,15 +235,19 @@ static inline bool wire_has_port(const struct wire_node *h, uint16_t port)
 /* The edge's part of a burst. */
 static inline void wire_ports(struct wire *w, struct wire_node *h, const struct node_event *ev)
 {
-	h->extra_count = 0;
+	size_t first = h->extra_kept;
+	h->extra_count = first;
 	if (ev->type == NODE_PORTS_DONE) {
 		if (ev->count)
 			h->extra[h->extra_count++] = (uint16_t)ev->count;
+		h->extra_kept = h->extra_count;
 		return;
 	}
-	for (; h->extra_count < ev->count; h->extra_count++)
-		h->extra[h->extra_count] = (uint16_t)(40000 + h->extra_count);
-	node_ports(h->node, w->now, h->extra, h->extra_count);
+	if (first + ev->count > sizeof(h->extra) / sizeof(h->extra[0]))
+		wire_broken("too many ports");
+	for (size_t i = 0; i < ev->count; i++)
+		h->extra[h->extra_count++] = (uint16_t)(40000 + 1000 * first + i);
+	node_ports(h->node, w->now, h->extra + first, ev->count);
 }
 
 static inline void wire_emit(struct wire *w, struct wire_node *h, const struct dgram *d)

@@ -101,6 +101,7 @@ static void set_address(struct wire *w, size_t i, struct ov_addr addr)
 	struct local_address local = {
 		.addr = addr, .interface = 1, .prefix_len = 24, .has_default_route = true
 	};
+	local.addr.port = 0; /* as the kernel tells it */
 	w->nodes[i].addr = addr;
 	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
 	wire_drain(w, i);
