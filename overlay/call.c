@@ -37,14 +37,6 @@ void call_end(struct node *n, struct peer *p)
 	p->association->call = NULL;
 }
 
-bool call_knows_ss(const struct node *n, struct peer *p)
-{
-	struct noise_known *k = &p->known.key;
-	if (!k->has_ss)
-		k->has_ss = crypto_scalarmult(k->ss, n->self->dh_secret, k->s_public) == 0;
-	return k->has_ss;
-}
-
 /* Above every seq of this run, and above what this peer says it has seen: a boot epoch that was
  * rolled back with a restored disk is lifted by the first HS2. For this peer only, or one that
  * claims to have seen the highest would spoil our calls to all others. */
@@ -80,7 +72,7 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 		c->payload.has_invite = true;
 		memcpy(c->payload.invite, p->invite, HS1_INVITE_LEN);
 	}
-	bool has_ss = call_knows_ss(n, p);
+	bool has_ss = pair_knows_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;
 	struct hs1_config hs1 = {

@@ -108,10 +108,9 @@ enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p
 	return DROP_NONE;
 }
 
-bool facilitator_lets_in(const struct node *n, ov_time now, const struct peer *destination,
-	const uint8_t tag[RELAY_TAG_LEN])
+bool facilitator_lets_in(
+	ov_time now, const struct peer *destination, const uint8_t tag[RELAY_TAG_LEN])
 {
-	(void)n;
 	const struct client *c = destination->client;
 	uint64_t wanted = load_le64(tag);
 	if (!c || now >= c->expires_at || !association_reaches(destination->association, now))

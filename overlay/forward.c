@@ -99,7 +99,7 @@ enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const str
 	}
 	/* Not here and not let in look alike: who is online is nobody's business. */
 	struct peer *to = node_peer(n, &f->destination);
-	if (!to || to == p || !facilitator_lets_in(n, now, to, f->tag)) {
+	if (!to || to == p || !facilitator_lets_in(now, to, f->tag)) {
 		refuse(n, now, p, f->request, RELAY_REASON_AWAY);
 		return DROP_AWAY;
 	}
@@ -139,7 +139,6 @@ enum drop forward_datagram(
 	path_on_sent(to->active, now, len + RELAY_HEADER_LEN, 1); /* silence makes it doubtful */
 	peer_touch_path(n, p, to->active);
 	n->counters.relayed_bytes += len;
-	c->bytes += len;
 	c->used_at = now;
 	return DROP_NONE;
 }

@@ -4,8 +4,6 @@
  * silence as ever (association.c), and the beacons that go on meanwhile do not call again. */
 #include "overlay/node_state.h"
 
-#include "discovery/beacon.h"
-
 #define NEWS_PER_MINUTE  20            /* design 5: new addresses to send to, per peer */
 #define NEWS_BURST       60            /* in seconds of the limit below: 20 x 3 */
 #define ASKED_ACTIVE     2             /* call.c: then a renewal of keys asks everywhere */
@@ -20,12 +18,10 @@ bool node_pair(struct node *n, size_t i, struct node_pair *out)
 	struct peer *p = n->peers[i];
 	if (p->contact.source == CONTACT_CLIENT)
 		return false; /* a stranger that we relay for */
-	*out = (struct node_pair){ .key = p->pair_key, .we_are_lower = p->lower };
-	if (!p->has_pair_key && call_knows_ss(n, p)) {
-		beacon_pair_key(p->pair_key, p->known.key.ss);
-		p->has_pair_key = out->computed = true;
-	}
-	return p->has_pair_key;
+	bool had = p->has_pair_key;
+	*out = (struct node_pair){ .key = pair_key(n, p), .we_are_lower = p->lower };
+	out->computed = out->key && !had;
+	return out->key;
 }
 
 static bool is_fresh(const struct peer *p, ov_time now, ov_time lasts)

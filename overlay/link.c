@@ -116,10 +116,8 @@ enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct r
 	return DROP_NONE;
 }
 
-enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct relay_no *f)
+enum drop link_on_no(struct peer *p, const struct relay_no *f)
 {
-	(void)n;
-	(void)now;
 	struct link_request *r = request_of(p, f->request);
 	if (!r)
 		return DROP_TOKEN;

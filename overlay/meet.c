@@ -3,8 +3,8 @@
  * own side send before the other's packet comes (RFC 5128 3.3; the exchange is libp2p's DCUtR, the
  * schedule nat.md part 1). What is sent are challenges of the session: nobody else can answer them.
  *
- * A round that finds nothing is repeated after 5, 10, 20 ... 300 s while the peer is wanted, and at
- * once when either side's addresses change. */
+ * A round that finds nothing is repeated after 5, 10, 20 ... 300 s as long as data was sent
+ * within 120 s, and at once when either side's addresses change. */
 #include "overlay/node_state.h"
 
 #define TOLD_PER_SECOND 1
@@ -28,17 +28,12 @@ static const ov_time offsets[] = { 0, 20 * OV_MS, 60 * OV_MS, 140 * OV_MS, 300 *
 	1240 * OV_MS, 2240 * OV_MS, 3240 * OV_MS };
 #define STEPS (sizeof(offsets) / sizeof(offsets[0]))
 
-static void own_endpoints(const struct node *n, struct endpoints_frame *e)
-{
-	e->count = node_own_addresses(n, e->addr, FRAME_ENDPOINTS_MAX);
-}
-
 static void say(struct node *n, ov_time now, struct peer *p, uint8_t flags)
 {
 	uint8_t plain[PMTU_FLOOR];
 	struct wr w = wr_init(plain, sizeof(plain));
 	struct endpoints_frame e;
-	own_endpoints(n, &e);
+	e.count = node_own_addresses(n, e.addr, FRAME_ENDPOINTS_MAX);
 	frame_put_endpoints(&w, &e);
 	struct nat_class c = netcheck_class(n, true);
 	frame_put_punch(&w, &(struct punch_frame){ .round = p->association->meeting.round,

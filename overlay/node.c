@@ -410,10 +410,7 @@ void node_set_mapped(struct node *n, ov_time now, const struct ov_addr *list, si
 		return;
 	n->mapped_count = count;
 	memcpy(n->mapped, list, count * sizeof(*list));
-	for (size_t i = 0; i < n->peer_count;
-		i++) /* another way to us: who comes by relay hears of it */
-		if (n->peers[i]->association && peer_is_wanted(n->peers[i], now))
-			meet_start(n, now, n->peers[i]);
+	meet_moved(n, now); /* another way to us: who comes by relay hears of it */
 }
 
 void node_set_pairing(struct node *n, bool pairing)

@@ -104,7 +104,6 @@ struct channel { /* RELAY datagrams between a peer and us */
 	struct ov_addr observed; /* LINK: where the relay sees it; any: not told */
 	struct channel *twin;    /* FORWARD: what comes here leaves there */
 	ov_time used_at;         /* FORWARD: opened, or came in here */
-	uint64_t bytes;          /* FORWARD: came in here */
 };
 
 struct link_request { /* a RELAY_OPEN on its way */
@@ -221,7 +220,7 @@ struct peer {
 	bool away;
 	uint8_t away_step;
 	struct candidates candidates;
-	uint8_t pair_key[32];  /* valid if has_pair_key */
+	uint8_t pair_key[32];  /* valid if has_pair_key; pair.c */
 	struct limit hearings; /* new addresses by beacons: 20 a minute */
 	struct limit lan_news; /* beacons that were not expected */
 	ov_time lan_heard_at;  /* last beacon; OV_NEVER: none */
@@ -390,9 +389,13 @@ struct keys *keys_sending(const struct association *a, ov_time now);
 /* ---- input.c ---- */
 void input_run(struct node *n, ov_time now, const struct dgram *run);
 
+/* ---- pair.c ---- */
+/* DH of the static keys, in p->known. False: a key of small order. */
+bool pair_knows_ss(const struct node *n, struct peer *p);
+/* beacon_pair_key of it, 32 bytes that live as long as the peer. NULL: as above. */
+const uint8_t *pair_key(const struct node *n, struct peer *p);
+
 /* ---- call.c ---- */
-/* DH of the static keys, computed once. False: a key of small order. */
-bool call_knows_ss(const struct node *n, struct peer *p);
 void call_start(struct node *n, ov_time now, struct peer *p, bool once);
 void call_hurry(struct node *n, ov_time now, struct peer *p); /* begins the call in progress anew */
 void call_end(struct node *n, struct peer *p);
@@ -481,7 +484,7 @@ bool link_possible(const struct node *n, ov_time now); /* is there a relay at al
 /* Where the relay of this path sees the peer; any: not told. */
 struct ov_addr link_observed(const struct node *n, const struct path *path);
 enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f);
-enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct relay_no *f);
+enum drop link_on_no(struct peer *p, const struct relay_no *f);
 enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct relay_in *f);
 
 /* ---- forward.c: we relay ---- */
@@ -539,8 +542,8 @@ enum drop facilitator_on_register(
 /* Each frame that is answered costs one: a packet has room for a hundred small ones. */
 bool facilitator_hears(struct peer *p, ov_time now);
 bool facilitator_admits(const struct node *n, const struct peer *p); /* may it use us at all? */
-bool facilitator_lets_in(const struct node *n, ov_time now, const struct peer *destination,
-	const uint8_t tag[RELAY_TAG_LEN]);
+bool facilitator_lets_in(
+	ov_time now, const struct peer *destination, const uint8_t tag[RELAY_TAG_LEN]);
 void client_free(struct peer *p);
 
 /* ---- meet.c ---- */

@@ -1,13 +1,9 @@
 /* Our place at a facilitator: it is called always, kept warm, and told by which tags others may
  * reach us (docs/protocol.md 13.1). A tag is a hash of what we share with one contact; the
  * facilitator learns neither who may nor how many know us elsewhere, since tags differ from one
- * facilitator to the next. REGISTER goes in pages, each until it is acknowledged: 1, 2, 4 ... 60 s.
+ * facilitator to the next. REGISTER goes in pages, each until it is acknowledged: 1, 2, 4 ... 64 s.
  */
 #include "overlay/node_state.h"
-
-#include "discovery/beacon.h"
-
-#include <sodium.h>
 
 #define RETRY_FIRST   OV_SEC
 #define RETRY_LAST    6 /* doublings */
@@ -30,16 +26,10 @@ static void tag(const uint8_t key[32], const struct peer_id *destination,
 bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
 {
-	struct noise_known *k = &pair->known.key;
-	uint8_t pair_key[32];
-	if (!k->has_ss)
-		k->has_ss = crypto_scalarmult(k->ss, n->self->dh_secret, k->s_public) == 0;
-	if (!k->has_ss)
-		return false;
-	beacon_pair_key(pair_key, k->ss);
-	tag(pair_key, destination, facilitator, out);
-	sodium_memzero(pair_key, sizeof(pair_key));
-	return true;
+	const uint8_t *key = pair_key(n, pair);
+	if (key)
+		tag(key, destination, facilitator, out);
+	return key;
 }
 
 void registration_invite_tag(const uint8_t hash[HS1_INVITE_HASH_LEN],
