@@ -440,6 +440,18 @@ static inline void wire_know(
 	wire_drain(w, a);
 }
 
+/* Node i has this address now, and no other. */
+static inline void wire_set_address(struct wire *w, size_t i, struct ov_addr addr)
+{
+	struct local_address local = {
+		.addr = addr, .interface = 1, .prefix_len = 24, .has_default_route = true
+	};
+	local.addr.port = 0; /* as the kernel tells it */
+	w->nodes[i].addr = addr;
+	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
+	wire_drain(w, i);
+}
+
 /* b shall be a facilitator of a's. */
 static inline void wire_use_facilitator(struct wire *w, size_t a, size_t b)
 {

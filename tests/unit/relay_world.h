@@ -20,29 +20,19 @@ static inline bool only_by_facilitator(struct wire *w, struct flight *f)
 	return !is_direct(w, f);
 }
 
-static inline void set_address(struct wire *w, size_t i, struct ov_addr addr)
-{
-	struct local_address local = {
-		.addr = addr, .interface = 1, .prefix_len = 24, .has_default_route = true
-	};
-	w->nodes[i].addr = addr;
-	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
-	wire_drain(w, i);
-}
-
 static inline void restart_as(struct wire *w, size_t i, enum facilitator_policy policy)
 {
 	wire_stop(w, i);
 	w->nodes[i].config.facilitator = (uint8_t)policy;
 	wire_start(w, i);
-	set_address(w, i, w->nodes[i].addr);
+	wire_set_address(w, i, w->nodes[i].addr);
 }
 
 static inline struct wire *world_of(size_t count)
 {
 	struct wire *w = wire_new(count);
 	for (size_t i = 0; i < 2; i++)
-		set_address(
+		wire_set_address(
 			w, i, addr_v4(198, 51, (uint8_t)(101 + i), 10, 27182)); /* no common link */
 	restart_as(w, F, FACILITATOR_OPEN);
 	w->hook = only_by_facilitator;

@@ -96,17 +96,6 @@ static bool two_nats(struct wire *w, struct flight *f)
 	return leave(w, t, f) && enter(w, t, f);
 }
 
-static void set_address(struct wire *w, size_t i, struct ov_addr addr)
-{
-	struct local_address local = {
-		.addr = addr, .interface = 1, .prefix_len = 24, .has_default_route = true
-	};
-	local.addr.port = 0; /* as the kernel tells it */
-	w->nodes[i].addr = addr;
-	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
-	wire_drain(w, i);
-}
-
 /* What a second port of the facilitator would have told. */
 static void tell_nat(struct wire *w, size_t i, uint16_t first, uint16_t second)
 {
@@ -129,17 +118,11 @@ static struct wire *world(struct nats *t)
 	wire_stop(w, FACILITATOR);
 	w->nodes[FACILITATOR].config.facilitator = FACILITATOR_OPEN;
 	wire_start(w, FACILITATOR);
-	set_address(w, FACILITATOR, w->nodes[FACILITATOR].addr);
+	wire_set_address(w, FACILITATOR, w->nodes[FACILITATOR].addr);
 	for (size_t i = 0; i < 2; i++) {
-		set_address(w, i, addr_v4(10, (uint8_t)i, 0, 2, 27182));
+		wire_set_address(w, i, addr_v4(10, (uint8_t)i, 0, 2, 27182));
 		wire_know(w, i, 1 - i, NULL, "all");
-		struct contact c = { .id = w->nodes[FACILITATOR].id.id };
-		char text[ADDR_TEXT_MAX];
-		addr_format(&w->nodes[FACILITATOR].addr, text);
-		assert_int_equal(contact_add_endpoint(&c, text), OV_OK);
-		assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c), OV_OK);
-		contact_fini(&c);
-		wire_drain(w, i);
+		wire_use_facilitator(w, i, FACILITATOR);
 	}
 	wire_run(w, OV_SEC);
 	return w;

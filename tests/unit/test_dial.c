@@ -12,30 +12,10 @@ static bool a_has_no_udp(struct wire *w, struct flight *f)
 	return f->carrier == CARRIER_TCP || !(addr_same_ip(&f->from, a) || addr_same_ip(&f->to, a));
 }
 
-static void set_address(struct wire *w, size_t i, struct ov_addr addr)
-{
-	struct local_address local = {
-		.addr = addr, .interface = 1, .prefix_len = 24, .has_default_route = true
-	};
-	w->nodes[i].addr = addr;
-	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
-	wire_drain(w, i);
-}
-
 static void listens(struct wire *w, size_t i, uint16_t port)
 {
 	w->nodes[i].tcp = w->nodes[i].addr;
 	w->nodes[i].tcp.port = port;
-}
-
-static void use_facilitator(struct wire *w, size_t i)
-{
-	struct contact c = { .id = w->nodes[F].id.id };
-	char text[ADDR_TEXT_MAX];
-	assert_int_equal(contact_add_endpoint(&c, addr_format(&w->nodes[F].addr, text)), OV_OK);
-	assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c), OV_OK);
-	contact_fini(&c);
-	wire_drain(w, i);
 }
 
 static void restart(struct wire *w, size_t i)
@@ -43,7 +23,7 @@ static void restart(struct wire *w, size_t i)
 	if (w->nodes[i].node)
 		wire_stop(w, i);
 	wire_start(w, i);
-	set_address(w, i, w->nodes[i].addr);
+	wire_set_address(w, i, w->nodes[i].addr);
 }
 
 static struct wire *world(void)
@@ -80,7 +60,7 @@ static void facilitator_by_tcp_after_300_ms(void **state)
 {
 	(void)state;
 	struct wire *w = world();
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_run(w, 299 * OV_MS);
 	assert_int_equal(w->nodes[A].dialled, 0);
 	wire_run(w, 1 * OV_MS + 6 * WIRE_DELAY);
@@ -100,7 +80,7 @@ static void udp_in_time_opens_no_connection(void **state)
 	(void)state;
 	struct wire *w = world();
 	w->hook = NULL;
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_run(w, 200 * OV_SEC); /* with rekeys */
 	assert_int_equal(carrier(w, A, F), CARRIER_UDP);
 	assert_int_equal(w->nodes[A].dialled, 0);
@@ -113,8 +93,8 @@ static void relayed_over_tcp(void **state)
 	struct wire *w = world();
 	wire_know(w, A, B, NULL, "all");
 	wire_know(w, B, A, NULL, "all");
-	use_facilitator(w, A);
-	use_facilitator(w, B);
+	wire_use_facilitator(w, A, F);
+	wire_use_facilitator(w, B, F);
 	wire_run(w, 2 * OV_SEC);
 	wire_send(w, A, B, 1, 100);
 	wire_run(w, OV_SEC);
@@ -138,7 +118,7 @@ static void no_address_is_learnt_by_tcp(void **state)
 {
 	(void)state;
 	struct wire *w = world();
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_run(w, 60 * OV_SEC);
 	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
 	assert_int_equal(wire_events(w, A, NODE_ADDRESS_CHANGED), 0);
@@ -158,8 +138,8 @@ static void direct_to_a_tcp_endpoint_instead_of_the_relay(void **state)
 	listens(w, B, 8443);
 	know_at(w, A, B, "tcp:198.51.102.10:8443");
 	wire_know(w, B, A, NULL, "all");
-	use_facilitator(w, A);
-	use_facilitator(w, B);
+	wire_use_facilitator(w, A, F);
+	wire_use_facilitator(w, B, F);
 	wire_run(w, 2 * OV_SEC);
 	wire_send(w, A, B, 1, 100);
 	wire_run(w, 6 * 2 * WIRE_DELAY); /* by the relay, which answers first */
@@ -195,7 +175,7 @@ static void udp_comes_back(void **state)
 {
 	(void)state;
 	struct wire *w = world();
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_run(w, 20 * OV_SEC);
 	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
 	w->hook = NULL;
@@ -216,7 +196,7 @@ static void udp_is_blocked_in_the_middle(void **state)
 	w->hook = NULL;
 	know_at(w, A, F, "198.51.103.10:27182");
 	wire_know(w, F, A, NULL, "all");
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_send(w, A, F, 1, 100);
 	wire_run(w, 5 * OV_SEC);
 	assert_int_equal(carrier(w, A, F), CARRIER_UDP);
@@ -237,7 +217,7 @@ static void remembered_per_network(void **state)
 {
 	(void)state;
 	struct wire *w = world();
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_run(w, 2 * OV_SEC);
 	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
 	size_t before = w->nodes[A].dialled;
@@ -246,7 +226,7 @@ static void remembered_per_network(void **state)
 	wire_run(w, 4 * WIRE_DELAY + OV_MS);
 	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
 
-	set_address(w, A, addr_v4(203, 0, 113, 7, 27182)); /* elsewhere: 300 ms for UDP */
+	wire_set_address(w, A, addr_v4(203, 0, 113, 7, 27182)); /* elsewhere: 300 ms for UDP */
 	before = w->nodes[A].dialled;
 	wire_cut_all(w);
 	wire_run(w, 200 * OV_MS);
@@ -260,7 +240,7 @@ static void facilitator_restarts(void **state)
 {
 	(void)state;
 	struct wire *w = world();
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_run(w, 5 * OV_SEC);
 	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
 	wire_stop(w, F);
@@ -282,8 +262,8 @@ static void relayed_again_after_a_restart(void **state)
 	struct wire *w = world();
 	wire_know(w, A, B, NULL, "all");
 	wire_know(w, B, A, NULL, "all");
-	use_facilitator(w, A);
-	use_facilitator(w, B);
+	wire_use_facilitator(w, A, F);
+	wire_use_facilitator(w, B, F);
 	wire_run(w, 2 * OV_SEC);
 	wire_send(w, A, B, 1, 100);
 	wire_run(w, OV_SEC);
@@ -330,7 +310,7 @@ static void an_idle_client_keeps_its_connection_warm(void **state)
 {
 	(void)state;
 	struct wire *w = world();
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_run(w, 5 * OV_SEC);
 	size_t connections = w->connection_count;
 	ov_time longest = 0, last = wire_info(w, F, A).last_heard;
@@ -350,12 +330,12 @@ static void a_local_address_that_went_takes_its_connections_along(void **state)
 {
 	(void)state;
 	struct wire *w = world();
-	use_facilitator(w, A);
+	wire_use_facilitator(w, A, F);
 	wire_run(w, 2 * OV_SEC);
 	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
 	for (uint32_t i = 0; i < w->connection_count; i++)
 		w->connections[i].cut = true;
-	set_address(w, A, addr_v4(203, 0, 113, 7, 27182));
+	wire_set_address(w, A, addr_v4(203, 0, 113, 7, 27182));
 	wire_run(w, 2 * OV_SEC);
 	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
 	struct peer_info info = wire_info(w, A, F);

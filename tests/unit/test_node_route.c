@@ -23,14 +23,6 @@ static void roams_when_either_side_moves(void **state)
 	}
 }
 
-static void set_address(struct wire *w, size_t i, struct ov_addr addr)
-{
-	struct local_address local = { .addr = addr, .interface = 1, .has_default_route = true };
-	w->nodes[i].addr = addr;
-	node_network_changed(w->nodes[i].node, w->now, &local, 1, false);
-	wire_drain(w, i);
-}
-
 static bool lose_some(struct wire *w, struct flight *f)
 {
 	unsigned *left = w->context;
@@ -51,12 +43,12 @@ static void an_idle_move_is_told(void **state)
 		unsigned lost = (unsigned)i / 2;
 		ov_time enough = lost ? OV_SEC : 4 * WIRE_DELAY;
 		struct wire *w = wire_new(2);
-		set_address(w, mover, w->nodes[mover].addr);
+		wire_set_address(w, mover, w->nodes[mover].addr);
 		meet(w, 0, 1);
 		wire_run(w, 30 * OV_SEC);
 		w->hook = lose_some;
 		w->context = &lost;
-		set_address(w, mover, addr_v4(203, 0, 113, 77, 27182));
+		wire_set_address(w, mover, addr_v4(203, 0, 113, 77, 27182));
 		wire_run(w, enough);
 		assert_true(wire_uses(w, 1 - mover, mover, w->nodes[mover].addr));
 		wire_run(w, 30 * OV_SEC);

@@ -199,7 +199,7 @@ static void a_facilitator_that_restarts_is_used_again_in_five_seconds(void **sta
 	wire_run(w, 2 * OV_SEC);
 	wire_stop(w, F);
 	wire_start(w, F);
-	set_address(w, F, w->nodes[F].addr);
+	wire_set_address(w, F, w->nodes[F].addr);
 	for (uint32_t i = 0; i < 70; i++) {
 		wire_send(w, A, B, 100 + i, 64);
 		wire_run(w, 100 * OV_MS);
@@ -311,7 +311,7 @@ static void a_facilitator_that_comes_back_is_asked_at_once(void **state)
 	ov_time phase[2] = { w->now + 100 * OV_SEC, w->now + 130 * OV_SEC };
 	wire_stop(w, F);
 	wire_start(w, F);
-	set_address(w, F, w->nodes[F].addr);
+	wire_set_address(w, F, w->nodes[F].addr);
 	w->hook = no_registration;
 	w->context = phase;
 	for (size_t i = 0; i < 2; i++)

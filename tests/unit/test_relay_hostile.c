@@ -52,7 +52,7 @@ static void what_a_relay_carries_does_not_spoil_the_run_around_it(void **state)
 				old[i][len]);
 	wire_stop(w, B);
 	wire_start(w, B);
-	set_address(w, B, w->nodes[B].addr);
+	wire_set_address(w, B, w->nodes[B].addr);
 	wire_know(w, B, A, NULL, "all");
 	wire_use_facilitator(w, B, F);
 	wire_run(w, OV_SEC);
@@ -218,7 +218,7 @@ static void strangers_leave_room_for_contacts(void **state)
 	wire_stop(w, F);
 	w->nodes[F].config.max_pending_handshakes = 16;
 	wire_start(w, F);
-	set_address(w, F, w->nodes[F].addr);
+	wire_set_address(w, F, w->nodes[F].addr);
 	wire_know(w, F, A, NULL, "icmp");
 	for (size_t i = 0; i < 40; i++)
 		stranger_calls(w, F, addr_v4(203, 0, 113, (uint8_t)i, 1), 1);

@@ -47,7 +47,7 @@ static void a_way_through_a_relay_that_forgot_it_is_not_a_black_hole(void **stat
 	wire_run(w, 40 * OV_SEC);
 	wire_stop(w, F);
 	wire_start(w, F);
-	set_address(w, F, w->nodes[F].addr);
+	wire_set_address(w, F, w->nodes[F].addr);
 	struct peer *f = wire_peer(w, A, F);
 	call_start(w->nodes[A].node, w->now, f, false); /* A notices before it says anything */
 	wire_drain(w, A);
@@ -312,7 +312,7 @@ static void an_idle_client_of_two_facilitators_is_quiet(void **state)
 {
 	(void)state;
 	struct wire *w = wire_new(3);
-	set_address(w, A, w->nodes[A].addr);
+	wire_set_address(w, A, w->nodes[A].addr);
 	for (size_t i = 1; i < 3; i++)
 		restart_as(w, i, FACILITATOR_OPEN);
 	for (uint32_t i = 0; i < 50; i++) {
