@@ -75,6 +75,7 @@ struct path {
 	ov_time ack_by;        /* we received data and must say something by then */
 	ov_time keepalive_at;
 	ov_time suspect_at;    /* since when suspect */
+	bool for_checks;       /* a facilitator's second port: never carries data */
 	ov_time demoted_until; /* peer's data coming from here does not move ours until then
 				  (on-path forwarder) */
 

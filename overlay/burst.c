@@ -1,7 +1,8 @@
 /* One side's NAT gives each destination another port, and only a guess can find one. At random: the
  * hard side sends from 256 ports of its own, so that 256 of 64,512 are open, and the other tries
  * 1,200: one hits with 99 % (nat.md part 2, "birthday maths"; danderson/nat-birthday-paradox). By
- * sequence: the next ports are those after the one that a facilitator saw.
+ * sequence: the port that it gave us is near the one that a facilitator saw last: mostly after it,
+ * but before it when it probed us before it asked the facilitator.
  *
  * What is sent is an empty sealed packet: who receives it knows the peer, makes a path of where it
  * came from and asks there. It goes only to the IP at which a relay sees the peer, so that no peer
@@ -14,7 +15,6 @@
 #define PROBE_EVERY   (10 * OV_MS)
 #define OPEN_EVERY    (20 * OV_MS)
 #define LAST_FOR      (14 * OV_SEC)
-#define PREDICT_FIRST 1 /* steps beyond the last port seen */
 #define PREDICT_COUNT 60
 #define AGAIN_AFTER   (20 * OV_SEC)
 #define HOUR          (3600 * OV_SEC)
@@ -98,14 +98,21 @@ void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count
 	b->next_at = now;
 }
 
+/* How far from the last port seen. The step that was seen may be several of the sequence: each port
+ * is tried, two after it for one before it. */
+static int near(uint32_t i)
+{
+	int third = (int)(i / 3), part = (int)(i % 3);
+	return part == 2 ? -(third + 1) : 2 * third + part + 1;
+}
+
 static struct dgram next_probe(const struct burst *b)
 {
 	struct dgram d = { .carrier = CARRIER_UDP, .remote = b->target };
 	if (b->opens)
 		d.local.port = b->ports[b->sent];
 	else if (b->step != 0)
-		d.remote.port =
-			(uint16_t)((int)b->first + b->step * (int)(PREDICT_FIRST + b->sent));
+		d.remote.port = (uint16_t)((int)b->first + (b->step < 0 ? -1 : 1) * near(b->sent));
 	else
 		d.remote.port = (uint16_t)(LOWEST_PORT +
 					   (b->first + (uint64_t)b->stride * b->sent) % PORTS);

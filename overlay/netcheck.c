@@ -43,11 +43,27 @@ static void test_filter(struct node *n, ov_time now, struct peer *p)
 	c->next_at = now + ov_max(TEST_FLOOR, 2 * p->association->active->rtt.smoothed);
 }
 
+static enum nat_side side_of(const struct nat *nat)
+{
+	struct nat_class c = nat_classify(nat);
+	return nat_side(&c);
+}
+
+/* Another method may do. */
+static void tell_side(struct node *n, ov_time now, enum nat_side before, const struct nat *nat)
+{
+	if (side_of(nat) != before)
+		meet_moved(n, now);
+}
+
 static void test_mapping(struct node *n, ov_time now, struct peer *p)
 {
 	struct ov_addr second = p->association->active->remote;
 	second.port = p->registration->netcheck.second_port;
-	nat_set_filtering(nat_of(n, &second), false);
+	struct nat *nat = nat_of(n, &second);
+	enum nat_side before = side_of(nat);
+	nat_set_filtering(nat, false);
+	tell_side(n, now, before, nat); /* a public address behind a firewall */
 	route_probe(n, now, p, &second, true);
 	p->registration->netcheck.next_at = OV_NEVER;
 }
@@ -81,14 +97,12 @@ void netcheck_on_observed(
 	if (!p->registration || path->carrier != CARRIER_UDP || addr_is_any(&path->observed))
 		return;
 	struct nat *nat = nat_of(n, &path->remote);
-	struct nat_class before = nat_classify(nat);
+	enum nat_side before = side_of(nat);
 	nat_add(nat, &(struct nat_sample){ .observer = path->remote,
 			     .observed = path->observed,
 			     .local_port = n->config.listen_port,
 			     .is_local = is_ours(n, &path->observed) });
-	struct nat_class after = nat_classify(nat);
-	if (nat_side(&before) != nat_side(&after))
-		meet_moved(n, now); /* another method may do */
+	tell_side(n, now, before, nat);
 }
 
 enum drop netcheck_on_answer(

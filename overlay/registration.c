@@ -10,6 +10,8 @@
 #define CHECK_EVERY   (1500 * OV_MS)
 #define CHECK_FOR     (30 * OV_SEC) /* after the last relayed datagram */
 #define OBSERVED_EACH 3 /* of our addresses, by one facilitator: two ports of it, and IPv6 */
+#define HASTE_COST    5 /* what hurries because the relay is back: four at once, one per 5 s */
+#define HASTE_BURST   20
 #define RETRY_PATH    (50 * OV_MS) /* its address has not answered yet */
 
 static void tag(const uint8_t key[32], const struct peer_id *destination,
@@ -210,16 +212,29 @@ ov_time registration_deadline(const struct peer *p)
 	return r ? ov_min(r->netcheck.next_at, ov_min(r->next_at, r->check_at)) : OV_NEVER;
 }
 
+static bool waits(const struct peer *p, ov_time now)
+{
+	const struct association *a = p->association;
+	return !association_reaches(a, now) || a->active->state != PATH_VALID ||
+	       path_is_doubtful(a->active, now);
+}
+
 /* Whoever waits for a way gets one now: a call that began while the relay could not be reached went
- * nowhere. A relay that comes and goes is no reason to call all the time. */
+ * nowhere, and so did what a relay that restarted was given. A relay that comes and goes is no
+ * reason to call all the time. */
 static void call_who_waits(struct node *n, ov_time now, struct peer *relay)
 {
-	if (!limit_take(&relay->registration->calls, now, 1, 10, 5))
+	if (!limit_take(&relay->registration->calls, now, 1, HASTE_BURST, HASTE_COST))
 		return;
-	for (size_t i = 0; i < n->peer_count; i++)
-		if (peer_is_wanted(n->peers[i], now) && n->peers[i] != relay &&
-			!association_reaches(n->peers[i]->association, now))
-			call_start(n, now, n->peers[i], false);
+	for (size_t i = 0; i < n->peer_count; i++) {
+		struct peer *p = n->peers[i];
+		if (p == relay || !peer_is_wanted(p, now) || !waits(p, now))
+			continue;
+		if (p->association && p->association->call)
+			call_hurry(n, now, p);
+		else
+			call_start(n, now, p, false);
+	}
 }
 
 void registration_path_valid(struct node *n, ov_time now, struct peer *p)
@@ -228,8 +243,8 @@ void registration_path_valid(struct node *n, ov_time now, struct peer *p)
 	registration_keys_came(n, now, p, false);
 	if (r && r->registered)
 		call_who_waits(n, now, p);
-	else if (r && r->attempts > 1 && limit_take(&r->calls, now, 1, 10, 5)) {
-		begin(n, now, r); /* it was asked ever more rarely while nothing came through */
+	else if (r && r->attempts > 0 && limit_take(&r->calls, now, 1, HASTE_BURST, HASTE_COST)) {
+		begin(n, now, r); /* it could not answer, or was asked ever more rarely */
 		peer_touch(n, p);
 	}
 }

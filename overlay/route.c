@@ -106,6 +106,18 @@ void route_on_keys(struct node *n, ov_time now, struct association *a)
 	}
 }
 
+/* Where a facilitator's clients check their NAT, seen from either end. Were data to go there, the
+ * relay would know the client by another address of a symmetric NAT. */
+static bool is_for_checks(const struct node *n, const struct peer *p, const struct dgram *where)
+{
+	if (where->carrier != CARRIER_UDP)
+		return false;
+	if (n->config.second_port != 0 && where->local.port == n->config.second_port)
+		return true;
+	uint16_t theirs = p->registration ? p->registration->netcheck.second_port : 0;
+	return theirs != 0 && where->remote.port == theirs;
+}
+
 struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
 {
 	struct association *a = p->association;
@@ -129,6 +141,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 		(uint16_t)(datagram_max(n, a) - (relayed ? RELAY_HEADER_LEN : 0)));
 	/* The relay's session vouches for a link: nothing else comes or goes by it. */
 	path->validated = relayed || remote_is_validated(a, where);
+	path->for_checks = is_for_checks(n, p, where);
 	a->paths[a->path_count++] = path;
 	return path;
 }
@@ -138,7 +151,7 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
 	output_forget(&n->output, path);
-	if (path->validated && path->carrier == CARRIER_UDP)
+	if (path->validated && path->carrier == CARRIER_UDP && !path->for_checks)
 		(void)candidates_add(
 			&p->candidates, path->created_at, &path->remote, SOURCE_OBSERVED);
 	for (size_t i = 0; i < a->path_count; i++)
@@ -223,7 +236,7 @@ static struct path *best(const struct association *a, const struct path *but)
 	struct path *found = NULL;
 	for (size_t i = 0; i < a->path_count; i++) {
 		struct path *p = a->paths[i];
-		if (p == but)
+		if (p == but || p->for_checks)
 			continue;
 		if (!found || rank_of(p) < rank_of(found) ||
 			(rank_of(p) == rank_of(found) && is_better(p, found)))
@@ -282,6 +295,8 @@ void route_on_answer(
 	struct node *n, ov_time now, struct peer *p, struct path *path, bool became_valid)
 {
 	struct association *a = p->association;
+	if (path->for_checks)
+		return;
 	if (path == a->active)
 		a->moved = path->moved; /* false: the peer has read where we are */
 	if (path == a->previous) {      /* it still works: the peer did not leave it */
@@ -315,6 +330,8 @@ void route_on_answer(
 void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
+	if (path->for_checks)
+		return;
 	a->peer_path = path;
 	if (path == a->active || now < path->demoted_until)
 		return;
@@ -333,7 +350,7 @@ void route_on_status(
 	struct association *a = p->association;
 	if (p->lower || sequence <= a->nomination)
 		return; /* we nominate, or it is an old word */
-	if (now < path->demoted_until)
+	if (now < path->demoted_until || path->for_checks)
 		return; /* an on-path forwarder may carry the word here too */
 	a->nomination = sequence;
 	a->peer_path = a->nominated = path;
@@ -354,17 +371,30 @@ struct path *route_second(const struct association *a, ov_time now)
 	return usable ? second : NULL;
 }
 
+/* Whether a relay itself is there: it is no news to it when what it carries is not answered. */
+static void ask_relay(struct node *n, ov_time now, const struct path *path)
+{
+	const struct channel *c = channel_of_addr(n, &path->remote);
+	if (!c || !c->session->association || !c->session->association->active)
+		return;
+	path_ask(c->session->association->active, now);
+	peer_touch(n, c->session);
+}
+
 /* Nothing was heard on the active path: ask everywhere else too, and let data go twice for a
  * moment. */
-static void on_doubt(struct association *a, ov_time now)
+static void on_doubt(struct node *n, struct association *a, ov_time now)
 {
 	if (now < a->duplicate_until + OV_SEC)
 		return;
 	a->duplicate_until = now + DUPLICATE_FOR;
 	a->duplicate_bytes = DUPLICATE_BYTES;
-	for (size_t i = 0; i < a->path_count; i++)
+	for (size_t i = 0; i < a->path_count; i++) {
 		if (a->paths[i] != a->active && a->paths[i]->state == PATH_VALID)
 			path_ask(a->paths[i], now);
+		if (a->paths[i]->carrier == CARRIER_RELAY)
+			ask_relay(n, now, a->paths[i]);
+	}
 }
 
 void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path)
@@ -414,8 +444,10 @@ void route_tick(struct node *n, ov_time now, struct peer *p)
 		i++;
 	}
 	if (a->active && path_is_doubtful(a->active, now))
-		on_doubt(a, now);
-	if (a->up && a->path_count == 0) {
+		on_doubt(n, a, now);
+	if (a->up && !best(a, NULL)) {
+		while (a->path_count > 0) /* for checks */
+			route_remove(n, p, a->paths[0]);
 		association_went_down(n, p);
 		if (peer_is_wanted(p, now))
 			call_start(n, now, p, false);
@@ -506,7 +538,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	size_t count = 0, proved;
 	for (size_t i = 0; i < a->path_count; i++) /* what only claims to be the peer's is not asked
 						      anew: each path would have a 3x budget */
-		if (a->paths[i]->validated && a->paths[i]->carrier == CARRIER_UDP)
+		if (a->paths[i]->validated && a->paths[i]->carrier == CARRIER_UDP &&
+			!a->paths[i]->for_checks)
 			remotes[count++] = a->paths[i]->remote;
 	proved = count;
 	for (size_t i = 0; i < p->candidates.count; i++)

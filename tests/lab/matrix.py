@@ -81,13 +81,6 @@ def expected(kind_a, kind_b, static):
     return True, is_possible(kind_a, kind_b)
 
 
-def patience_s(a, b):
-    """How long a cell may take from the first answer to the direct path."""
-    if not is_possible(a, b):
-        return RELAYED_S
-    return GUESSING_S if "symmetric" in (a, b) and "open" not in (a, b) else CONE_S
-
-
 # --- the one place that knows how daemons are told of a facilitator and of each other -------------
 
 def introduce(hub, a, b):
@@ -155,13 +148,16 @@ class Meeting:
     """Two sites, proven, whose daemons run: hosts (nat.Host) and nodes (node.Node) of A and B, the hub
     (nat.Server) with the facilitator (node.Node; static: None), zero in ns."""
 
-    def __init__(self, kind_a, kind_b, static=False):
+    def __init__(self, kind_a, kind_b, static=False, furnish=None):
+        """furnish(router of A) adds to it what its kind has not, before the daemons start."""
         self.world = nat.World()
         self.hub = self.world.server("hub")
         self.hosts = [self.world.host(name, self.world.router(kind))
             for name, kind in (("a", kind_a), ("b", kind_b))]
         for host, kind in zip(self.hosts, (kind_a, kind_b)):
             prove(host, self.hub, kind)
+        if furnish:
+            furnish(self.hosts[0].router)
         self.nodes = [node.Node(host.ns, port=PORT) for host in self.hosts]
         for one, host in zip(self.nodes, self.hosts):
             one.address4 = host.address

@@ -45,12 +45,53 @@ SILENCE = {  # the version is the first byte
 }
 
 
+class Upnpd:
+    """miniupnpd in ns between `lan` and `wan`; it fills the chains mapped, mapped_nat and mapped_post of
+    the table `inet TABLE`. speaks: of "pcp", "natpmp", "upnp"."""
+
+    def __init__(self, ns, speaks, options=(), table="home"):
+        self.ns, self.speaks, self.options, self.table = ns, speaks, list(options), table
+        self.process = None
+        self.log = lab.WORK / "miniupnpd.log"
+
+    def serve(self):
+        """Starts it; it announces itself."""
+        lab.check(lab.have("miniupnpd"), "miniupnpd is missing: make setup")
+        yes = {True: "yes", False: "no"}
+        path = lab.WORK / "miniupnpd.conf"
+        path.write_text("\n".join([
+            "ext_ifname=wan", "listening_ip=lan", "http_port=5000",
+            f"enable_natpmp={yes[bool({'pcp', 'natpmp'} & set(self.speaks))]}",
+            f"enable_upnp={yes['upnp' in self.speaks]}", "secure_mode=yes", "system_uptime=no",
+            f"upnp_table_name={self.table}", f"upnp_nat_table_name={self.table}",
+            "upnp_forward_chain=mapped", "upnp_nat_chain=mapped_nat",
+            "upnp_nat_postrouting_chain=mapped_post",
+            "uuid=00000000-0000-0000-0000-000000000001",
+            *self.options, "allow 1024-65535 0.0.0.0/0 1024-65535", ""]))
+        with open(self.log, "ab") as log:
+            self.process = self.ns.popen("miniupnpd", "-d", "-f", path, "-P",
+                lab.WORK / "miniupnpd.pid", stdout=log, stderr=subprocess.STDOUT)
+        lab.wait_for("miniupnpd listens", 5, self._listens)
+        return self
+
+    def _listens(self):
+        lab.check(self.process.poll() is None, f"miniupnpd ended: {self.log.read_text()}")
+        open_ports = self.ns.run("ss", "-Hlnu") + self.ns.run("ss", "-Hlnt")
+        wanted = [":1900 "] if "upnp" in self.speaks else []
+        wanted += [":5351 "] if {"pcp", "natpmp"} & set(self.speaks) else []
+        return all(port in open_ports for port in wanted)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class Home:
     """speaks: of "pcp", "natpmp", "upnp". outside4: the router's address towards the Internet."""
 
     def __init__(self, speaks=("pcp", "natpmp", "upnp"), outside4=OUTSIDE4, v6=False, options=()):
         self.speaks, self.outside4, self.options = speaks, outside4, list(options)
-        self.process = None
+        self.upnpd = None
         self.internet = lab.Ns("internet", forward=True)
         self.router = lab.Ns("router", forward=True)
         self.laptop, self.far = lab.Ns("laptop"), lab.Ns("far")
@@ -80,35 +121,12 @@ class Home:
 
     def serve(self):
         """Starts miniupnpd, which announces itself."""
-        lab.check(lab.have("miniupnpd"), "miniupnpd is missing: make setup")
-        yes = {True: "yes", False: "no"}
-        path = lab.WORK / "miniupnpd.conf"
-        path.write_text("\n".join([
-            "ext_ifname=wan", "listening_ip=lan", "http_port=5000",
-            f"enable_natpmp={yes[bool({'pcp', 'natpmp'} & set(self.speaks))]}",
-            f"enable_upnp={yes['upnp' in self.speaks]}", "secure_mode=yes", "system_uptime=no",
-            "upnp_table_name=home", "upnp_nat_table_name=home", "upnp_forward_chain=mapped",
-            "upnp_nat_chain=mapped_nat", "upnp_nat_postrouting_chain=mapped_post",
-            "uuid=00000000-0000-0000-0000-000000000001",
-            *self.options, "allow 1024-65535 0.0.0.0/0 1024-65535", ""]))
-        self.log = lab.WORK / "miniupnpd.log"
-        with open(self.log, "ab") as log:
-            self.process = self.router.popen("miniupnpd", "-d", "-f", path, "-P",
-                lab.WORK / "miniupnpd.pid", stdout=log, stderr=subprocess.STDOUT)
-        lab.wait_for("miniupnpd listens", 5, self._listens)
+        self.upnpd = Upnpd(self.router, self.speaks, self.options).serve()
         return self
-
-    def _listens(self):
-        lab.check(self.process.poll() is None, f"miniupnpd ended: {self.log.read_text()}")
-        open_ports = self.router.run("ss", "-Hlnu") + self.router.run("ss", "-Hlnt")
-        wanted = [":1900 "] if "upnp" in self.speaks else []
-        wanted += [":5351 "] if {"pcp", "natpmp"} & set(self.speaks) else []
-        return all(port in open_ports for port in wanted)
 
     def reboot(self):
         """Loses every mapping, as a router without memory does."""
-        self.process.kill()
-        self.process.wait()
+        self.upnpd.kill()
         for chain in ("mapped", "mapped_nat", "mapped_post"):
             self.router.run("nft", "flush", "chain", "inet", "home", chain)
         self.serve()

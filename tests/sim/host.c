@@ -155,6 +155,7 @@ void host_stop(struct host *h)
 	if (h->node)
 		node_free(h->node);
 	h->node = NULL;
+	h->extra = (struct extra){ 0 };
 	h->deadline = OV_NEVER;
 	memset(h->flows, 0, sizeof(h->flows));
 }
@@ -268,10 +269,16 @@ static void note_direct(struct sim *s, struct host *h, const struct flight *f)
 		from->first_direct = s->now;
 }
 
+static bool has_socket(const struct host *h, uint16_t port)
+{
+	return port == HOST_PORT || (port != 0 && port == h->config.second_port) ||
+	       extra_has(&h->extra, port);
+}
+
 void host_receive(struct sim *s, struct host *h, const struct flight *f)
 {
 	struct inbox *in = &s->inbox;
-	if (!host_is_awake(h) || f->destination.port != HOST_PORT || f->len == 0)
+	if (!host_is_awake(h) || !has_socket(h, f->destination.port) || f->len == 0)
 		return;
 	if (in->count > 0 &&
 		(in->host != h->id || in->count == INBOX_RUNS || in->used + f->len > INBOX_BYTES))
@@ -279,6 +286,7 @@ void host_receive(struct sim *s, struct host *h, const struct flight *f)
 	oracle_on_receive(s, h, f);
 	note_direct(s, h, f);
 	const struct iface *i = s->net.ifaces[f->hop_id];
+	bool extra = extra_has(&h->extra, f->destination.port); /* tells its port, no more */
 	memcpy(in->bytes + in->used, f->data, f->len);
 	struct dgram *last = in->count > 0 ? &in->runs[in->count - 1] : NULL;
 	if (last && joins(last, f, i)) {
@@ -289,8 +297,9 @@ void host_receive(struct sim *s, struct host *h, const struct flight *f)
 			.len = f->len,
 			.segment = f->len,
 			.carrier = CARRIER_UDP,
-			.interface = i->index,
-			.local = f->destination,
+			.interface = extra ? 0 : i->index,
+			.local = extra ? (struct ov_addr){ .port = f->destination.port }
+				       : f->destination,
 			.remote = f->source };
 	}
 	in->used += f->len;
@@ -343,7 +352,7 @@ static uint32_t route(
 			if (!addr_is_any(&d->local) && !addr_same_ip(a, &d->local))
 				continue;
 			*source = *a;
-			source->port = HOST_PORT;
+			source->port = has_socket(h, d->local.port) ? d->local.port : HOST_PORT;
 			return (uint32_t)i;
 		}
 	}
@@ -471,6 +480,13 @@ static void on_up_down(struct sim *s, struct host *h, const struct node_event *e
 	trace_tell(&s->trace, s->now, h->name, "%s %s", name, f->up ? "up" : "down");
 }
 
+static void open_extra(struct sim *s, struct host *h, uint64_t count)
+{
+	size_t opened;
+	const uint16_t *ports = extra_open(&h->extra, (size_t)count, &opened);
+	node_ports(h->node, s->now, ports, opened);
+}
+
 static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 {
 	struct host *other = sim_find_host(s, &e->peer);
@@ -507,8 +523,8 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 	case NODE_REFUSED:
 		trace_tell(t, s->now, h->name, "%s refused %s", name, e->refused);
 		return;
-	case NODE_PORTS_WANTED: /* its hosts have one socket */
-	case NODE_PORTS_DONE: return;
+	case NODE_PORTS_WANTED: open_extra(s, h, e->count); return;
+	case NODE_PORTS_DONE: extra_settle(&h->extra, (uint16_t)e->count); return;
 	case NODE_EVENTS_LOST:
 		trace_tell(t, s->now, h->name, "%llu events lost", (unsigned long long)e->count);
 		return;

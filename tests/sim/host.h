@@ -2,6 +2,7 @@
 /* host - one machine: a node, what survives its restarts (identity, boot epoch, contacts, last
  * endpoints), and a small inner stack that talks: echo, numbered datagrams, one TCP per peer. */
 #include "overlay/node.h"
+#include "tests/sim/extra.h"
 #include "tests/sim/flow.h"
 #include "tests/sim/seed.h"
 
@@ -76,6 +77,7 @@ struct host {
 	struct talk *talks;
 	size_t talk_count;
 	struct flow flows[HOST_FLOWS_MAX];
+	struct extra extra;
 	uint64_t serial;    /* of inner packets made here */
 	ov_time deadline;   /* cached: min of node, talks, flows */
 	ov_time busy_since; /* storm: start of the second being counted */

@@ -1,8 +1,8 @@
 /* Punching needs of each side one address to which the other can send. An endpoint-independent
  * mapping is such an address, for whoever passes its filter; a filter by address and port is opened
  * by sending to where the other's datagrams come from, so that has to be known before. A mapping
- * per destination is not known: such a host meets only those whose filter does not look at ports.
- */
+ * per destination is not known: such a host meets those whose filter does not look at ports, and of
+ * the others those who guess its port, which one side that is known can afford. */
 #include "tests/sim/kind.h"
 
 #include <stdio.h>
@@ -92,11 +92,17 @@ static bool lets_in_other_ports(const struct behaviour *b)
 	return b->filtering != NAT_ADDRESS_PORT_DEPENDENT;
 }
 
-bool kind_meets(enum kind a, enum kind b)
+enum kind_way kind_way(enum kind a, enum kind b)
 {
 	const struct behaviour *x = &behaviours[a], *y = &behaviours[b];
-	if (is_known_beforehand(x) && is_known_beforehand(y))
-		return true;
-	return (is_known_beforehand(x) && lets_in_other_ports(x)) ||
-	       (is_known_beforehand(y) && lets_in_other_ports(y));
+	if (is_known_beforehand(y)) { /* x: one that is known, if any */
+		const struct behaviour *other = x;
+		x = y;
+		y = other;
+	}
+	if (!is_known_beforehand(x))
+		return KIND_RELAYED;
+	if (is_known_beforehand(y) || lets_in_other_ports(x))
+		return KIND_PUNCHED;
+	return y->ports == NAT_PORT_SEQUENTIAL ? KIND_PREDICTED : KIND_GUESSED;
 }

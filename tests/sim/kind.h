@@ -1,6 +1,6 @@
 #pragma once
-/* kind - the boxes that people are behind, in the words of RFC 4787, and which pairs of them can
- * meet by plain punching (RFC 5128 3.3, nat.md part 4). */
+/* kind - the boxes that people are behind, in the words of RFC 4787, and how pairs of them can
+ * meet (RFC 5128 3.3, nat.md part 4). */
 #include "tests/sim/world.h"
 
 enum kind {
@@ -20,5 +20,12 @@ struct nat_config kind_box(enum kind k, struct ov_addr outside); /* of all but K
 uint32_t kind_site(struct sim *s, enum kind k, uint8_t number, struct ov_addr *inside);
 /* A host behind a box of its own; the site's addresses are made from the host's number. */
 struct host *kind_host(struct sim *s, enum kind k, ov_time delay);
-/* Can these two send to each other directly, once each knows how the world sees the other? */
-bool kind_meets(enum kind a, enum kind b);
+/* How these two come to send to each other directly, once each knows how the world sees the other.
+ */
+enum kind_way {
+	KIND_PUNCHED,   /* by plain punching */
+	KIND_PREDICTED, /* the next port of a sequence is aimed at */
+	KIND_GUESSED,   /* many ports of one side against many probes of the other: mostly */
+	KIND_RELAYED    /* not at all */
+};
+enum kind_way kind_way(enum kind a, enum kind b);

@@ -10,7 +10,7 @@ struct cell {
 	const char *a, *b;
 	enum kind kinds[2];
 	void (*build)(struct sim *s); /* both in one network; NULL: each at home */
-	bool meets;                   /* what mathematics allows */
+	enum kind_way way;            /* what mathematics allows */
 };
 
 struct figure {

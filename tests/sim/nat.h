@@ -23,7 +23,7 @@ struct nat_config {
 	bool hairpin;         /* REQ-9, with the external source address */
 };
 
-#define NAT_SESSIONS_MAX 512
+#define NAT_SESSIONS_MAX 2048 /* a burst makes 1,200 */
 
 /* One (inside, remote) pair. Sessions of one mapping share `outside_port`. */
 struct nat_session {

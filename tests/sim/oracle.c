@@ -151,6 +151,17 @@ static bool is_candidate_of(
 	return false;
 }
 
+/* A facilitator names a second port, for the NAT check of its client. */
+static bool is_second_port_of(
+	struct sim *s, const struct host *h, uint32_t facilitator, struct ov_addr a)
+{
+	uint16_t second = s->hosts[facilitator].config.second_port;
+	if (second == 0 || a.port != second)
+		return false;
+	a.port = HOST_PORT;
+	return is_candidate_of(s, h, facilitator, &a);
+}
+
 /* Is it an address where h was told that somebody it knows may be? */
 static bool is_candidate(struct sim *s, struct host *h, const struct ov_addr *a)
 {
@@ -158,7 +169,8 @@ static bool is_candidate(struct sim *s, struct host *h, const struct ov_addr *a)
 		if (is_candidate_of(s, h, h->friends[i].host, a))
 			return true;
 	for (size_t i = 0; i < h->facilitator_count; i++)
-		if (is_candidate_of(s, h, h->facilitators[i].host, a))
+		if (is_candidate_of(s, h, h->facilitators[i].host, a) ||
+			is_second_port_of(s, h, h->facilitators[i].host, *a))
 			return true;
 	for (uint32_t i = 0; is_relay(h) && i < s->host_count; i++)
 		if (serves(h, &s->hosts[i]) && is_candidate_of(s, h, i, a))

@@ -179,6 +179,54 @@ static void a_sequence_is_met_within_three_seconds(void **state)
 	}
 }
 
+/* It probed us before its NAT was known: the port is an earlier one than the last that was seen,
+ * and the step that was seen is two of the sequence. */
+static void a_sequence_that_opened_before_is_met_as_well(void **state)
+{
+	(void)state;
+	for (int step = -1; step <= 1; step += 2) {
+		struct nats t = { .step = step, .last = 30000 };
+		struct wire *w = world(&t);
+		uint16_t first = t.last;
+		tell_nat(w, EASY, 27182, 27182);
+		wire_send(w, EASY, HARD, 1, 100);
+		wire_run(w, OV_SEC);
+		assert_int_equal(t.last, first + step); /* towards EASY */
+		assert_int_equal(carrier(w, EASY, HARD), CARRIER_RELAY);
+		tell_nat(w, HARD, first, (uint16_t)(t.last = next_port(&t)));
+		meet_moved(w->nodes[HARD].node, w->now);
+		wire_run(w, 2 * OV_SEC);
+		assert_int_equal(carrier(w, EASY, HARD), CARRIER_UDP);
+		assert_int_equal(carrier(w, HARD, EASY), CARRIER_UDP);
+		wire_free(w);
+	}
+}
+
+/* A public address is open until the filter in front of it is found: then another method may do. */
+static void a_firewall_that_shows_itself_begins_a_round(void **state)
+{
+	(void)state;
+	struct nats t = { .random = 3 };
+	struct wire *w = world(&t);
+	struct node *n = w->nodes[EASY].node;
+	struct nat_sample public = { .observer = w->nodes[FACILITATOR].addr,
+		.observed = outside(EASY),
+		.local_port = 27182,
+		.is_local = true };
+	nat_forget(&n->nat[0]);
+	nat_add(&n->nat[0], &public);
+	wire_send(w, EASY, HARD, 1, 100);
+	wire_run(w, 2 * OV_SEC);
+	uint32_t round = n->peers[0]->association->meeting.round;
+	netcheck_begin(n, w->now, n->facilitators[0], 27183);
+	wire_drain(w, EASY);
+	wire_run(w, OV_SEC);
+	struct nat_class found = netcheck_class(n, true);
+	assert_int_equal(nat_side(&found), NAT_SIDE_EASY);
+	assert_int_equal(n->peers[0]->association->meeting.round, round + 1);
+	wire_free(w);
+}
+
 /* Two hard sides would need 2^16 probes each: never tried. */
 static void two_hard_sides_stay_relayed_in_silence(void **state)
 {
@@ -228,6 +276,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_guess_finds_one_of_256_ports),
 		cmocka_unit_test(a_sequence_is_met_within_three_seconds),
+		cmocka_unit_test(a_sequence_that_opened_before_is_met_as_well),
+		cmocka_unit_test(a_firewall_that_shows_itself_begins_a_round),
 		cmocka_unit_test(two_hard_sides_stay_relayed_in_silence),
 		cmocka_unit_test(bursts_are_rare),
 	};

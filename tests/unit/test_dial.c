@@ -213,6 +213,44 @@ static void udp_is_blocked_in_the_middle(void **state)
 	wire_free(w);
 }
 
+static bool only_by_f(struct wire *w, struct flight *f)
+{
+	return addr_same_ip(&f->to, &w->nodes[F].addr) || addr_same_ip(&f->from, &w->nodes[F].addr);
+}
+
+static bool a_has_tcp_to_f(struct wire *w, struct flight *f)
+{
+	return only_by_f(w, f) && a_has_no_udp(w, f);
+}
+
+/* The relay is asked as soon as the peer is silent, and its way of asking the NAT is no way out. */
+static void udp_is_blocked_while_relayed(void **state)
+{
+	(void)state;
+	for (int part = 0; part < 15; part++) { /* of the time between two checks */
+		struct wire *w = world();
+		w->hook = only_by_f;
+		wire_know(w, A, B, NULL, "all");
+		wire_know(w, B, A, NULL, "all");
+		use_facilitator(w, A);
+		use_facilitator(w, B);
+		wire_run(w, OV_SEC);
+		wire_send(w, A, B, 1, 100);
+		wire_run(w, 2 * OV_SEC + part * 100 * OV_MS);
+		assert_int_equal(carrier(w, A, F), CARRIER_UDP);
+		w->hook = a_has_tcp_to_f;
+		for (uint32_t i = 0; i < 36; i++) { /* 1.8 s */
+			wire_send(w, A, B, 100 + i, 64);
+			wire_send(w, B, A, 100 + i, 64);
+			wire_run(w, 50 * OV_MS);
+		}
+		assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+		assert_int_equal(wire_got(w, A, B, 135, 64), 1);
+		assert_int_equal(wire_got(w, B, A, 135, 64), 1);
+		wire_free(w);
+	}
+}
+
 static void remembered_per_network(void **state)
 {
 	(void)state;
@@ -378,6 +416,7 @@ int main(void)
 		cmocka_unit_test(tcp_endpoint_without_a_facilitator),
 		cmocka_unit_test(udp_comes_back),
 		cmocka_unit_test(udp_is_blocked_in_the_middle),
+		cmocka_unit_test(udp_is_blocked_while_relayed),
 		cmocka_unit_test(remembered_per_network),
 		cmocka_unit_test(facilitator_restarts),
 		cmocka_unit_test(relayed_again_after_a_restart),

@@ -211,6 +211,28 @@ static void a_facilitator_that_restarts_is_used_again_in_five_seconds(void **sta
 	wire_free(w);
 }
 
+/* Whoever hears nothing through it asks the relay itself, and does not wait for the next check. */
+static void a_silent_relay_is_doubted_with_the_first_silence(void **state)
+{
+	(void)state;
+	for (int part = 0; part < 15; part++) { /* of the time between two checks */
+		struct wire *w = world();
+		wire_send(w, A, B, 1, 100);
+		wire_run(w, 2 * OV_SEC + part * 100 * OV_MS);
+		wire_stop(w, F);
+		wire_start(w, F);
+		set_address(w, F, w->nodes[F].addr);
+		for (uint32_t i = 0; i < 28; i++) { /* 1.4 s */
+			wire_send(w, A, B, 100 + i, 64);
+			wire_send(w, B, A, 100 + i, 64);
+			wire_run(w, 50 * OV_MS);
+		}
+		assert_int_equal(wire_got(w, A, B, 127, 64), 1);
+		assert_int_equal(wire_got(w, B, A, 127, 64), 1);
+		wire_free(w);
+	}
+}
+
 static bool without_a(struct wire *w, struct flight *f)
 {
 	return !addr_same_ip(&f->from, &w->nodes[A].addr) &&
@@ -375,6 +397,7 @@ int main(void)
 		cmocka_unit_test(a_denied_client_cannot_register),
 		cmocka_unit_test(contacts_policy_serves_contacts),
 		cmocka_unit_test(a_facilitator_that_restarts_is_used_again_in_five_seconds),
+		cmocka_unit_test(a_silent_relay_is_doubted_with_the_first_silence),
 		cmocka_unit_test(a_facilitator_that_was_out_of_reach_serves_again),
 		cmocka_unit_test(a_relay_sends_where_the_client_keeps_open),
 		cmocka_unit_test(relay_datagrams_count_only_from_their_address),
