@@ -81,11 +81,9 @@ def expected(kind_a, kind_b, static):
     return True, is_possible(kind_a, kind_b)
 
 
-def patience_s(a, b):
-    """How long a cell may take from the first answer to the direct path."""
-    if not is_possible(a, b):
-        return RELAYED_S
-    return GUESSING_S if "symmetric" in (a, b) and "open" not in (a, b) else CONE_S
+def listening(kind):
+    """The flags of a daemon there: in the open it takes TCP connections, and tells peers so."""
+    return ["--listen-tcp", 443] if base(kind) == "open" else []
 
 
 # --- the one place that knows how daemons are told of a facilitator and of each other -------------
@@ -162,7 +160,8 @@ class Meeting:
             for name, kind in (("a", kind_a), ("b", kind_b))]
         for host, kind in zip(self.hosts, (kind_a, kind_b)):
             prove(host, self.hub, kind)
-        self.nodes = [node.Node(host.ns, port=PORT) for host in self.hosts]
+        self.nodes = [node.Node(host.ns, port=PORT, args=listening(kind))
+            for host, kind in zip(self.hosts, (kind_a, kind_b))]
         for one, host in zip(self.nodes, self.hosts):
             one.address4 = host.address
         self.facilitator = (introduce_static if static else introduce)(self.hub, *self.nodes)
