@@ -68,7 +68,10 @@ static int read_body(struct rd body, struct frame *out)
 	case FRAME_PATH_CHALLENGE: read_challenge(&body, &out->as.challenge); break;
 	case FRAME_PATH_RESPONSE: read_response(&body, &out->as.response); break;
 	case FRAME_PATH_STATUS: read_status(&body, &out->as.status); break;
-	case FRAME_ENDPOINTS: frame_read_endpoints(&body, &out->as.endpoints); break;
+	case FRAME_ENDPOINTS:
+	case FRAME_TCP_ENDPOINTS:
+		frame_read_endpoints(&body, (enum frame_type)out->type, &out->as.endpoints);
+		break;
 	case FRAME_PUNCH: frame_read_punch(&body, &out->as.punch); break;
 	default: return frame_read_relay(&body, out);
 	}

@@ -15,6 +15,7 @@ enum frame_type {
 	FRAME_PATH_STATUS = 3,
 	FRAME_ENDPOINTS = 4,
 	FRAME_PUNCH = 5,
+	FRAME_TCP_ENDPOINTS = 6,
 	FRAME_RELAY_OPEN = 32,
 	FRAME_RELAY_OK = 33,
 	FRAME_RELAY_NO = 34,
@@ -48,10 +49,11 @@ struct path_status { /* the lower PeerId nominates the path on which this frame 
 	uint32_t sequence;
 };
 
-#define FRAME_ENDPOINTS_MAX 16
+#define FRAME_ENDPOINTS_MAX     16
+#define FRAME_TCP_ENDPOINTS_MAX 4
 
-struct endpoints_frame { /* where the sender may be reached, in its own words; replaces the last one
-			  */
+/* Where the sender may be reached, in its own words: by UDP, or where it takes TCP connections. */
+struct endpoints_frame {
 	struct ov_addr addr[FRAME_ENDPOINTS_MAX];
 	size_t count;
 };
@@ -150,7 +152,8 @@ void frame_put_challenge(struct wr *w, const struct path_challenge *c);
 void frame_put_response(struct wr *w, const struct path_response *p);
 void frame_put_status(struct wr *w, const struct path_status *s);
 void frame_put_padding(struct wr *w, size_t len);
-void frame_put_endpoints(struct wr *w, const struct endpoints_frame *e);
+/* type: ENDPOINTS or TCP_ENDPOINTS */
+void frame_put_endpoints(struct wr *w, enum frame_type type, const struct endpoints_frame *e);
 void frame_put_punch(struct wr *w, const struct punch_frame *p);
 void frame_put_relay_open(struct wr *w, const struct relay_open *o);
 void frame_put_relay_ok(struct wr *w, const struct relay_ok *o);

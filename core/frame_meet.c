@@ -4,10 +4,15 @@
 
 #define PUNCH_LEN (8 + ADDR_PACKED)
 
-void frame_put_endpoints(struct wr *w, const struct endpoints_frame *e)
+static size_t endpoints_max(enum frame_type type)
 {
-	assert(e->count <= FRAME_ENDPOINTS_MAX);
-	frame_put_header(w, FRAME_ENDPOINTS, e->count * ADDR_PACKED);
+	return type == FRAME_ENDPOINTS ? FRAME_ENDPOINTS_MAX : FRAME_TCP_ENDPOINTS_MAX;
+}
+
+void frame_put_endpoints(struct wr *w, enum frame_type type, const struct endpoints_frame *e)
+{
+	assert(e->count <= endpoints_max(type));
+	frame_put_header(w, type, e->count * ADDR_PACKED);
 	for (size_t i = 0; i < e->count; i++) {
 		uint8_t packed[ADDR_PACKED];
 		addr_pack(&e->addr[i], packed);
@@ -15,10 +20,10 @@ void frame_put_endpoints(struct wr *w, const struct endpoints_frame *e)
 	}
 }
 
-void frame_read_endpoints(struct rd *r, struct endpoints_frame *e)
+void frame_read_endpoints(struct rd *r, enum frame_type type, struct endpoints_frame *e)
 {
-	for (e->count = 0; e->count < FRAME_ENDPOINTS_MAX && rd_left(r) >= ADDR_PACKED;
-		e->count++) {
+	size_t max = endpoints_max(type);
+	for (e->count = 0; e->count < max && rd_left(r) >= ADDR_PACKED; e->count++) {
 		uint8_t packed[ADDR_PACKED];
 		rd_copy(r, packed, sizeof(packed));
 		e->addr[e->count] = addr_unpack(packed);

@@ -203,6 +203,7 @@ static bool make_node(struct daemon *d, const struct aead_table *aead)
 	c.key_memory = arena_blocks(d->arena);
 	c.boot_epoch = store_boot_epoch(d->store);
 	c.listen_port = udp_status(d->udp)->port;
+	c.tcp_port = d->tcp_port;
 	c.second_port = d->second ? udp_status(d->second)->port : 0;
 	d->node = node_new(&c, d->self, aead, entropy_rng(), clock_now());
 	return d->node != NULL;
@@ -282,11 +283,14 @@ static bool open_tcp(struct daemon *d)
 		uint16_t port = d->cfg->tcp_ports[i];
 		if (port == 0 || (i > 0 && port == d->cfg->tcp_ports[0]))
 			continue;
-		if (tcp_listen(d->tcp, port, why, sizeof(why)) == OV_OK)
-			log_info(d->log, clock_now(), "tcp", "listening port=%u", (unsigned)port);
-		else
+		if (tcp_listen(d->tcp, port, why, sizeof(why)) != OV_OK) {
 			log_warn(d->log, clock_now(), "tcp", "not_listening port=%u why=%s",
 				(unsigned)port, why);
+			continue;
+		}
+		if (d->tcp_port != ENDPOINT_TCP_PORT) /* networks without UDP let that through */
+			d->tcp_port = port;
+		log_info(d->log, clock_now(), "tcp", "listening port=%u", (unsigned)port);
 	}
 	return d->tcp != NULL;
 }

@@ -24,6 +24,7 @@ struct daemon {
 	struct node *node;
 	struct udp *udp;
 	struct tcp *tcp;
+	uint16_t tcp_port;  /* told to peers; 0: none */
 	struct udp *second; /* facilitator's second port; NULL: none */
 	struct tun *tun;
 	struct netmon *netmon;

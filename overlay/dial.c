@@ -12,6 +12,7 @@
 #define CALL_GAP   OV_SEC        /* attempts while nobody answers */
 #define ASK_FIRST  (5 * OV_SEC)  /* by TCP: whether UDP works; 5, 10 ... 300 s */
 #define LATER      (30 * OV_SEC) /* by relay: whether TCP does; 30, 60 ... 300 s */
+#define CLAIMED    5             /* attempts of a call at an address we have only a word for */
 #define ASK_LAST   (300 * OV_SEC)
 
 /* ---- networks ---- */
@@ -64,13 +65,23 @@ static void remember(struct node *n, bool blocks_udp)
 
 /* ---- where a peer takes connections ---- */
 
-/* Those we were told of; of a facilitator else the usual port wherever it is. */
-static size_t targets(const struct peer *p, struct ov_addr out[DIAL_TARGETS])
+static bool is_target_of(
+	const struct node *n, const struct peer *p, const struct candidate *c, bool trusted)
+{
+	bool written = c->source == SOURCE_CONFIG || c->source == SOURCE_USER;
+	return c->carrier == CARRIER_TCP && candidate_is_trusted(c) == trusted &&
+	       (written || !meet_is_foreign(n, p, &c->addr));
+}
+
+/* Those we were told of, what is only claimed last; of a facilitator else the usual port wherever
+ * it is. */
+static size_t targets(const struct node *n, const struct peer *p, struct ov_addr out[DIAL_TARGETS])
 {
 	size_t count = 0;
-	for (size_t i = 0; i < p->candidates.count && count < DIAL_TARGETS; i++)
-		if (p->candidates.list[i].carrier == CARRIER_TCP)
-			out[count++] = p->candidates.list[i].addr;
+	for (int trusted = 1; trusted >= 0; trusted--)
+		for (size_t i = 0; i < p->candidates.count && count < DIAL_TARGETS; i++)
+			if (is_target_of(n, p, &p->candidates.list[i], trusted))
+				out[count++] = p->candidates.list[i].addr;
 	if (count > 0 || !p->registration)
 		return count;
 	for (size_t i = 0; i < p->candidates.count && count < DIAL_TARGETS; i++) {
@@ -85,10 +96,10 @@ static size_t targets(const struct peer *p, struct ov_addr out[DIAL_TARGETS])
 	return count;
 }
 
-static bool is_target(const struct peer *p, const struct ov_addr *remote)
+static bool is_target(const struct node *n, const struct peer *p, const struct ov_addr *remote)
 {
 	struct ov_addr list[DIAL_TARGETS];
-	size_t count = targets(p, list);
+	size_t count = targets(n, p, list);
 	for (size_t i = 0; i < count; i++)
 		if (addr_equal(&list[i], remote))
 			return true;
@@ -114,24 +125,29 @@ static void ask_for(struct node *n, const struct ov_addr *remote)
 		n->dials[n->dial_count++] = *remote; /* else at the next attempt */
 }
 
-static void note_tried(struct peer *p, ov_time now, const struct ov_addr *remote)
+/* Each attempt costs whoever is there a SYN or two. */
+static bool may_dial(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
 {
-	for (size_t i = 0; i < p->candidates.count; i++)
+	struct candidate *c = NULL;
+	for (size_t i = 0; i < p->candidates.count && !c; i++)
 		if (p->candidates.list[i].carrier == CARRIER_TCP &&
 			addr_equal(&p->candidates.list[i].addr, remote))
-			p->candidates.list[i].tried_at = now;
+			c = &p->candidates.list[i];
+	if (!c)
+		return true; /* a facilitator's usual port */
+	bool calls = p->association->call && !association_reaches(p->association, now);
+	if (calls && !candidate_is_trusted(c) && p->association->dial.step >= CLAIMED)
+		return false;
+	return meet_may_try(n, now, p, c);
 }
 
 static size_t dial(struct node *n, ov_time now, struct peer *p)
 {
 	struct ov_addr list[DIAL_TARGETS];
-	size_t count = targets(p, list);
-	for (size_t i = 0; i < count; i++) {
-		if (works(p->association, &list[i], now))
-			continue;
-		ask_for(n, &list[i]);
-		note_tried(p, now, &list[i]);
-	}
+	size_t count = targets(n, p, list);
+	for (size_t i = 0; i < count; i++)
+		if (!works(p->association, &list[i], now) && may_dial(n, now, p, &list[i]))
+			ask_for(n, &list[i]);
 	return count;
 }
 
@@ -164,7 +180,7 @@ static size_t ask_by_udp(struct node *n, ov_time now, struct peer *p)
 	size_t count = 0;
 	for (size_t i = 0; i < p->candidates.count; i++) {
 		struct candidate *c = &p->candidates.list[i];
-		if (c->carrier != CARRIER_UDP)
+		if (c->carrier != CARRIER_UDP || meet_is_foreign(n, p, &c->addr))
 			continue;
 		count++;
 		if (meet_may_ask(n, now, p, c))
@@ -228,13 +244,13 @@ void dial_begin(struct node *n, ov_time now, struct peer *p)
 		step(n, now, p);
 }
 
-static bool takes_both(const struct peer *p)
+static bool takes_both(const struct node *n, const struct peer *p)
 {
 	struct ov_addr list[DIAL_TARGETS];
 	bool udp = false;
 	for (size_t i = 0; i < p->candidates.count; i++)
 		udp |= p->candidates.list[i].carrier == CARRIER_UDP;
-	return udp && targets(p, list) > 0;
+	return udp && targets(n, p, list) > 0;
 }
 
 void dial_on_route(struct node *n, ov_time now, struct peer *p)
@@ -245,12 +261,12 @@ void dial_on_route(struct node *n, ov_time now, struct peer *p)
 		if (a->active->state != PATH_VALID)
 			break; /* not yet an answer to a call that waits for one */
 		begin_at(a, OV_NEVER);
-		if (takes_both(p))
+		if (takes_both(n, p))
 			remember(n, false);
 		break;
 	case CARRIER_TCP:
 		begin_at(a, now + ASK_FIRST);
-		if (takes_both(p))
+		if (takes_both(n, p))
 			remember(n, true);
 		break;
 	case CARRIER_RELAY: begin_at(a, now + DIAL_AFTER); break;
@@ -374,7 +390,7 @@ void node_tcp_opened(struct node *n, ov_time now, const struct dgram *where)
 {
 	assert(where->carrier == CARRIER_TCP && where->interface != 0);
 	for (size_t i = 0; i < n->peer_count; i++)
-		if (n->peers[i]->association && is_target(n->peers[i], &where->remote))
+		if (n->peers[i]->association && is_target(n, n->peers[i], &where->remote))
 			opened(n, now, n->peers[i], where);
 }
 
@@ -411,20 +427,38 @@ bool node_dial(struct node *n, struct ov_addr *remote)
 	return true;
 }
 
+/* Soon, if there was nobody to connect to; else a peer that names others all the time must not
+ * make us try them all as often. */
+void dial_told(struct node *n, ov_time now, struct peer *p)
+{
+	if (!peer_is_wanted(p, now))
+		return;
+	if (!association_reaches(p->association, now))
+		call_start(n, now, p, false);
+	struct association *a = p->association;
+	enum need need = a ? need_of(p, now) : NEED_NOTHING;
+	if (need != NEED_ANSWER && need != NEED_BETTER)
+		return;
+	ov_time at = network_find(n, network_here(n)) ? now : now + DIAL_AFTER;
+	bool later = a->dial.at != OV_NEVER && a->dial.at > at;
+	if (a->dial.at != OV_NEVER && !(later && limit_take(&p->hurries, now, 1, 12, 4)))
+		return;
+	begin_at(a, at);
+	peer_touch(n, p);
+}
+
+void dial_answered(ov_time now, struct peer *p, const struct path *path)
+{
+	if (path->carrier == CARRIER_TCP && dial_is_ours(p->association, path))
+		(void)candidates_add_tcp(&p->candidates, now, &path->remote, SOURCE_OBSERVED);
+}
+
 void node_candidate_tcp(struct node *n, ov_time now, const struct peer_id *id,
 	const struct ov_addr *a, enum candidate_source source)
 {
 	struct peer *p = node_peer(n, id);
 	if (!p || node_is_overlay_addr(n, a))
 		return;
-	bool fresh = candidates_add_tcp(&p->candidates, now, a, source);
-	if (!fresh || !peer_is_wanted(p, now))
-		return;
-	if (!association_reaches(p->association, now))
-		call_start(n, now, p, false);
-	if (p->association && p->association->dial.at == OV_NEVER &&
-		need_of(p, now) != NEED_NOTHING) { /* it had nobody to connect to */
-		begin_at(p->association, now + DIAL_AFTER);
-		peer_touch(n, p);
-	}
+	if (candidates_add_tcp(&p->candidates, now, a, source))
+		dial_told(n, now, p);
 }

@@ -81,6 +81,9 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 			route_on_status(n, now, p, at->path, f.as.status.sequence);
 			break;
 		case FRAME_ENDPOINTS: one = meet_on_endpoints(n, now, p, &f.as.endpoints); break;
+		case FRAME_TCP_ENDPOINTS:
+			one = meet_on_tcp_endpoints(n, now, p, &f.as.endpoints);
+			break;
 		case FRAME_PUNCH: one = meet_on_punch(n, now, p, &f.as.punch); break;
 		case FRAME_RELAY_OPEN:
 			on_request(n, now, p, at);

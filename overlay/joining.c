@@ -150,3 +150,19 @@ size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
 	}
 	return count;
 }
+
+/* A public address of ours, then one that a router may forward to us: whoever has the edge listen
+ * behind one has told it to. */
+size_t node_own_tcp(const struct node *n, struct ov_addr *out, size_t max)
+{
+	struct ov_addr seen[OBSERVED_MAX];
+	size_t count = 0, observed = registration_observed(n, seen, OBSERVED_MAX);
+	for (size_t i = 0; i < n->local_count + observed && n->config.tcp_port != 0; i++) {
+		struct ov_addr a =
+			i < n->local_count ? n->locals[i].addr : seen[i - n->local_count];
+		a.port = n->config.tcp_port;
+		if (addr_scope(&a) == ADDR_GLOBAL)
+			count = add_address(out, count, max, &a);
+	}
+	return count;
+}

@@ -34,13 +34,16 @@ static void say(struct node *n, ov_time now, struct peer *p, uint8_t flags)
 	struct wr w = wr_init(plain, sizeof(plain));
 	struct endpoints_frame e;
 	e.count = node_own_addresses(n, e.addr, FRAME_ENDPOINTS_MAX);
-	frame_put_endpoints(&w, &e);
+	frame_put_endpoints(&w, FRAME_ENDPOINTS, &e);
 	struct nat_class c = netcheck_class(n, true);
 	frame_put_punch(&w, &(struct punch_frame){ .round = p->association->meeting.round,
 				    .flags = flags,
 				    .side = (uint8_t)nat_side(&c),
 				    .step = (int16_t)c.step,
 				    .external = c.external });
+	e.count = node_own_tcp(n, e.addr, FRAME_TCP_ENDPOINTS_MAX);
+	if (e.count > 0)
+		frame_put_endpoints(&w, FRAME_TCP_ENDPOINTS, &e);
 	(void)frames_send(n, now, p, &w, flags == 0);
 }
 
@@ -59,11 +62,9 @@ void meet_start(struct node *n, ov_time now, struct peer *p)
 	peer_touch(n, p);
 }
 
-bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c)
+bool meet_may_try(struct node *n, ov_time now, struct peer *p, struct candidate *c)
 {
 	bool is_new = c->tried_at == OV_NEVER && !candidate_is_trusted(c);
-	if (c->carrier != CARRIER_UDP)
-		return false; /* dial.c */
 	if (!is_new) {
 		c->tried_at = now;
 		return true;
@@ -76,6 +77,11 @@ bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate 
 	(void)limit_take(&p->places, now, 1, PLACE_BURST, PLACE_COST);
 	c->tried_at = now;
 	return true;
+}
+
+bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c)
+{
+	return c->carrier == CARRIER_UDP && meet_may_try(n, now, p, c); /* TCP: dial.c */
 }
 
 static bool same_prefix(const struct ov_addr *x, const struct ov_addr *y, uint8_t bits)
@@ -213,6 +219,29 @@ enum drop meet_on_endpoints(
 	for (size_t i = 0; i < f->count; i++)
 		if (may_probe(n, &f->addr[i], same_site))
 			(void)candidates_add(&p->candidates, now, &f->addr[i], SOURCE_PEER);
+	return DROP_NONE;
+}
+
+/* Nobody listens for us at a port of others: mail, ssh and the like would be the third party's. */
+static bool is_tcp_port(uint16_t port)
+{
+	return port == 80 || port == 443 || port > 1023;
+}
+
+enum drop meet_on_tcp_endpoints(
+	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f)
+{
+	struct association *a = p->association;
+	bool fresh = false;
+	if (!contact_is_known(p->contact.source))
+		return DROP_GRANT;
+	if (!limit_take(&a->meeting.told_tcp, now, TOLD_PER_SECOND, TOLD_BURST, 1))
+		return DROP_RATE;
+	for (size_t i = 0; i < f->count; i++)
+		if (is_tcp_port(f->addr[i].port) && may_probe(n, &f->addr[i], a->meeting.same_site))
+			fresh |= candidates_add_tcp(&p->candidates, now, &f->addr[i], SOURCE_PEER);
+	if (fresh)
+		dial_told(n, now, p);
 	return DROP_NONE;
 }
 

@@ -32,6 +32,7 @@ struct node_config {
 	uint16_t datagram_max; /* largest UDP payload local interfaces allow; <= PMTU_MAX is used */
 	uint32_t boot_epoch;   /* from the store; raised at each start */
 	uint8_t facilitator;   /* enum facilitator_policy: whom we serve */
+	uint16_t tcp_port;     /* the edge takes connections there: told to peers; 0: it does not */
 	uint16_t second_port;  /* the edge listens there too, for NAT checks of clients; 0: not */
 	uint32_t max_clients;  /* strangers served, 10,000 */
 	uint16_t relay_channels;         /* of one client, 64 */

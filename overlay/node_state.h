@@ -156,8 +156,9 @@ struct meeting { /* the way from a relay to a direct path */
 	bool same_site;   /* the world sees both of us at one address */
 	ov_time probe_at; /* OV_NEVER: no round is on */
 	ov_time started_at;
-	ov_time round_at;    /* next round; OV_NEVER: none is wanted */
-	struct limit told;   /* its endpoints */
+	ov_time round_at;  /* next round; OV_NEVER: none is wanted */
+	struct limit told; /* its endpoints */
+	struct limit told_tcp;
 	struct limit rounds; /* that we take part in */
 };
 
@@ -560,8 +561,12 @@ ov_time meet_deadline(const struct association *a);
 bool meet_may_probe(const struct node *n, const struct ov_addr *a);
 enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f);
-/* May this address be asked now? It will be. One that somebody only told us of costs from the
- * budget of new ones. */
+enum drop meet_on_tcp_endpoints(
+	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f);
+/* May something be sent to this address now? It will be. One that somebody only told us of costs
+ * from the budget of new ones. */
+bool meet_may_try(struct node *n, ov_time now, struct peer *p, struct candidate *c);
+/* The same; never one that takes TCP. */
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c);
 enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);
 
@@ -575,6 +580,9 @@ void dial_on_keys(struct node *n, ov_time now, struct peer *p);  /* HS2 came, by
 void dial_on_route(struct node *n, ov_time now, struct peer *p); /* another path is in use */
 void dial_network_changed(struct node *n, ov_time now, struct peer *p);
 bool dial_is_ours(const struct association *a, const struct path *path); /* we connected */
+void dial_told(struct node *n, ov_time now, struct peer *p); /* of an address that was not known */
+/* A connection answered: where it leads is no longer only somebody's word. */
+void dial_answered(ov_time now, struct peer *p, const struct path *path);
 
 /* ---- frames.c ---- */
 /* A CONTROL packet with these frames on the active path; wants_answer: silence makes it doubtful.
@@ -612,6 +620,9 @@ bool joining_tag(
 	const struct peer *p, const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN]);
 /* The peer called us, maybe as our client: our own call asks. */
 void joining_confirm(struct node *n, ov_time now, struct peer *p);
+
+/* Where others may connect to us: nothing unless the edge listens. */
+size_t node_own_tcp(const struct node *n, struct ov_addr *out, size_t max);
 
 /* ---- ping.c ---- */
 void ping_on_response(struct node *n, struct peer *p, const struct path *path, ov_time rtt);

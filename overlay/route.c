@@ -323,6 +323,7 @@ void route_on_answer(
 				     .addr = path->remote });
 	else if (peer_is_wanted(p, now))
 		meet_start(n, now, p);
+	dial_answered(now, p, path);
 	ping_on_path(n, now, p);
 	outbound_flush_staged(n, now, p);
 }

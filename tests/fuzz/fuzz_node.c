@@ -208,8 +208,8 @@ static void put_any(struct wire *w, struct wr *f, size_t i, size_t to, uint8_t a
 		break;
 	case 6: {
 		struct endpoints_frame e = { .count = 2,
-			.addr = { addr_v4(203, 0, 113, arg, 9), addr_v4(10, 0, 0, arg, 9) } };
-		frame_put_endpoints(f, &e);
+			.addr = { addr_v4(203, 0, 113, arg, 443), addr_v4(10, 0, 0, arg, 443) } };
+		frame_put_endpoints(f, arg & 16 ? FRAME_TCP_ENDPOINTS : FRAME_ENDPOINTS, &e);
 		break;
 	}
 	case 7: frame_put_punch(f, &(struct punch_frame){ .round = arg, .flags = arg >> 7 }); break;

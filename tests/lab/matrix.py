@@ -81,6 +81,11 @@ def expected(kind_a, kind_b, static):
     return True, is_possible(kind_a, kind_b)
 
 
+def listening(kind):
+    """The flags of a daemon there: in the open it takes TCP connections, and tells peers so."""
+    return ["--listen-tcp", 443] if base(kind) == "open" else []
+
+
 # --- the one place that knows how daemons are told of a facilitator and of each other -------------
 
 def introduce(hub, a, b):
@@ -158,7 +163,8 @@ class Meeting:
             prove(host, self.hub, kind)
         if furnish:
             furnish(self.hosts[0].router)
-        self.nodes = [node.Node(host.ns, port=PORT) for host in self.hosts]
+        self.nodes = [node.Node(host.ns, port=PORT, args=listening(kind))
+            for host, kind in zip(self.hosts, (kind_a, kind_b))]
         for one, host in zip(self.nodes, self.hosts):
             one.address4 = host.address
         self.facilitator = (introduce_static if static else introduce)(self.hub, *self.nodes)

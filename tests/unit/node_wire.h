@@ -53,6 +53,7 @@ struct wire_node {
 	bool answers_from_old;    /* a second address of its own: answers leave as they came */
 	struct ov_addr tcp;       /* takes connections there, when set */
 	size_t dialled;           /* connections it asked for */
+	struct ov_addr dials[64]; /* where: the last ones */
 	uint16_t extra[1024];     /* ports that the node asked for: the kept first */
 	size_t extra_kept, extra_count;
 	uint64_t random;
@@ -189,7 +190,8 @@ static inline struct wire_connection *wire_connection(struct wire *w, uint32_t n
 /* A SYN: answered by whoever takes connections there, else lost. */
 static inline void wire_dial(struct wire *w, size_t client, struct ov_addr to)
 {
-	w->nodes[client].dialled++;
+	struct wire_node *h = &w->nodes[client];
+	h->dials[h->dialled++ % (sizeof(h->dials) / sizeof(h->dials[0]))] = to;
 	for (size_t i = 0; i < w->count; i++) {
 		if (!w->nodes[i].node || !addr_equal(&w->nodes[i].tcp, &to))
 			continue;

@@ -157,6 +157,166 @@ static void direct_to_a_tcp_endpoint_instead_of_the_relay(void **state)
 	wire_free(w);
 }
 
+/* A and B know nothing of each other but their keys; B takes connections, and both have F. */
+static struct wire *listening_world(uint16_t port)
+{
+	struct wire *w = world();
+	w->nodes[B].config.tcp_port = port;
+	restart(w, B);
+	listens(w, B, port);
+	wire_know(w, A, B, NULL, "all");
+	wire_know(w, B, A, NULL, "all");
+	use_facilitator(w, A);
+	use_facilitator(w, B);
+	wire_run(w, 2 * OV_SEC);
+	return w;
+}
+
+static void answer_within(struct wire *w, size_t from, size_t to, ov_time span)
+{
+	wire_send(w, from, to, 1, 100);
+	wire_run(w, 6 * 2 * WIRE_DELAY);
+	assert_int_equal(wire_got(w, from, to, 1, 100), 1); /* by the relay */
+	wire_send(w, to, from, 2, 100);
+	wire_run(w, span);
+}
+
+static void a_peer_that_listens_is_reached_by_tcp_with_no_word_of_the_owner(void **state)
+{
+	(void)state;
+	for (size_t from = A; from <= B; from++) {
+		struct wire *w = listening_world(443);
+		answer_within(w, from, A + B - from, 500 * OV_MS);
+		assert_int_equal(carrier(w, A, B), CARRIER_TCP);
+		assert_int_equal(carrier(w, B, A), CARRIER_TCP);
+		assert_int_equal(wire_info(w, A, B).active.remote.port, 443);
+		struct candidate_info list[16];
+		size_t count = node_peer_candidates(w->nodes[A].node, &w->nodes[B].id.id, list, 16);
+		bool answers = false; /* and is more than a claim from now on */
+		for (size_t i = 0; i < count; i++)
+			answers |= list[i].carrier == CARRIER_TCP &&
+				   list[i].source == SOURCE_OBSERVED &&
+				   strcmp(list[i].state, "answers") == 0;
+		assert_true(answers);
+		w->hook = NULL; /* UDP is asked all the while */
+		for (uint32_t i = 0; i < 30; i++) {
+			wire_send(w, A, B, 10 + i, 64);
+			wire_run(w, OV_SEC);
+		}
+		assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+		wire_free(w);
+	}
+}
+
+static void udp_that_works_needs_no_connection(void **state)
+{
+	(void)state;
+	struct wire *w = listening_world(443);
+	w->hook = NULL;
+	wire_run(w, 60 * OV_SEC);
+	size_t before = w->nodes[A].dialled;
+	answer_within(w, A, B, 2 * OV_SEC);
+	assert_int_equal(carrier(w, A, B), CARRIER_UDP);
+	assert_int_equal(w->nodes[A].dialled, before);
+	wire_free(w);
+}
+
+static void who_does_not_listen_names_no_port(void **state)
+{
+	(void)state;
+	struct wire *w = listening_world(0);
+	size_t before = w->nodes[A].dialled;
+	answer_within(w, A, B, 5 * OV_SEC);
+	assert_int_equal(carrier(w, A, B), CARRIER_RELAY);
+	assert_int_equal(w->nodes[A].dialled, before);
+	wire_free(w);
+}
+
+/* B says, over its session with `to`, that it takes connections at these. */
+static void claim(struct wire *w, size_t to, const struct ov_addr *at, size_t count)
+{
+	uint8_t plain[200];
+	struct wr f = wr_init(plain, sizeof(plain));
+	struct endpoints_frame e = { .count = count };
+	memcpy(e.addr, at, count * sizeof(*at));
+	frame_put_endpoints(&f, FRAME_TCP_ENDPOINTS, &e);
+	(void)frames_send(w->nodes[B].node, w->now, wire_peer(w, B, to), &f, false);
+	wire_drain(w, B);
+}
+
+static size_t dials_to(const struct wire *w, size_t i, uint8_t net)
+{
+	size_t count = 0;
+	for (size_t k = 0; k < 64 && k < w->nodes[i].dialled; k++)
+		count += w->nodes[i].dials[k].ip[12] == net;
+	return count;
+}
+
+/* Each connection is a SYN to somebody who may have nothing to do with it. */
+static void claimed_ports_are_tried_rarely(void **state)
+{
+	(void)state;
+	struct wire *w = listening_world(0);
+	answer_within(w, A, B, OV_SEC);
+	for (uint32_t i = 0; i < 60; i++) {
+		struct ov_addr at[4];
+		for (uint8_t k = 0; k < 4; k++)
+			at[k] = addr_v4(203, (uint8_t)i, 0, k, 443);
+		claim(w, A, at, 4);
+		wire_send(w, A, B, 10 + i, 64);
+		wire_run(w, OV_SEC);
+	}
+	assert_in_range(dials_to(w, A, 203), 4, 30);
+	wire_free(w);
+}
+
+static void a_call_tries_a_claimed_port_five_times(void **state)
+{
+	(void)state;
+	struct wire *w = listening_world(0);
+	answer_within(w, A, B, OV_SEC);
+	struct ov_addr at = addr_v4(203, 0, 113, 1, 443);
+	claim(w, A, &at, 1);
+	wire_run(w, OV_SEC);
+	assert_int_equal(dials_to(w, A, 203), 1);
+	wire_stop(w, B);
+	wire_stop(w, F);
+	wire_cut_all(w);
+	w->nodes[A].dialled = 0;
+	memset(w->nodes[A].dials, 0, sizeof(w->nodes[A].dials));
+	for (uint32_t i = 0; i < 60; i++) {
+		wire_send(w, A, B, 10 + i, 64);
+		wire_run(w, OV_SEC);
+	}
+	assert_in_range(dials_to(w, A, 203), 1, 10);
+	wire_free(w);
+}
+
+static void claimed_ports_that_are_nobodys_business(void **state)
+{
+	(void)state;
+	struct wire *w = listening_world(0);
+	answer_within(w, A, B, OV_SEC);
+	struct ov_addr overlay = { .port = 443 };
+	peer_id_address(&w->nodes[F].id.id, overlay.ip);
+	const struct ov_addr bad[] = { addr_v4(203, 0, 113, 1, 25), addr_v4(203, 0, 113, 1, 22),
+		addr_v4(10, 1, 2, 3, 443), addr_v4(127, 0, 0, 1, 443), addr_v4(224, 0, 0, 1, 443),
+		addr_v4(203, 0, 113, 1, 0), addr_v4(169, 254, 169, 254, 80), overlay };
+	size_t before = w->nodes[A].dialled;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		claim(w, A, &bad[i], 1);
+		wire_run(w, 2 * OV_SEC);
+	}
+	assert_int_equal(w->nodes[A].dialled, before);
+	uint64_t dropped = wire_drops(w, F, DROP_GRANT);
+	struct ov_addr third = addr_v4(203, 0, 113, 9, 443);
+	claim(w, F, &third, 1); /* a client's */
+	wire_run(w, 5 * OV_SEC);
+	assert_int_equal(wire_drops(w, F, DROP_GRANT), dropped + 1);
+	assert_int_equal(w->nodes[F].dialled, 0);
+	wire_free(w);
+}
+
 static void tcp_endpoint_without_a_facilitator(void **state)
 {
 	(void)state;
@@ -413,6 +573,12 @@ int main(void)
 		cmocka_unit_test(relayed_over_tcp),
 		cmocka_unit_test(no_address_is_learnt_by_tcp),
 		cmocka_unit_test(direct_to_a_tcp_endpoint_instead_of_the_relay),
+		cmocka_unit_test(a_peer_that_listens_is_reached_by_tcp_with_no_word_of_the_owner),
+		cmocka_unit_test(udp_that_works_needs_no_connection),
+		cmocka_unit_test(who_does_not_listen_names_no_port),
+		cmocka_unit_test(claimed_ports_are_tried_rarely),
+		cmocka_unit_test(a_call_tries_a_claimed_port_five_times),
+		cmocka_unit_test(claimed_ports_that_are_nobodys_business),
 		cmocka_unit_test(tcp_endpoint_without_a_facilitator),
 		cmocka_unit_test(udp_comes_back),
 		cmocka_unit_test(udp_is_blocked_in_the_middle),

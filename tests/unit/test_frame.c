@@ -119,7 +119,7 @@ static void every_type(void **state)
 			   type == FRAME_FILTER_ANSWER) {
 			assert_int_equal(got, 1);
 			assert_int_equal(f.as.relay_close.channel, 0x09090909);
-		} else if (type <= FRAME_PUNCH ||
+		} else if (type <= FRAME_TCP_ENDPOINTS ||
 			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_CLOSE) ||
 			   type == FRAME_REGISTER || type == FRAME_REGISTERED) {
 			assert_int_equal(got, OV_EFORMAT);
@@ -212,10 +212,21 @@ static void meeting_frames_come_back(void **state)
 	struct endpoints_frame e = { .count = FRAME_ENDPOINTS_MAX };
 	for (uint8_t i = 0; i < FRAME_ENDPOINTS_MAX; i++)
 		e.addr[i] = addr_v4(192, 0, 2, i, 1000);
-	frame_put_endpoints(&w, &e);
+	frame_put_endpoints(&w, FRAME_ENDPOINTS, &e);
 	struct frame f = reread(&w);
 	assert_int_equal(f.as.endpoints.count, FRAME_ENDPOINTS_MAX);
 	assert_true(addr_equal(&f.as.endpoints.addr[15], &e.addr[15]));
+	e.count = FRAME_TCP_ENDPOINTS_MAX;
+	w = wr_init(out, sizeof(out));
+	frame_put_endpoints(&w, FRAME_TCP_ENDPOINTS, &e);
+	f = reread(&w);
+	assert_int_equal(f.type, FRAME_TCP_ENDPOINTS);
+	assert_int_equal(f.as.endpoints.count, FRAME_TCP_ENDPOINTS_MAX);
+	e.count++; /* one too many: another frame's length */
+	w = wr_init(out, sizeof(out));
+	frame_put_endpoints(&w, FRAME_ENDPOINTS, &e);
+	out[0] = FRAME_TCP_ENDPOINTS;
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
 	w = wr_init(out, sizeof(out));
 	frame_put_punch(&w, &(struct punch_frame){ .round = 5, .flags = PUNCH_ANSWER });
 	f = reread(&w);

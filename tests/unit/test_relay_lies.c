@@ -200,7 +200,7 @@ static void claims(struct wire *w, uint32_t seconds)
 		struct endpoints_frame e = { .count = FRAME_ENDPOINTS_MAX };
 		for (size_t k = 0; k < e.count; k++)
 			e.addr[k] = addr_v4(203, (uint8_t)i, (uint8_t)(i >> 8), (uint8_t)k, 1000);
-		frame_put_endpoints(&f, &e);
+		frame_put_endpoints(&f, FRAME_ENDPOINTS, &e);
 		frame_put_punch(&f, &(struct punch_frame){ .round = 1000 + i });
 		(void)frames_send(w->nodes[B].node, w->now, wire_peer(w, B, A), &f, false);
 		wire_drain(w, B);
@@ -278,7 +278,7 @@ static void a_client_cannot_tell_us_whom_to_ask(void **state)
 	uint8_t plain[64];
 	struct wr f = wr_init(plain, sizeof(plain));
 	struct endpoints_frame e = { .count = 1, .addr = { addr_v4(203, 0, 113, 5, 53) } };
-	frame_put_endpoints(&f, &e);
+	frame_put_endpoints(&f, FRAME_ENDPOINTS, &e);
 	say(w, A, F, &f);
 	assert_int_equal(wire_peer(w, F, A)->candidates.count, 0);
 	assert_int_equal(wire_drops(w, F, DROP_GRANT), 1);
