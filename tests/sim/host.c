@@ -507,6 +507,8 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 	case NODE_REFUSED:
 		trace_tell(t, s->now, h->name, "%s refused %s", name, e->refused);
 		return;
+	case NODE_PROBE_WANTED:
+	case NODE_PROBE_DONE:
 	case NODE_PORTS_WANTED: /* its hosts have one socket */
 	case NODE_PORTS_DONE: return;
 	case NODE_EVENTS_LOST:
