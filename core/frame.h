@@ -25,7 +25,9 @@ enum frame_type {
 	FRAME_REGISTERED = 41,
 	FRAME_FILTER_TEST = 42,
 	FRAME_FILTER_ANSWER = 43,
-	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 44 to 55
+	FRAME_LIFETIME_TEST = 44,
+	FRAME_LIFETIME_ANSWER = 45,
+	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 46 to 55
 	   facilitator, 56 to 63 mailbox */
 };
 
@@ -129,6 +131,18 @@ struct filter_test { /* to a facilitator: answer from your second port, where I 
 	uint32_t token;
 };
 
+#define LIFETIME_DELAY_MAX_S 180
+
+struct lifetime_test { /* to a facilitator: answer to where this came from, after so many seconds */
+	uint32_t token;
+	uint16_t delay_s; /* 0 to LIFETIME_DELAY_MAX_S */
+};
+
+struct lifetime_answer {
+	uint32_t token;
+	struct ov_addr observed; /* where the test came from */
+};
+
 struct frame {
 	uint8_t type;
 	union {
@@ -145,6 +159,8 @@ struct frame {
 		struct register_frame reg;
 		struct registered_frame registered;
 		struct filter_test filter_test; /* and the answer */
+		struct lifetime_test lifetime_test;
+		struct lifetime_answer lifetime_answer;
 	} as;
 };
 
@@ -163,6 +179,8 @@ void frame_put_relay_close(struct wr *w, const struct relay_close *c);
 void frame_put_register(struct wr *w, const struct register_frame *r);
 void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f);
 void frame_put_registered(struct wr *w, const struct registered_frame *r);
+void frame_put_lifetime_test(struct wr *w, const struct lifetime_test *t);
+void frame_put_lifetime_answer(struct wr *w, const struct lifetime_answer *a);
 
 /* Next frame of the plaintext, skipping padding and skippable unknown ones.
  * 1: *out filled; 0: end; OV_EFORMAT: malformed; OV_ENOENT: unknown critical frame. */

@@ -7,6 +7,8 @@
 #define REGISTER_FIXED  6
 #define REGISTERED_LEN  10
 #define FILTER_LEN      4
+#define LIFETIME_LEN    (4 + ADDR_PACKED) /* the test as long as its answer */
+#define TEST_RESERVED   (LIFETIME_LEN - 6)
 #define RELAY_OK_LEN    (8 + ADDR_PACKED)
 #define RELAY_NO_LEN    5
 #define RELAY_CLOSE_LEN 4
@@ -147,6 +149,39 @@ void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_te
 	wr_u32(w, f->token);
 }
 
+void frame_put_lifetime_test(struct wr *w, const struct lifetime_test *t)
+{
+	frame_put_header(w, FRAME_LIFETIME_TEST, LIFETIME_LEN);
+	wr_u32(w, t->token);
+	wr_u16(w, t->delay_s);
+	wr_zero(w, TEST_RESERVED);
+}
+
+/* Leaves bytes behind, so that the cursor fails, when what is reserved is not zero. */
+static void read_lifetime_test(struct rd *r, struct lifetime_test *t)
+{
+	uint8_t reserved = 0;
+	t->token = rd_u32(r);
+	t->delay_s = rd_u16(r);
+	for (size_t i = 0; i < TEST_RESERVED && reserved == 0; i++)
+		reserved = rd_u8(r);
+	if (reserved != 0)
+		r->short_read = true;
+}
+
+void frame_put_lifetime_answer(struct wr *w, const struct lifetime_answer *a)
+{
+	frame_put_header(w, FRAME_LIFETIME_ANSWER, LIFETIME_LEN);
+	wr_u32(w, a->token);
+	put_addr(w, &a->observed);
+}
+
+static void read_lifetime_answer(struct rd *r, struct lifetime_answer *a)
+{
+	a->token = rd_u32(r);
+	a->observed = read_addr(r);
+}
+
 int frame_read_relay(struct rd *body, struct frame *out)
 {
 	switch (out->type) {
@@ -159,6 +194,8 @@ int frame_read_relay(struct rd *body, struct frame *out)
 	case FRAME_REGISTERED: read_registered(body, &out->as.registered); break;
 	case FRAME_FILTER_TEST:
 	case FRAME_FILTER_ANSWER: out->as.filter_test.token = rd_u32(body); break;
+	case FRAME_LIFETIME_TEST: read_lifetime_test(body, &out->as.lifetime_test); break;
+	case FRAME_LIFETIME_ANSWER: read_lifetime_answer(body, &out->as.lifetime_answer); break;
 	default: return OV_ENOENT; /* a value from the wire, not yet an enum frame_type */
 	}
 	return rd_done(body) ? 1 : OV_EFORMAT;

@@ -24,6 +24,7 @@ enum packet_type {
 	PACKET_BEACON = 11,
 	PACKET_SCAN_PROBE = 12,  /* reserved: scanner */
 	PACKET_SCAN_ANSWER = 13, /* reserved: scanner */
+	PACKET_HAIRPIN = 14,     /* to ourselves, by way of our NAT */
 };
 
 #define PACKET_FLAG_PARTIAL \
@@ -35,6 +36,9 @@ struct header {
 	uint32_t receiver; /* index chosen by whoever receives this */
 	uint64_t counter;  /* nonce and replay number of the key; handshake: sender's index */
 };
+
+#define HAIRPIN_TOKEN_LEN 16
+#define HAIRPIN_LEN       (HEADER_LEN + HAIRPIN_TOKEN_LEN)
 
 /* RELAY has a short header, 0 type u8 | 1 flags u8 | 2 zero u16 | 4 channel u32, and then the
  * untouched datagram of somebody else. */

@@ -129,18 +129,19 @@ void path_forget_challenges(struct path *p)
 			p->probes[i].used = false;
 }
 
-void path_keep_warm(struct path *p, ov_time now, bool warm)
+void path_keep_warm(struct path *p, ov_time now, ov_time every)
 {
-	if (!warm)
+	if (every == 0)
 		p->keepalive_at = OV_NEVER;
-	else if (p->keepalive_at == OV_NEVER)
-		p->keepalive_at = (p->sent_at == OV_NEVER ? now : p->sent_at) + PATH_KEEPALIVE;
+	else if (p->keepalive_at == OV_NEVER || p->keepalive_every != every)
+		p->keepalive_at = (p->sent_at == OV_NEVER ? now : p->sent_at) + every;
+	p->keepalive_every = every;
 }
 
 static void put_off_keepalive(struct path *p, ov_time now)
 {
 	if (p->keepalive_at != OV_NEVER)
-		p->keepalive_at = now + PATH_KEEPALIVE;
+		p->keepalive_at = now + p->keepalive_every;
 }
 
 bool path_keepalive_is_due(const struct path *p, ov_time now)
@@ -312,7 +313,7 @@ static enum path_verdict on_unanswered(struct path *p, ov_time now)
  * is noticed. */
 static void keep_alive(struct path *p, ov_time now)
 {
-	p->keepalive_at = now + PATH_KEEPALIVE;
+	p->keepalive_at = now + p->keepalive_every;
 	if (++p->keepalives >= KEEPALIVES_PER_QUESTION)
 		path_challenge(p, now);
 	else

@@ -21,7 +21,7 @@
 				       */
 #define PATH_GONE_AFTER (15 * OV_SEC) /* suspect for so long: removed */
 #define PATH_KEEPALIVE \
-	(25 * OV_SEC) /* shortest UDP binding we design for less margin; RFC 4787 REQ-5, nat.md */
+	(25 * OV_SEC) /* of a NAT that nobody measured; RFC 4787 REQ-5, docs/nat.md 2.1 */
 
 enum path_state {
 	PATH_UNTRIED, /* address known, nothing sent. No data. */
@@ -67,17 +67,18 @@ struct path {
 	struct limit responses;
 
 	ov_time created_at;
-	ov_time probing_since; /* first challenge */
-	ov_time heard_at;      /* last authenticated datagram; OV_NEVER: never */
-	ov_time sent_at;       /* last datagram sent; OV_NEVER: never */
-	ov_time unheard_since; /* first data sent after which nothing was heard; OV_NEVER: none */
-	ov_time retry_at;      /* challenge unanswered until then: ask again */
-	ov_time ack_by;        /* we received data and must say something by then */
-	ov_time keepalive_at;
-	ov_time suspect_at;    /* since when suspect */
-	bool for_checks;       /* a facilitator's second port: never carries data */
-	ov_time demoted_until; /* peer's data coming from here does not move ours until then
-				  (on-path forwarder) */
+	ov_time probing_since;   /* first challenge */
+	ov_time heard_at;        /* last authenticated datagram; OV_NEVER: never */
+	ov_time sent_at;         /* last datagram sent; OV_NEVER: never */
+	ov_time unheard_since;   /* first data sent after which nothing was heard; OV_NEVER: none */
+	ov_time retry_at;        /* challenge unanswered until then: ask again */
+	ov_time ack_by;          /* we received data and must say something by then */
+	ov_time keepalive_at;    /* OV_NEVER: silent when idle */
+	ov_time keepalive_every; /* while it is kept warm */
+	ov_time suspect_at;      /* since when suspect */
+	bool for_checks;         /* a facilitator's second port: never carries data */
+	ov_time demoted_until;   /* peer's data coming from here does not move ours until then
+				    (on-path forwarder) */
 
 	struct path_response response; /* filled while response_due */
 	ov_time challenge_received_at;
@@ -108,9 +109,9 @@ void path_ask(struct path *p, ov_time now);
 void path_withdraw(struct path *p);
 /* Answers to earlier questions no longer count (PMTU probes do). */
 void path_forget_challenges(struct path *p);
-/* Keep the NAT binding open from now on, or (false) be silent when idle. */
-void path_keep_warm(struct path *p, ov_time now, bool warm);
-/* Nothing was sent for PATH_KEEPALIVE on a path to be kept warm. */
+/* Keep the NAT binding open from now on by speaking so often, or (0) be silent when idle. */
+void path_keep_warm(struct path *p, ov_time now, ov_time every);
+/* Nothing was sent for so long on a path to be kept warm. */
 bool path_keepalive_is_due(const struct path *p, ov_time now);
 
 /* ---- facts ---- */

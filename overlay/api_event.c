@@ -159,6 +159,8 @@ void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 		break;
 	case NODE_GUEST: api_invite_on_guest(a, now, e); break;
 	case NODE_JOINED: api_join_done(a, &e->peer); break;
+	case NODE_PROBE_WANTED:
+	case NODE_PROBE_DONE:
 	case NODE_PORTS_WANTED:
 	case NODE_PORTS_DONE: /* for the sockets */ break;
 	case NODE_REFUSED: /* logged, and shown by peer.show */

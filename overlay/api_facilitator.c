@@ -55,14 +55,29 @@ json_t *api_op_facilitator_status(struct api_call *c)
 		api_json_facilitators(c->a, c->now));
 }
 
+static json_t *seconds_or_null(uint16_t seconds)
+{
+	return seconds ? json_integer(seconds) : json_null();
+}
+
+static json_t *json_lifetime(const struct nat_info *nat)
+{
+	if (nat->keepalive == 0)
+		return json_null(); /* nothing there forgets */
+	return json_pack("{s:b, s:o, s:o, s:I}", "measuring", nat->measuring, "survived_s",
+		seconds_or_null(nat->survived_s), "lost_s", seconds_or_null(nat->lost_s),
+		"keepalive_ms", (json_int_t)(nat->keepalive / OV_MS));
+}
+
 static json_t *json_family(const struct api *a, bool ipv6)
 {
 	struct nat_info nat = node_nat_info(a->cfg.node, ipv6);
 	if (addr_is_any(&nat.external))
 		return json_null();
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "mapping", nat.mapping, "filtering",
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o}", "mapping", nat.mapping, "filtering",
 		nat.filtering, "ports", nat.ports, "side", nat.side, "external",
-		api_json_addr(&nat.external));
+		api_json_addr(&nat.external), "hairpin", nat.hairpin, "lifetime",
+		json_lifetime(&nat));
 }
 
 /* UDP works where a facilitator sees us by it. */

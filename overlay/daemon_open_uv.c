@@ -144,12 +144,22 @@ static unsigned config_line(void *context, const struct peer_id *id)
 /* ---- opening ---- */
 
 /* More sockets, made when they are wanted first: most machines never need any. */
+static bool has_ports(struct daemon *d)
+{
+	if (!d->pump.ports)
+		d->pump.ports = ports_new(&d->loop, on_ports, d);
+	return d->pump.ports != NULL;
+}
+
+void daemon_open_probe(struct daemon *d, ov_time now)
+{
+	node_probe_port(d->node, now, has_ports(d) ? ports_open_probe(d->pump.ports) : 0);
+}
+
 void daemon_open_ports(struct daemon *d, ov_time now, size_t count)
 {
 	uint16_t ports[PORTS_MAX];
-	if (!d->pump.ports)
-		d->pump.ports = ports_new(&d->loop, on_ports, d);
-	if (!d->pump.ports)
+	if (!has_ports(d))
 		return;
 	count = ports_open(d->pump.ports, count, ports);
 	node_ports(d->node, now, ports, count);

@@ -61,3 +61,4 @@ void daemon_set_wall(struct daemon *d, ov_time now);
 bool daemon_open_edges(struct daemon *d, const struct aead_table *aead, char *why, size_t size);
 /* More sockets, made when they are wanted first: most machines never need any. */
 void daemon_open_ports(struct daemon *d, ov_time now, size_t count);
+void daemon_open_probe(struct daemon *d, ov_time now);

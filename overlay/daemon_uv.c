@@ -107,6 +107,8 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		break;
 	case NODE_GUEST: /* logged by on_joined (daemon_open_uv.c) when it is decided */
 	case NODE_JOINED:
+	case NODE_PROBE_WANTED:
+	case NODE_PROBE_DONE:
 	case NODE_PORTS_WANTED:
 	case NODE_PORTS_DONE:
 	case NODE_ENDPOINT:
@@ -128,6 +130,10 @@ static void hand_on_events(struct daemon *d, ov_time now)
 			daemon_open_ports(d, now, e.count);
 		else if (e.type == NODE_PORTS_DONE && d->pump.ports)
 			ports_settle(d->pump.ports, (uint16_t)e.count);
+		else if (e.type == NODE_PROBE_WANTED)
+			daemon_open_probe(d, now);
+		else if (e.type == NODE_PROBE_DONE && d->pump.ports)
+			ports_close_probe(d->pump.ports);
 		else
 			api_on_event(d->api, now, &e);
 	}

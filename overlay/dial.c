@@ -2,10 +2,7 @@
  * goes by TCP as well, at once where UDP was of no use before. The edge connects; HS1 is the first
  * datagram of a connection, and from then on it is a path like any other, below UDP and above a
  * relay. Who goes by TCP asks now and then whether UDP works again; who goes by relay whether TCP
- * does.
- *
- * A network is known by what its routers gave us: prefixes with a default route. Two that look
- * alike share their memory, which costs an early attempt or 300 ms. */
+ * does. */
 #include "overlay/node_state.h"
 
 #define DIAL_AFTER (300 * OV_MS)
@@ -15,52 +12,17 @@
 #define CLAIMED    5             /* attempts of a call at an address we have only a word for */
 #define ASK_LAST   (300 * OV_SEC)
 
-/* ---- networks ---- */
-
-static uint64_t mix(uint64_t sum, uint8_t byte)
+static bool is_blocked(struct node *n)
 {
-	return (sum ^ byte) * UINT64_C(0x100000001b3); /* FNV-1a */
+	const struct network *here = network_here(n);
+	return here && here->blocks_udp;
 }
 
-static uint64_t network_here(const struct node *n)
-{
-	uint64_t all = 0;
-	for (size_t i = 0; i < n->local_count; i++) {
-		const struct local_address *l = &n->locals[i];
-		unsigned bits = l->prefix_len + (addr_is_v4(&l->addr) ? 96u : 0u);
-		uint64_t one = UINT64_C(0xcbf29ce484222325);
-		if (!l->has_default_route)
-			continue;
-		for (unsigned k = 0; k < sizeof(l->addr.ip) && 8 * k < bits; k++) {
-			unsigned rest = bits - 8 * k;
-			uint8_t mask = (uint8_t)(rest < 8 ? 0xff00u >> rest : 0xff);
-			one = mix(one, l->addr.ip[k] & mask);
-		}
-		all += one; /* whatever their order */
-	}
-	return all;
-}
-
-static struct network *network_find(struct node *n, uint64_t id)
-{
-	for (size_t i = 0; i < NETWORKS_MAX; i++)
-		if (n->networks[i].blocks_udp && n->networks[i].id == id)
-			return &n->networks[i];
-	return NULL;
-}
-
-/* Only those that block it are kept. */
 static void remember(struct node *n, bool blocks_udp)
 {
-	uint64_t id = network_here(n);
-	struct network *known = network_find(n, id);
-	if (known || !blocks_udp) {
-		if (known)
-			known->blocks_udp = blocks_udp;
-		return;
-	}
-	memmove(n->networks + 1, n->networks, sizeof(n->networks) - sizeof(n->networks[0]));
-	n->networks[0] = (struct network){ .id = id, .blocks_udp = true };
+	struct network *here = blocks_udp ? network_keep(n) : network_here(n);
+	if (here)
+		here->blocks_udp = blocks_udp;
 }
 
 /* ---- where a peer takes connections ---- */
@@ -238,7 +200,7 @@ void dial_begin(struct node *n, ov_time now, struct peer *p)
 {
 	if (need_of(p, now) != NEED_ANSWER)
 		return; /* a rekey */
-	bool blocked = network_find(n, network_here(n)) != NULL;
+	bool blocked = is_blocked(n);
 	begin_at(p->association, blocked ? now : now + DIAL_AFTER);
 	if (blocked)
 		step(n, now, p);
@@ -439,7 +401,7 @@ void dial_told(struct node *n, ov_time now, struct peer *p)
 	enum need need = a ? need_of(p, now) : NEED_NOTHING;
 	if (need != NEED_ANSWER && need != NEED_BETTER)
 		return;
-	ov_time at = network_find(n, network_here(n)) ? now : now + DIAL_AFTER;
+	ov_time at = is_blocked(n) ? now : now + DIAL_AFTER;
 	bool later = a->dial.at != OV_NEVER && a->dial.at > at;
 	if (a->dial.at != OV_NEVER && !(later && limit_take(&p->hurries, now, 1, 12, 4)))
 		return;

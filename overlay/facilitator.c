@@ -55,10 +55,12 @@ static enum relay_reason take(
 {
 	if (!facilitator_admits(n, p))
 		return RELAY_REASON_DENIED;
-	if (!p->client)
+	if (!p->client) {
 		p->client = calloc(1, sizeof(*p->client));
-	if (!p->client)
-		return RELAY_REASON_QUOTA;
+		if (!p->client)
+			return RELAY_REASON_QUOTA;
+		p->client->owed.at = OV_NEVER;
+	}
 	p->client->expires_at = now + LIFETIME_S * OV_SEC;
 	return keep_tags(p->client, f);
 }
@@ -87,25 +89,58 @@ enum drop facilitator_on_register(
 enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,
 	const struct path *path, const struct filter_test *f)
 {
-	struct keys *k = keys_sending(p->association, now);
 	if (!p->client || n->config.second_port == 0)
 		return DROP_TYPE;
-	if (!k || !facilitator_hears(p, now))
+	if (!facilitator_hears(p, now))
 		return DROP_RATE;
 	if (!path->validated || path->carrier != CARRIER_UDP)
 		return DROP_NONE;
 	uint8_t plain[16];
 	struct wr w = wr_init(plain, sizeof(plain));
 	frame_put_filter(&w, FRAME_FILTER_ANSWER, f);
-	size_t len = wr_len(&w) + PACKET_OVERHEAD;
-	uint8_t *room = output_room(&n->output, len, false);
-	if (!room || k->session.next_counter >= SESSION_REJECT_PACKETS)
-		return DROP_CONGESTION;
-	session_seal(&k->session, PACKET_CONTROL, 0, plain, wr_len(&w), room);
 	struct dgram where = route_where(path);
 	where.local.port = n->config.second_port;
-	output_add(&n->output, &where, NULL, len);
+	return frames_send_to(n, now, p, &w, &where) ? DROP_NONE : DROP_CONGESTION;
+}
+
+/* One answer is owed at most, no longer than its question: nobody can be flooded by it. The address
+ * is the client's probe and no way to it. */
+enum drop facilitator_on_lifetime_test(struct node *n, ov_time now, struct peer *p,
+	struct path *path, const struct lifetime_test *f)
+{
+	if (!p->client)
+		return DROP_TYPE;
+	if (f->delay_s > LIFETIME_DELAY_MAX_S || path->carrier != CARRIER_UDP)
+		return DROP_FORMAT;
+	path_withdraw(path);
+	if (!facilitator_hears(p, now))
+		return DROP_RATE;
+	p->client->owed = (struct owed_answer){
+		.at = now + f->delay_s * OV_SEC, .token = f->token, .where = route_where(path)
+	};
+	peer_touch(n, p);
 	return DROP_NONE;
+}
+
+void facilitator_tick(struct node *n, ov_time now, struct peer *p)
+{
+	if (!p->client || now < p->client->owed.at)
+		return;
+	struct owed_answer *o = &p->client->owed;
+	uint8_t plain[32];
+	struct wr w = wr_init(plain, sizeof(plain));
+	frame_put_lifetime_answer(
+		&w, &(struct lifetime_answer){ .token = o->token, .observed = o->where.remote });
+	(void)frames_send_to(n, now, p, &w, &o->where);
+	o->at = OV_NEVER;
+	struct path *path = route_find(p->association, &o->where);
+	if (path && path->state == PATH_UNTRIED && path != p->association->active)
+		route_remove(n, p, path);
+}
+
+ov_time facilitator_deadline(const struct peer *p)
+{
+	return p->client ? p->client->owed.at : OV_NEVER;
 }
 
 bool facilitator_lets_in(

@@ -26,6 +26,7 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 		path_withdraw(at->path);
 	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
 	bool moved = !addr_equal(&path->observed, &r->observed);
+	bool rebound = moved && path->carrier == CARRIER_UDP && !addr_is_any(&path->observed);
 	enum path_answer answer = path_on_response(path, now, r, at->waited, &rtt);
 	/* Two peers may see us at two addresses: only a change on one path is news. */
 	if (moved && path->carrier == CARRIER_UDP && !addr_is_any(&r->observed) &&
@@ -38,7 +39,12 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 				     .addr = r->observed });
 	}
 	if (path == p->association->active)
-		path_keep_warm(path, now, route_wants_warm(p, path));
+		path_keep_warm(path, now, route_keepalive(n, p, path));
+	if (rebound && path == p->association->active) { /* our NAT gave it another port: an idle
+							    peer would send to the old one */
+		path->moved = p->association->moved = true;
+		path_challenge(path, now);
+	}
 	netcheck_on_observed(n, now, p, path);
 	ping_on_response(n, p, path, rtt);
 	route_on_answer(n, now, p, path, answer == PATH_ANSWER_VALIDATED);
@@ -103,6 +109,13 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 		case FRAME_FILTER_ANSWER:
 			one = netcheck_on_answer(n, p, at->path, &f.as.filter_test);
 			break;
+		case FRAME_LIFETIME_TEST:
+			one = facilitator_on_lifetime_test(
+				n, now, p, at->path, &f.as.lifetime_test);
+			break;
+		case FRAME_LIFETIME_ANSWER:
+			one = probing_on_answer(n, now, p, at->path, &f.as.lifetime_answer);
+			break;
 		case FRAME_REGISTERED:
 			one = registration_on_answer(n, now, p, &f.as.registered);
 			break;
@@ -159,6 +172,21 @@ bool frames_send(
 	if (!seal_control(n, now, p, k, path, frames, wants_answer))
 		return false;
 	peer_touch(n, p);
+	return true;
+}
+
+bool frames_send_to(struct node *n, ov_time now, struct peer *p, const struct wr *frames,
+	const struct dgram *where)
+{
+	struct keys *k = keys_sending(p->association, now);
+	size_t len = wr_len(frames) + PACKET_OVERHEAD;
+	if (!k || k->session.next_counter >= SESSION_REJECT_PACKETS || !wr_ok(frames))
+		return false;
+	uint8_t *room = output_room(&n->output, len, false);
+	if (!room)
+		return false;
+	session_seal(&k->session, PACKET_CONTROL, 0, frames->start, wr_len(frames), room);
+	output_add(&n->output, where, NULL, len);
 	return true;
 }
 

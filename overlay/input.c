@@ -167,6 +167,8 @@ static enum drop input_one(struct node *n, ov_time now, struct cursor *c, uint8_
 		c->keys = NULL; /* a handshake may replace keys */
 		return input_handshake(n, now, c->run, &h, data, len);
 	}
+	if (h.type == PACKET_HAIRPIN)
+		return probing_on_hairpin(n, now, c->run, &h, data, len);
 	return DROP_TYPE;
 }
 

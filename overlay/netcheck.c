@@ -102,6 +102,7 @@ void netcheck_on_observed(
 			     .observed = path->observed,
 			     .local_port = n->config.listen_port,
 			     .is_local = is_ours(n, &path->observed) });
+	probing_consider(n, now, path);
 	tell_side(n, now, before, nat);
 }
 
@@ -171,9 +172,13 @@ struct nat_class netcheck_class(const struct node *n, bool ipv4)
 struct nat_info node_nat_info(const struct node *n, bool ipv6)
 {
 	struct nat_class c = netcheck_class(n, !ipv6);
-	return (struct nat_info){ .mapping = mapping_name(c.mapping),
+	struct nat_info info = { .mapping = mapping_name(c.mapping),
 		.filtering = filtering_name(c.filtering),
 		.ports = ports_name(c.ports),
 		.side = side_name(&c),
-		.external = c.external };
+		.external = c.external,
+		.hairpin = "unknown" };
+	if (!ipv6 && c.mapping != NAT_MAPPING_NONE)
+		probing_info(n, &info);
+	return info;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define CONTACTS_DEFAULT 16384
+#define REKEY_MARGIN     (15 * OV_SEC) /* before keys end, for an idle path */
 #define INDEX_PER_PEER   8
 
 struct node_config node_config_default(void)
@@ -67,6 +68,7 @@ struct node *node_new(const struct node_config *cfg, const struct identity *self
 	n->self = self;
 	n->aead = aead;
 	n->rng = rng;
+	n->probing.next_at = OV_NEVER;
 	peer_id_prefix(&self->id, n->own_prefix);
 	handshake_mac1_key(n->mac1_key, self->dh_public);
 	do
@@ -219,7 +221,7 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 	ov_time keys = keys_deadline(a);
 	ov_time at = ov_min(p->retry_at, ov_min(keys, paths_deadline(a, now)));
 	at = ov_min(at, ov_min(registration_deadline(p), meet_deadline(a)));
-	at = ov_min(at, dial_deadline(a));
+	at = ov_min(at, ov_min(dial_deadline(a), facilitator_deadline(p)));
 	if (a->call)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
@@ -240,13 +242,17 @@ static bool association_is_over(const struct association *a, ov_time now)
 	return !a->call && (a->peer_instance == 0 || now - a->last_key_at >= ASSOCIATION_IDLE);
 }
 
-/* A rekey that is due takes the place of a keepalive: two packets that the NAT counts as well. */
+/* A rekey that is due takes the place of a keepalive: two packets that the NAT counts as well. So
+ * does one that would come too late with the next keepalive. */
 static void rekey_idle(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
 	struct keys *k = keys_sending(a, now);
-	if (k && !a->call && a->active && path_keepalive_is_due(a->active, now) &&
-		session_wants_rekey(&k->session, now))
+	if (!k || a->call || !a->active || !path_keepalive_is_due(a->active, now))
+		return;
+	ov_time next = now + a->active->keepalive_every;
+	bool too_late = next - k->session.created_at > SESSION_REJECT_AFTER - REKEY_MARGIN;
+	if (too_late || session_wants_rekey(&k->session, now))
 		call_start(n, now, p, false);
 }
 
@@ -258,6 +264,7 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 		rekey_idle(n, now, p);
 		route_tick(n, now, p);
 		registration_tick(n, now, p);
+		facilitator_tick(n, now, p);
 		meet_tick(n, now, p);
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);
@@ -326,6 +333,7 @@ void node_tick(struct node *n, ov_time now)
 	begin(n);
 	ping_expire(n, now);
 	burst_tick(n, now);
+	probing_tick(n, now);
 	for (struct heap_entry *e = heap_first(&n->timers); e && e->at <= now;
 		e = heap_first(&n->timers)) {
 		struct peer *p = (struct peer *)e;
@@ -358,7 +366,8 @@ size_t node_inbound(struct node *n, const struct ip_packet **out)
 
 ov_time node_deadline(const struct node *n)
 {
-	return ov_min(burst_deadline(n), ov_min(heap_deadline(&n->timers), ping_deadline(n)));
+	ov_time own = ov_min(burst_deadline(n), probing_deadline(n));
+	return ov_min(own, ov_min(heap_deadline(&n->timers), ping_deadline(n)));
 }
 
 void node_network_changed(
@@ -369,6 +378,7 @@ void node_network_changed(
 	n->local_count = count < max ? count : max;
 	memcpy(n->locals, list, n->local_count * sizeof(*list));
 	netcheck_forget(n, now);
+	probing_forget(n, now);
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
 		if (p->association)

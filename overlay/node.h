@@ -142,6 +142,8 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 /* The ports that NODE_PORTS_WANTED asked for; as many as could be had. Datagrams from them have
  * their local.port. */
 void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count);
+/* The port that NODE_PROBE_WANTED asked for; 0: there is none to be had. */
+void node_probe_port(struct node *n, ov_time now, uint16_t port);
 /* The endpoints that routers forward to us now, at most 2: told to peers before all others. */
 void node_set_mapped(struct node *n, ov_time now, const struct ov_addr *list, size_t count);
 /* ---- TCP connections are the edge's, docs/protocol.md 13.5 ---- */
@@ -170,6 +172,8 @@ enum node_event_type {
 	NODE_REFUSED, /* peer asked for what it has no grant for: refused; at most one a second */
 	NODE_PORTS_WANTED, /* open `count` more UDP ports and tell them: node_ports */
 	NODE_PORTS_DONE,   /* close those of this burst, but for port `count` (0: all) */
+	NODE_PROBE_WANTED, /* open one more UDP port and tell it: node_probe_port */
+	NODE_PROBE_DONE,   /* close it */
 	NODE_EVENTS_LOST,  /* the ring was full: count */
 };
 
@@ -271,6 +275,10 @@ struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 
 	const char *ports;       /* "unknown" "preserved" "sequential" "random" */
 	const char *side;        /* "open" "easy" "predictable" "hard": how others may meet us */
 	struct ov_addr external; /* any: nobody told */
+	const char *hairpin;     /* "unknown" "yes" "no": do we reach ourselves by `external`? */
+	uint16_t survived_s, lost_s; /* idle mappings do (not) live so long; 0: not known */
+	bool measuring;              /* these are not final */
+	ov_time keepalive;           /* of paths through it; 0: it needs none */
 };
 struct nat_info node_nat_info(const struct node *n, bool ipv6);
 

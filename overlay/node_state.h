@@ -15,6 +15,7 @@
 #include "core/path.h"
 #include "core/session.h"
 #include "core/table.h"
+#include "discovery/lifetime.h"
 #include "discovery/nat.h"
 #include "overlay/filter.h"
 #include "overlay/node.h"
@@ -140,7 +141,14 @@ struct registration {           /* ours, at a facilitator */
 	uint8_t next_request;
 };
 
+struct owed_answer { /* to a LIFETIME_TEST */
+	ov_time at;  /* OV_NEVER: none is */
+	uint32_t token;
+	struct dgram where;
+};
+
 struct client { /* a peer's registration, with us */
+	struct owed_answer owed;
 	ov_time expires_at;
 	uint64_t *tags[REGISTER_PAGES_MAX];
 	uint8_t counts[REGISTER_PAGES_MAX];
@@ -179,9 +187,40 @@ struct dial {       /* connections to a peer */
 	struct connection open[DIAL_TARGETS];
 };
 
-struct network { /* one where this machine was */
+struct network { /* one where this machine was, network.c */
 	uint64_t id;
-	bool blocks_udp;
+	bool used, blocks_udp;
+	struct ov_addr external; /* of the NAT that was measured; any: none was */
+	ov_time measured_at;     /* OV_NEVER: not, or not to the end */
+	struct lifetime lifetime;
+	uint8_t hairpin; /* enum hairpin */
+};
+
+enum hairpin { HAIRPIN_UNKNOWN, HAIRPIN_NO, HAIRPIN_YES };
+
+enum probing_state {
+	PROBING_IDLE,
+	PROBING_WAITS,   /* for the port */
+	PROBING_OPENS,   /* a test without silence: makes the mapping, tells how it is seen */
+	PROBING_HAIRPIN, /* from this port to the other, and back */
+	PROBING_SETTLES, /* until the NAT takes it for a conversation */
+	PROBING_LISTENS, /* a test after a silence */
+};
+
+struct probing { /* what does the NAT do with a mapping that nothing else uses? probing.c */
+	uint8_t state, tries;
+	bool again; /* the silence is tried for the second time */
+	bool answered;
+	uint8_t hairpins; /* sent, by both ports */
+	uint16_t port;
+	uint32_t token;
+	ov_time next_at, opened_at;
+	struct peer *facilitator;
+	struct ov_addr remote;         /* its */
+	struct ov_addr external, seen; /* the port in use, and the probe, as it sees them */
+	struct lifetime lifetime;
+	uint8_t hairpin; /* enum hairpin */
+	uint8_t hairpin_token[HAIRPIN_TOKEN_LEN];
 };
 
 struct association {
@@ -272,6 +311,7 @@ struct burst {             /* finding a hard NAT's port by many tries; one at a 
 
 struct node {
 	struct burst burst;
+	struct probing probing;
 	struct node_config config;
 	const struct identity *self;
 	const struct aead_table *aead;
@@ -439,7 +479,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 void route_on_keys(struct node *n, ov_time now,
 	struct association *a); /* other keys send: the peer may take other sizes */
 struct dgram route_where(const struct path *path);
-bool route_wants_warm(const struct peer *p, const struct path *path);
+/* How often this path shall speak when idle; 0: never. */
+ov_time route_keepalive(const struct node *n, const struct peer *p, const struct path *path);
 /* Asks at this address from wherever we can send, unless a path there is valid. */
 void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote,
 	bool anew); /* anew: with a full number of packets */
@@ -535,6 +576,26 @@ void netcheck_on_observed(
 enum drop netcheck_on_answer(
 	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
 
+/* ---- probing.c ---- */
+/* A facilitator answered on this path: shall the NAT be measured? */
+void probing_consider(struct node *n, ov_time now, const struct path *path);
+void probing_tick(struct node *n, ov_time now);
+ov_time probing_deadline(const struct node *n);
+void probing_forget(struct node *n, ov_time now); /* another network */
+void probing_forget_peer(struct node *n, const struct peer *p);
+enum drop probing_on_answer(struct node *n, ov_time now, struct peer *p, struct path *path,
+	const struct lifetime_answer *f);
+enum drop probing_on_hairpin(struct node *n, ov_time now, const struct dgram *run,
+	const struct header *h, const uint8_t *data, size_t len);
+/* How often an idle path through our NAT must speak. */
+ov_time probing_keepalive(const struct node *n, const struct path *path);
+void probing_info(const struct node *n, struct nat_info *out);
+
+/* ---- network.c ---- */
+struct network *network_here(struct node *n); /* NULL: nothing is known of it */
+const struct network *network_known(const struct node *n);
+struct network *network_keep(struct node *n); /* the oldest gives way */
+
 /* ---- facilitator.c: others at us ---- */
 enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,
 	const struct path *path, const struct filter_test *f);
@@ -542,6 +603,10 @@ enum drop facilitator_on_register(
 	struct node *n, ov_time now, struct peer *p, const struct register_frame *f);
 /* Each frame that is answered costs one: a packet has room for a hundred small ones. */
 bool facilitator_hears(struct peer *p, ov_time now);
+enum drop facilitator_on_lifetime_test(struct node *n, ov_time now, struct peer *p,
+	struct path *path, const struct lifetime_test *f);
+void facilitator_tick(struct node *n, ov_time now, struct peer *p);
+ov_time facilitator_deadline(const struct peer *p);
 bool facilitator_admits(const struct node *n, const struct peer *p); /* may it use us at all? */
 bool facilitator_lets_in(
 	ov_time now, const struct peer *destination, const uint8_t tag[RELAY_TAG_LEN]);
@@ -589,6 +654,9 @@ void dial_answered(ov_time now, struct peer *p, const struct path *path);
  * False: not now. */
 bool frames_send(
 	struct node *n, ov_time now, struct peer *p, const struct wr *frames, bool wants_answer);
+/* The same to an address that is no path; it counts nowhere. */
+bool frames_send_to(struct node *n, ov_time now, struct peer *p, const struct wr *frames,
+	const struct dgram *where);
 struct arrival { /* of a CONTROL packet */
 	struct path *path;
 	ov_time waited; /* in the socket */

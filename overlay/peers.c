@@ -24,6 +24,7 @@ void peer_free(struct node *n, struct peer *p)
 {
 	ping_forget(n, p);
 	burst_forget(n, p);
+	probing_forget_peer(n, p);
 	association_close(n, p);
 	heap_set(&n->timers, &p->timer, OV_NEVER);
 	table_remove(n->by_prefix, load_le64(p->prefix));

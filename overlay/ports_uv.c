@@ -25,6 +25,7 @@ struct ports {
 	void *context;
 	struct port *list[PORTS_KEPT + PORTS_MAX]; /* the kept first, oldest first */
 	size_t kept, count, ready;
+	struct port *probe; /* NULL: none */
 	uint8_t buffers[PORTS_READ][DATAGRAM_ROOM];
 };
 
@@ -128,11 +129,26 @@ void ports_settle(struct ports *p, uint16_t keep)
 	p->count = p->kept;
 }
 
+void ports_close_probe(struct ports *p)
+{
+	if (p->probe)
+		port_close(p, p->probe);
+	p->probe = NULL;
+}
+
+uint16_t ports_open_probe(struct ports *p)
+{
+	ports_close_probe(p);
+	p->probe = port_open(p);
+	return p->probe ? p->probe->number : 0;
+}
+
 void ports_close(struct ports *p)
 {
 	if (!p)
 		return;
 	ports_settle(p, 0);
+	ports_close_probe(p);
 	while (p->kept > 0)
 		close_oldest(p);
 	free(p); /* no handle refers to it any more: closed ones call nothing but on_closed */
@@ -143,7 +159,7 @@ static struct port *find(const struct ports *p, uint16_t number)
 	for (size_t i = 0; i < p->count; i++)
 		if (p->list[i]->number == number)
 			return p->list[i];
-	return NULL;
+	return p->probe && p->probe->number == number ? p->probe : NULL;
 }
 
 bool ports_has(const struct ports *p, uint16_t port)
@@ -171,9 +187,9 @@ static bool receive_one(struct port *one, uint8_t *buffer, struct dgram *out)
 size_t ports_receive(struct ports *p, struct dgram out[PORTS_READ])
 {
 	size_t count = 0;
-	for (size_t i = 0; i < p->count && p->ready > 0 && count < PORTS_READ; i++) {
-		struct port *one = p->list[i];
-		while (one->ready && count < PORTS_READ)
+	for (size_t i = 0; i <= p->count && p->ready > 0 && count < PORTS_READ; i++) {
+		struct port *one = i < p->count ? p->list[i] : p->probe;
+		while (one && one->ready && count < PORTS_READ)
 			if (receive_one(one, p->buffers[count], &out[count])) {
 				count++;
 			} else {

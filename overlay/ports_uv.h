@@ -1,6 +1,7 @@
 #pragma once
 /* ports - more UDP sockets for a while, each with a port of its own: 256 of them make one guess in
- * 250 of the other side hit (overlay/burst.c). IPv4 only, since no NAT of that kind stands before
+ * 250 of the other side hit (overlay/burst.c), and one asks what the NAT does with a mapping that
+ * nothing else uses (overlay/probing.c). IPv4 only, since no NAT of that kind stands before
  * IPv6; one datagram per call, since few come. */
 #include "core/dgram.h"
 
@@ -21,6 +22,9 @@ size_t ports_open(struct ports *p, size_t count, uint16_t out[PORTS_MAX]);
 /* The burst is over: closes its guesses but for `keep` (0: none), which stays for its path until
  * PORTS_KEPT later ones hit. */
 void ports_settle(struct ports *p, uint16_t keep);
+/* One more, for a probe; the one before is closed. 0: not to be had. */
+uint16_t ports_open_probe(struct ports *p);
+void ports_close_probe(struct ports *p);
 bool ports_has(const struct ports *p, uint16_t port);
 /* What came, in buffers that stay valid until the next call; 0: nothing more now. */
 size_t ports_receive(struct ports *p, struct dgram out[PORTS_READ]);

@@ -170,11 +170,11 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 	free(path);
 }
 
-bool route_wants_warm(const struct peer *p, const struct path *path)
+ov_time route_keepalive(const struct node *n, const struct peer *p, const struct path *path)
 {
 	if (path->carrier == CARRIER_TCP)
-		return dial_is_ours(p->association, path);
-	return path->natted || p->registration;
+		return dial_is_ours(p->association, path) ? PATH_KEEPALIVE : 0;
+	return path->natted || p->registration ? probing_keepalive(n, path) : 0;
 }
 
 void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
@@ -183,11 +183,11 @@ void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
 	if (a->active == path)
 		return;
 	if (a->active) {
-		path_keep_warm(a->active, now, false);
+		path_keep_warm(a->active, now, 0);
 		a->active->moved = false;
 	}
 	a->active = path;
-	path_keep_warm(path, now, route_wants_warm(p, path));
+	path_keep_warm(path, now, route_keepalive(n, p, path));
 	path->moved = a->moved;
 	if (path->state == PATH_UNTRIED || a->moved)
 		path_challenge(path, now);

@@ -52,6 +52,23 @@ int cmd_facilitator_status(struct cli *cli)
 	return rc;
 }
 
+static void print_lifetime(const json_t *l)
+{
+	int survived = (int)field_number(l, "survived_s"), lost = (int)field_number(l, "lost_s");
+	const char *measuring = field_true(l, "measuring") ? ", being measured" : "";
+	printf("          an idle mapping ");
+	if (survived > 0 && lost > 0)
+		printf("lives %d s, not %d s", survived, lost);
+	else if (survived > 0)
+		printf("lives %d s or longer", survived);
+	else if (lost > 0)
+		printf("does not live %d s", lost);
+	else
+		printf("lives for a time not known yet");
+	printf("%s; keepalive every %.0f s\n", measuring,
+		(double)field_number(l, "keepalive_ms") / 1000);
+}
+
 static void print_family(const char *name, const json_t *f)
 {
 	if (!json_is_object(f)) {
@@ -65,8 +82,12 @@ static void print_family(const char *name, const json_t *f)
 	else if (strcmp(side, "predictable") == 0 || strcmp(side, "hard") == 0)
 		meaning = "only open peers reach it directly, others by relay";
 	printf("%s      the world sees us at %s\n", name, field_text(f, "external"));
-	printf("          mapping %s, filtering %s, ports %s\n", field_text(f, "mapping"),
-		field_text(f, "filtering"), field_text(f, "ports"));
+	printf("          mapping %s, filtering %s, ports %s, hairpin %s\n",
+		field_text(f, "mapping"), field_text(f, "filtering"), field_text(f, "ports"),
+		field_text(f, "hairpin"));
+	const json_t *lifetime = json_object_get(f, "lifetime");
+	if (json_is_object(lifetime))
+		print_lifetime(lifetime);
 	printf("          %s: %s\n", side, meaning);
 }
 

@@ -525,6 +525,8 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 		return;
 	case NODE_PORTS_WANTED: open_extra(s, h, e->count); return;
 	case NODE_PORTS_DONE: extra_settle(&h->extra, (uint16_t)e->count); return;
+	case NODE_PROBE_WANTED: /* for how long NATs remember: not simulated */
+	case NODE_PROBE_DONE: return;
 	case NODE_EVENTS_LOST:
 		trace_tell(t, s->now, h->name, "%llu events lost", (unsigned long long)e->count);
 		return;

@@ -192,8 +192,13 @@ size_t node_peer_candidates(
 struct nat_info node_nat_info(const struct node *n, bool ipv6)
 {
 	(void)n;
-	struct nat_info nat = { "endpoint-independent", "dependent", "preserved", "easy",
-		{ .port = 0 } };
+	struct nat_info nat = { .mapping = "endpoint-independent",
+		.filtering = "dependent",
+		.ports = "preserved",
+		.side = "easy",
+		.hairpin = "no",
+		.survived_s = ipv6 ? 0 : 58,
+		.keepalive = ipv6 ? 0 : 46400 * OV_MS };
 	if (!ipv6)
 		nat.external = addr_v4(203, 0, 113, 9, 27182);
 	return nat;

@@ -56,6 +56,7 @@ struct wire_node {
 	struct ov_addr dials[64]; /* where: the last ones */
 	uint16_t extra[1024];     /* ports that the node asked for: the kept first */
 	size_t extra_kept, extra_count;
+	uint16_t probe; /* one more; 0: none */
 	uint64_t random;
 	uint64_t sent, received; /* datagrams */
 	struct node_event events[512];
@@ -228,6 +229,8 @@ static inline void wire_emit_tcp(struct wire *w, const struct wire_node *h, cons
 
 static inline bool wire_has_port(const struct wire_node *h, uint16_t port)
 {
+	if (h->probe != 0 && h->probe == port)
+		return true;
 	for (size_t i = 0; i < h->extra_count; i++)
 		if (h->extra[i] == port)
 			return true;
@@ -250,6 +253,14 @@ static inline void wire_ports(struct wire *w, struct wire_node *h, const struct 
 	for (size_t i = 0; i < ev->count; i++)
 		h->extra[h->extra_count++] = (uint16_t)(40000 + 1000 * first + i);
 	node_ports(h->node, w->now, h->extra + first, ev->count);
+}
+
+static inline void wire_probe(struct wire *w, struct wire_node *h, bool wanted)
+{
+	static uint16_t last;
+	h->probe = wanted ? (uint16_t)(35000 + ++last % 1000) : 0;
+	if (wanted)
+		node_probe_port(h->node, w->now, h->probe);
 }
 
 static inline void wire_emit(struct wire *w, struct wire_node *h, const struct dgram *d)
@@ -297,6 +308,8 @@ static inline void wire_drain(struct wire *w, size_t i)
 	while (node_event(h->node, &ev)) {
 		if (ev.type == NODE_PORTS_WANTED || ev.type == NODE_PORTS_DONE)
 			wire_ports(w, h, &ev);
+		if (ev.type == NODE_PROBE_WANTED || ev.type == NODE_PROBE_DONE)
+			wire_probe(w, h, ev.type == NODE_PROBE_WANTED);
 		if (h->event_count < 512)
 			h->events[h->event_count++] = ev;
 	}

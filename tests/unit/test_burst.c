@@ -248,7 +248,8 @@ static bool blocked(struct wire *w, struct flight *f)
 	bool by = addr_same_ip(&f->to, &w->nodes[FACILITATOR].addr) ||
 		  addr_same_ip(&f->from, &w->nodes[FACILITATOR].addr);
 	struct nats *t = w->context;
-	t->into_the_blue += !by && f->len == PACKET_OVERHEAD; /* of a burst */
+	t->into_the_blue +=
+		!by && f->len == PACKET_OVERHEAD && f->data[0] == PACKET_CONTROL; /* of a burst */
 	return by && two_nats(w, f);
 }
 

@@ -166,8 +166,8 @@ static struct wire *listening_world(uint16_t port)
 	listens(w, B, port);
 	wire_know(w, A, B, NULL, "all");
 	wire_know(w, B, A, NULL, "all");
-	use_facilitator(w, A);
-	use_facilitator(w, B);
+	wire_use_facilitator(w, A, F);
+	wire_use_facilitator(w, B, F);
 	wire_run(w, 2 * OV_SEC);
 	return w;
 }
@@ -392,8 +392,8 @@ static void udp_is_blocked_while_relayed(void **state)
 		w->hook = only_by_f;
 		wire_know(w, A, B, NULL, "all");
 		wire_know(w, B, A, NULL, "all");
-		use_facilitator(w, A);
-		use_facilitator(w, B);
+		wire_use_facilitator(w, A, F);
+		wire_use_facilitator(w, B, F);
 		wire_run(w, OV_SEC);
 		wire_send(w, A, B, 1, 100);
 		wire_run(w, 2 * OV_SEC + part * 100 * OV_MS);

@@ -121,7 +121,8 @@ static void every_type(void **state)
 			assert_int_equal(f.as.relay_close.channel, 0x09090909);
 		} else if (type <= FRAME_TCP_ENDPOINTS ||
 			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_CLOSE) ||
-			   type == FRAME_REGISTER || type == FRAME_REGISTERED) {
+			   type == FRAME_REGISTER || type == FRAME_REGISTERED ||
+			   type == FRAME_LIFETIME_TEST || type == FRAME_LIFETIME_ANSWER) {
 			assert_int_equal(got, OV_EFORMAT);
 		} else {
 			assert_int_equal(got, OV_ENOENT);
@@ -137,6 +138,32 @@ static struct frame reread(struct wr *w)
 	for (size_t cut = 3; cut < wr_len(w); cut++) /* the length says more than there is */
 		assert_int_equal(decode(w->start, cut, &(struct frame){ 0 }), OV_EFORMAT);
 	return f;
+}
+
+static void lifetime_frames_come_back_and_are_of_one_length(void **state)
+{
+	(void)state;
+	uint8_t out[64];
+	struct wr w = wr_init(out, sizeof(out));
+	frame_put_lifetime_test(&w, &(struct lifetime_test){ .token = 0x01020304, .delay_s = 150 });
+	struct frame f = reread(&w);
+	assert_int_equal(f.type, FRAME_LIFETIME_TEST);
+	assert_int_equal(f.as.lifetime_test.token, 0x01020304);
+	assert_int_equal(f.as.lifetime_test.delay_s, 150);
+	size_t asked = wr_len(&w);
+	for (size_t i = asked - 16; i < asked; i++) { /* reserved */
+		out[i] = 1;
+		assert_int_equal(decode(out, asked, &f), OV_EFORMAT);
+		out[i] = 0;
+	}
+
+	w = wr_init(out, sizeof(out));
+	struct ov_addr seen = addr_v4(203, 0, 113, 1, 4711);
+	frame_put_lifetime_answer(&w, &(struct lifetime_answer){ .token = 5, .observed = seen });
+	f = reread(&w);
+	assert_int_equal(f.as.lifetime_answer.token, 5);
+	assert_true(addr_equal(&f.as.lifetime_answer.observed, &seen));
+	assert_int_equal(wr_len(&w), asked);
 }
 
 static void relay_frames_come_back(void **state)
@@ -275,6 +302,7 @@ int main(void)
 		cmocka_unit_test(lengths_must_be_exact),
 		cmocka_unit_test(every_type),
 		cmocka_unit_test(relay_frames_come_back),
+		cmocka_unit_test(lifetime_frames_come_back_and_are_of_one_length),
 		cmocka_unit_test(register_frames_come_back),
 		cmocka_unit_test(meeting_frames_come_back),
 		cmocka_unit_test(skippable_must_be_whole),

@@ -239,7 +239,7 @@ static void warm_paths_are_kept_and_others_are_silent(void **state)
 	(void)state;
 	ov_time now = OV_SEC;
 	struct path p = valid(&now, 20 * OV_MS);
-	path_keep_warm(&p, now, true);
+	path_keep_warm(&p, now, PATH_KEEPALIVE);
 	ov_time at = p.sent_at + PATH_KEEPALIVE;
 	assert_int_equal(path_deadline(&p), at);
 	path_on_sent(&p, now + OV_SEC, 100, 0); /* anything sent puts it off */
@@ -257,7 +257,7 @@ static void warm_paths_are_kept_and_others_are_silent(void **state)
 	}
 	assert_true(path_deadline(&p) > now);
 	answer(&p, now + 20 * OV_MS, &s, 0);
-	path_keep_warm(&p, now, false);
+	path_keep_warm(&p, now, 0);
 	assert_int_equal(path_deadline(&p), OV_NEVER);
 }
 
@@ -328,7 +328,7 @@ static void handshakes_keep_the_binding_but_do_not_put_off_the_question(void **s
 	(void)state;
 	ov_time now = OV_SEC;
 	struct path p = valid(&now, 20 * OV_MS);
-	path_keep_warm(&p, now, true);
+	path_keep_warm(&p, now, PATH_KEEPALIVE);
 	ov_time due = p.keepalive_at;
 	path_on_handshake_sent(&p, due - OV_SEC, 296);
 	assert_int_equal(p.keepalive_at, due);

@@ -99,6 +99,25 @@ static void a_burst_that_nobody_settled_is_closed(void **state)
 		assert_true(first[i] == second[0] || !ports_has(b->ports, first[i]));
 }
 
+static void a_probe_stands_beside_bursts(void **state)
+{
+	struct bench *b = *state;
+	uint16_t guesses[PORTS_MAX];
+	uint16_t first = ports_open_probe(b->ports);
+	assert_true(first != 0 && ports_has(b->ports, first));
+	assert_int_equal(ports_open(b->ports, 3, guesses), 3);
+	assert_true(passes(b, first, guesses[0]));
+	assert_true(passes(b, guesses[0], first));
+	ports_settle(b->ports, 0);
+	assert_true(ports_has(b->ports, first));
+	uint16_t second = ports_open_probe(b->ports);
+	assert_true(second != 0 && second != first && ports_has(b->ports, second));
+	assert_false(ports_has(b->ports, first));
+	ports_close_probe(b->ports);
+	assert_false(ports_has(b->ports, second));
+	ports_close_probe(b->ports);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -107,6 +126,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(so_many_stay_and_the_oldest_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_burst_that_nobody_settled_is_closed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_probe_stands_beside_bursts, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

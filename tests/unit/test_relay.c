@@ -221,7 +221,7 @@ static void a_silent_relay_is_doubted_with_the_first_silence(void **state)
 		wire_run(w, 2 * OV_SEC + part * 100 * OV_MS);
 		wire_stop(w, F);
 		wire_start(w, F);
-		set_address(w, F, w->nodes[F].addr);
+		wire_set_address(w, F, w->nodes[F].addr);
 		for (uint32_t i = 0; i < 28; i++) { /* 1.4 s */
 			wire_send(w, A, B, 100 + i, 64);
 			wire_send(w, B, A, 100 + i, 64);
