@@ -25,9 +25,12 @@ enum frame_type {
 	FRAME_REGISTERED = 41,
 	FRAME_FILTER_TEST = 42,
 	FRAME_FILTER_ANSWER = 43,
-	FRAME_LIFETIME_TEST = 44,
-	FRAME_LIFETIME_ANSWER = 45,
-	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 46 to 55
+	FRAME_WATCH = 44,
+	FRAME_PRESENCE = 45,
+	FRAME_PRESENCE_SEEN = 46,
+	FRAME_LIFETIME_TEST = 52,
+	FRAME_LIFETIME_ANSWER = 53,
+	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 47 to 51, 54, 55
 	   facilitator, 56 to 63 mailbox */
 };
 
@@ -127,6 +130,21 @@ struct registered_frame {
 	uint16_t second_port; /* where it listens too, for what NATs do; 0: nowhere */
 };
 
+#define PRESENCE_BYTES (REGISTER_TAGS_MAX / 8)
+
+struct presence_frame { /* from a facilitator: who of a page that we watch is registered with it */
+	uint32_t request;  /* of the WATCH */
+	uint32_t sequence; /* 0: answer to a WATCH; else a change, to be acknowledged */
+	uint8_t page;
+	uint8_t reason;               /* enum relay_reason; NONE: it watches */
+	uint8_t count;                /* tags of the page */
+	uint8_t here[PRESENCE_BYTES]; /* bit i % 8 of byte i / 8: the i-th is here */
+};
+
+struct presence_seen {
+	uint32_t request, sequence;
+};
+
 struct filter_test { /* to a facilitator: answer from your second port, where I never sent */
 	uint32_t token;
 };
@@ -156,11 +174,13 @@ struct frame {
 		struct relay_no relay_no;
 		struct relay_in relay_in;
 		struct relay_close relay_close;
-		struct register_frame reg;
+		struct register_frame reg; /* and WATCH, with the tags that we would show */
 		struct registered_frame registered;
 		struct filter_test filter_test; /* and the answer */
 		struct lifetime_test lifetime_test;
 		struct lifetime_answer lifetime_answer;
+		struct presence_frame presence;
+		struct presence_seen presence_seen;
 	} as;
 };
 
@@ -176,7 +196,9 @@ void frame_put_relay_ok(struct wr *w, const struct relay_ok *o);
 void frame_put_relay_no(struct wr *w, const struct relay_no *o);
 void frame_put_relay_in(struct wr *w, const struct relay_in *i);
 void frame_put_relay_close(struct wr *w, const struct relay_close *c);
-void frame_put_register(struct wr *w, const struct register_frame *r);
+void frame_put_register(struct wr *w, enum frame_type type, const struct register_frame *r);
+void frame_put_presence(struct wr *w, const struct presence_frame *p);
+void frame_put_presence_seen(struct wr *w, const struct presence_seen *s);
 void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f);
 void frame_put_registered(struct wr *w, const struct registered_frame *r);
 void frame_put_lifetime_test(struct wr *w, const struct lifetime_test *t);

@@ -9,6 +9,8 @@
 #define FILTER_LEN      4
 #define LIFETIME_LEN    (4 + ADDR_PACKED) /* the test as long as its answer */
 #define TEST_RESERVED   (LIFETIME_LEN - 6)
+#define PRESENCE_FIXED  11
+#define SEEN_LEN        8
 #define RELAY_OK_LEN    (8 + ADDR_PACKED)
 #define RELAY_NO_LEN    5
 #define RELAY_CLOSE_LEN 4
@@ -102,10 +104,11 @@ static void read_relay_close(struct rd *r, struct relay_close *c)
 	c->channel = rd_u32(r);
 }
 
-void frame_put_register(struct wr *w, const struct register_frame *f)
+/* WATCH is of the same form. */
+void frame_put_register(struct wr *w, enum frame_type type, const struct register_frame *f)
 {
 	assert(f->count <= REGISTER_TAGS_MAX);
-	frame_put_header(w, FRAME_REGISTER, REGISTER_FIXED + f->count * RELAY_TAG_LEN);
+	frame_put_header(w, type, REGISTER_FIXED + f->count * RELAY_TAG_LEN);
 	wr_u32(w, f->request);
 	wr_u8(w, f->page);
 	wr_u8(w, f->pages);
@@ -182,6 +185,50 @@ static void read_lifetime_answer(struct rd *r, struct lifetime_answer *a)
 	a->observed = read_addr(r);
 }
 
+static size_t bitmap_len(uint8_t count)
+{
+	return (count + 7u) / 8;
+}
+
+void frame_put_presence(struct wr *w, const struct presence_frame *f)
+{
+	assert(f->count <= REGISTER_TAGS_MAX);
+	frame_put_header(w, FRAME_PRESENCE, PRESENCE_FIXED + bitmap_len(f->count));
+	wr_u32(w, f->request);
+	wr_u32(w, f->sequence);
+	wr_u8(w, f->page);
+	wr_u8(w, f->reason);
+	wr_u8(w, f->count);
+	wr_copy(w, f->here, bitmap_len(f->count));
+}
+
+static int read_presence(struct rd *r, struct presence_frame *f)
+{
+	f->request = rd_u32(r);
+	f->sequence = rd_u32(r);
+	f->page = rd_u8(r);
+	f->reason = rd_u8(r);
+	f->count = rd_u8(r);
+	if (f->count > REGISTER_TAGS_MAX)
+		return OV_EFORMAT;
+	rd_copy(r, f->here, bitmap_len(f->count));
+	bool beyond = f->count % 8 && f->here[f->count / 8] >> f->count % 8;
+	return beyond ? OV_EFORMAT : OV_OK;
+}
+
+void frame_put_presence_seen(struct wr *w, const struct presence_seen *f)
+{
+	frame_put_header(w, FRAME_PRESENCE_SEEN, SEEN_LEN);
+	wr_u32(w, f->request);
+	wr_u32(w, f->sequence);
+}
+
+static void read_presence_seen(struct rd *r, struct presence_seen *f)
+{
+	f->request = rd_u32(r);
+	f->sequence = rd_u32(r);
+}
+
 int frame_read_relay(struct rd *body, struct frame *out)
 {
 	switch (out->type) {
@@ -190,7 +237,13 @@ int frame_read_relay(struct rd *body, struct frame *out)
 	case FRAME_RELAY_NO: read_relay_no(body, &out->as.relay_no); break;
 	case FRAME_RELAY_IN: read_relay_in(body, &out->as.relay_in); break;
 	case FRAME_RELAY_CLOSE: read_relay_close(body, &out->as.relay_close); break;
-	case FRAME_REGISTER: read_register(body, &out->as.reg); break;
+	case FRAME_REGISTER:
+	case FRAME_WATCH: read_register(body, &out->as.reg); break;
+	case FRAME_PRESENCE:
+		if (read_presence(body, &out->as.presence) != OV_OK)
+			return OV_EFORMAT;
+		break;
+	case FRAME_PRESENCE_SEEN: read_presence_seen(body, &out->as.presence_seen); break;
 	case FRAME_REGISTERED: read_registered(body, &out->as.registered); break;
 	case FRAME_FILTER_TEST:
 	case FRAME_FILTER_ANSWER: out->as.filter_test.token = rd_u32(body); break;

@@ -1,7 +1,9 @@
 /* Calling a peer: HS1 at 0, 0.5, 1, 2, 4, 5, 5 ... s for 90 s (docs/protocol.md 3.4), the same
  * bytes to all addresses we know, which is also what opens the NATs on the way. A changed payload
  * means a new ephemeral, index and seq; only mac2 may differ between repetitions, else one key
- * would seal two plaintexts. After 90 s the peer is away and is tried ever more rarely. */
+ * would seal two plaintexts. After 90 s the peer is away and is tried ever more rarely, in the end
+ * at one of the places where it may be at a time: fifty contacts that are away must not keep a
+ * laptop's radio awake. */
 #include "overlay/node_state.h"
 
 #include <sodium.h>
@@ -14,6 +16,7 @@
 #define COOKIES_PER_SECOND 1
 #define COOKIE_BURST       4
 #define AWAY_LAST_STEP     6 /* 5, 10, 20, 40, 80, 160, 300 s */
+#define AWAY_POLL          (300 * OV_SEC)
 #define AWAY_RARE          (1800 * OV_SEC)
 #define AWAY_DAY           (24 * 3600 * OV_SEC)
 
@@ -125,6 +128,58 @@ static bool was_sent_to(const struct association *a, const struct candidate *c)
 	return false;
 }
 
+static bool send_to_candidate(struct node *n, ov_time now, struct peer *p, struct candidate *to)
+{
+	struct call *c = p->association->call;
+	if (to->carrier != CARRIER_UDP || was_sent_to(p->association, to) ||
+		meet_is_foreign(n, p, &to->addr) ||
+		(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
+		!meet_may_ask(n, now, p, to))
+		return false;
+	struct dgram where = { .carrier = CARRIER_UDP, .remote = to->addr };
+	send_to(n, now, c, &where, NULL);
+	return true;
+}
+
+/* ---- one place at a time ---- */
+
+static size_t place_count(const struct node *n, ov_time now, const struct peer *p)
+{
+	size_t relays = 0;
+	while (link_relay(n, now, p, relays))
+		relays++;
+	return p->candidates.count + relays;
+}
+
+/* Whose turn it is when a peer that is away is polled for long; not where a facilitator would tell
+ * (the poll is rare then), and not our facilitators, who are few. */
+static uint8_t place_of_attempt(const struct node *n, ov_time now, struct peer *p)
+{
+	size_t count = place_count(n, now, p);
+	if (p->away_step < AWAY_LAST_STEP || p->registration || watch_waits_for(p) ||
+		p->association->path_count > 0 || count == 0)
+		return CALL_ALL;
+	return (uint8_t)(p->away_turn++ % count);
+}
+
+static void send_to_one(struct node *n, ov_time now, struct peer *p)
+{
+	const struct call *c = p->association->call;
+	if (c->only < p->candidates.count) {
+		(void)send_to_candidate(n, now, p, &p->candidates.list[c->only]);
+		return;
+	}
+	struct peer *relay = link_relay(n, now, p, (size_t)c->only - p->candidates.count);
+	if (relay)
+		link_open(n, now, relay, p, c->handshake.hs1);
+}
+
+static bool asks_by_tcp(const struct peer *p, const struct call *c)
+{
+	return c->only == CALL_ALL || (c->only < p->candidates.count &&
+					      p->candidates.list[c->only].carrier == CARRIER_TCP);
+}
+
 /* A rekey first asks on the path in use only; everything else asks everywhere, at most
  * CANDIDATES_MAX addresses. */
 static void send_everywhere(struct node *n, ov_time now, struct peer *p)
@@ -137,6 +192,10 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		send_to(n, now, c, &where, a->active);
 		return;
 	}
+	if (c->only != CALL_ALL) {
+		send_to_one(n, now, p);
+		return;
+	}
 	size_t left = CANDIDATES_MAX;
 	for (size_t i = 0; i < a->path_count && left > 0; i++, left--) {
 		if (!path_takes_hs1(a->paths[i]))
@@ -144,22 +203,14 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		struct dgram where = route_where(a->paths[i]);
 		send_to(n, now, c, &where, a->paths[i]);
 	}
-	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
-		struct candidate *to = &p->candidates.list[i];
-		if (to->carrier != CARRIER_UDP || was_sent_to(a, to) ||
-			meet_is_foreign(n, p, &to->addr) ||
-			(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
-			!meet_may_ask(n, now, p, to))
-			continue;
-		struct dgram where = { .carrier = CARRIER_UDP, .remote = to->addr };
-		send_to(n, now, c, &where, NULL);
-		left--;
-	}
-	link_call(n, now, p, c->handshake.hs1, HS1_LEN);
+	for (size_t i = 0; i < p->candidates.count && left > 0; i++)
+		left -= send_to_candidate(n, now, p, &p->candidates.list[i]);
+	link_call(n, now, p, c->handshake.hs1);
 	dial_call(n, now, p, c->handshake.hs1, HS1_LEN);
 }
 
-/* Nobody answered: from now on an attempt at 5, 10, 20 ... 300 s, after a day every 30 min. */
+/* Nobody answered: from now on an attempt at 5, 10, 20 ... 300 s; every 30 min after a day, or when
+ * a facilitator would tell. */
 static void give_up(struct node *n, ov_time now, struct peer *p)
 {
 	call_end(n, p);
@@ -171,9 +222,11 @@ static void give_up(struct node *n, ov_time now, struct peer *p)
 		p->away_step = 0;
 	}
 	association_went_down(n, p);
+	if (p->registration)
+		watch_lost(n, now, p);
 	ov_time wait = (ov_time)(5 << (p->away_step > 5 ? 6 : p->away_step)) * OV_SEC;
 	if (p->away_step >= AWAY_LAST_STEP)
-		wait = 300 * OV_SEC;
+		wait = watch_waits_for(p) ? AWAY_RARE : AWAY_POLL;
 	else
 		p->away_step++;
 	if (now - p->away_since >= AWAY_DAY)
@@ -207,6 +260,7 @@ void call_hurry(struct node *n, ov_time now, struct peer *p)
 	if (!limit_take(&p->hurries, now, 1, 12, 4)) /* one per 4 s, three at once: networks flap */
 		return;
 	c->once = false;
+	c->only = CALL_ALL;
 	c->started_at = now;
 	c->attempts = 0;
 	call_step(n, now, p);
@@ -230,9 +284,12 @@ void call_start(struct node *n, ov_time now, struct peer *p, bool once)
 	c->started_at = now;
 	c->once = once;
 	a->call = c;
+	c->only = once ? place_of_attempt(n, now, p) : CALL_ALL;
+	bool tcp = asks_by_tcp(p, c);
 	p->retry_at = OV_NEVER;
 	call_step(n, now, p);
-	dial_begin(n, now, p);
+	if (tcp)
+		dial_begin(n, now, p);
 }
 
 enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct dgram *from,

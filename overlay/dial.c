@@ -164,7 +164,7 @@ static void step(struct node *n, ov_time now, struct peer *p)
 	switch (need_of(p, now)) {
 	case NEED_NOTHING: break;
 	case NEED_ANSWER:
-		if (dial(n, now, p) > 0)
+		if (dial(n, now, p) > 0 && p->association->call && !p->association->call->once)
 			d->at = now + CALL_GAP;
 		break;
 	case NEED_BETTER:

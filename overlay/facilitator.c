@@ -22,31 +22,55 @@ bool facilitator_admits(const struct node *n, const struct peer *p)
 		       contact_is_known(p->contact.source));
 }
 
-void client_free(struct peer *p)
+/* Watchers hear of it with the next tick. */
+void client_free(struct node *n, struct peer *p)
 {
 	if (!p->client)
 		return;
-	for (size_t i = 0; i < REGISTER_PAGES_MAX; i++)
+	for (uint8_t i = 0; i < REGISTER_PAGES_MAX; i++) {
+		presence_tags_gone(n, 0, p, i);
 		free(p->client->tags[i]);
+	}
+	presence_forget(n, p);
 	free(p->client);
 	p->client = NULL;
 }
 
-static enum relay_reason keep_tags(struct client *c, const struct register_frame *f)
+static bool same_tags(const struct client *c, const struct register_frame *f)
 {
+	if (c->counts[f->page] != f->count)
+		return false;
+	for (size_t i = 0; i < f->count; i++)
+		if (c->tags[f->page][i] != load_le64(f->tags + i * RELAY_TAG_LEN))
+			return false;
+	return true;
+}
+
+static void forget_page(struct node *n, ov_time now, struct peer *p, uint8_t page)
+{
+	presence_tags_gone(n, now, p, page);
+	free(p->client->tags[page]);
+	p->client->tags[page] = NULL;
+	p->client->counts[page] = 0;
+}
+
+static enum relay_reason keep_tags(
+	struct node *n, ov_time now, struct peer *p, const struct register_frame *f)
+{
+	struct client *c = p->client;
+	for (uint8_t i = f->pages; i < REGISTER_PAGES_MAX; i++) /* it has fewer contacts now */
+		forget_page(n, now, p, i);
+	if (same_tags(c, f))
+		return RELAY_REASON_NONE;
 	uint64_t *tags = f->count ? malloc(f->count * sizeof(*tags)) : NULL;
 	if (f->count && !tags)
 		return RELAY_REASON_QUOTA;
 	for (size_t i = 0; i < f->count; i++)
 		tags[i] = load_le64(f->tags + i * RELAY_TAG_LEN);
-	free(c->tags[f->page]);
+	forget_page(n, now, p, f->page);
 	c->tags[f->page] = tags;
 	c->counts[f->page] = (uint8_t)f->count;
-	for (size_t i = f->pages; i < REGISTER_PAGES_MAX; i++) { /* it has fewer contacts now */
-		free(c->tags[i]);
-		c->tags[i] = NULL;
-		c->counts[i] = 0;
-	}
+	presence_tags_came(n, now, p, f->page);
 	return RELAY_REASON_NONE;
 }
 
@@ -62,7 +86,9 @@ static enum relay_reason take(
 		p->client->owed.at = OV_NEVER;
 	}
 	p->client->expires_at = now + LIFETIME_S * OV_SEC;
-	return keep_tags(p->client, f);
+	enum relay_reason why = keep_tags(n, now, p, f);
+	presence_update(n, now, p);
+	return why;
 }
 
 enum drop facilitator_on_register(

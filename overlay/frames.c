@@ -116,6 +116,14 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 		case FRAME_LIFETIME_ANSWER:
 			one = probing_on_answer(n, now, p, at->path, &f.as.lifetime_answer);
 			break;
+		case FRAME_WATCH:
+			on_request(n, now, p, at);
+			one = presence_on_watch(n, now, p, &f.as.reg);
+			break;
+		case FRAME_PRESENCE: one = watch_on_presence(n, now, p, &f.as.presence); break;
+		case FRAME_PRESENCE_SEEN:
+			one = presence_on_seen(n, now, p, &f.as.presence_seen);
+			break;
 		case FRAME_REGISTERED:
 			one = registration_on_answer(n, now, p, &f.as.registered);
 			break;
@@ -171,6 +179,8 @@ bool frames_send(
 		return false;
 	if (!seal_control(n, now, p, k, path, frames, wants_answer))
 		return false;
+	if (session_wants_rekey(&k->session, now) && !p->association->call)
+		call_start(n, now, p, false); /* these put off the keepalives that would */
 	peer_touch(n, p);
 	return true;
 }

@@ -96,15 +96,17 @@ static bool keeps_sending(
 	       begun_by_lower(p, current) && !begun_by_lower(p, fresh);
 }
 
-static void adopt_association(
-	struct node *n, ov_time now, struct association *a, const struct keys *k)
+static void adopt_association(struct node *n, ov_time now, struct peer *p, const struct keys *k)
 {
+	struct association *a = p->association;
 	if (a->id == k->association && a->peer_instance == k->instance)
 		return;
 	reassembly_free(a->reassembly);
 	a->reassembly = NULL;
 	if (a->peer_instance != k->instance)
 		channel_close_all(n, now, a);
+	if (p->client && a->peer_instance != k->instance)
+		presence_restarted(n, now, p);
 	if (a->peer_instance != k->instance) /* the peer restarted: it has none of the older keys */
 		for (size_t i = 1; i < KEYS_MAX; i++) {
 			keys_free(n, a->keys[i]);
@@ -132,7 +134,7 @@ void keys_install(struct node *n, ov_time now, struct peer *p, struct keys *k)
 	n->counters.handshakes++;
 	if (slot == 0) {
 		bool restarted = a->peer_instance != k->instance || a->id != k->association;
-		adopt_association(n, now, a, k);
+		adopt_association(n, now, p, k);
 		registration_keys_came(n, now, p, restarted);
 		route_on_keys(n, now, a);
 	}

@@ -4,6 +4,7 @@
 #include "overlay/node_state.h"
 
 #define LINK_STRANGERS 8
+#define CALLS_SURE     3 /* attempts of a call that trust nobody's word for who is absent */
 
 static struct channel *find(const struct association *relay, const struct peer_id *other)
 {
@@ -35,15 +36,15 @@ static void remember(struct registration *r, uint32_t request, const struct peer
 	r->next_request = (uint8_t)((r->next_request + 1) % LINK_REQUESTS);
 }
 
-static void open_link(struct node *n, ov_time now, struct peer *relay, struct peer *p,
-	const uint8_t *hs1, size_t len)
+void link_open(
+	struct node *n, ov_time now, struct peer *relay, struct peer *p, const uint8_t hs1[HS1_LEN])
 {
 	uint8_t plain[PMTU_FLOOR];
 	struct wr w = wr_init(plain, sizeof(plain));
 	struct relay_open f = { .request = rng_u32(&n->rng),
 		.destination = p->contact.id,
 		.datagram = hs1,
-		.len = len };
+		.len = HS1_LEN };
 	if (!joining_tag(p, &relay->contact.id, f.tag) &&
 		!registration_tag(n, p, &p->contact.id, &relay->contact.id, f.tag))
 		return;
@@ -52,12 +53,24 @@ static void open_link(struct node *n, ov_time now, struct peer *relay, struct pe
 		remember(relay->registration, f.request, &p->contact.id);
 }
 
-void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, size_t len)
+struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k)
 {
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		struct peer *relay = n->facilitators[i];
-		if (relay != p && is_relay(relay, now))
-			open_link(n, now, relay, p, hs1, len);
+		if (relay != p && is_relay(relay, now) && !watch_says_absent(relay, p) && k-- == 0)
+			return relay;
+	}
+	return NULL;
+}
+
+void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t hs1[HS1_LEN])
+{
+	const struct call *c = p->association->call;
+	bool spares = c->once || c->attempts >= CALLS_SURE;
+	for (size_t i = 0; i < n->facilitator_count; i++) {
+		struct peer *relay = n->facilitators[i];
+		if (relay != p && is_relay(relay, now) && !(spares && watch_says_absent(relay, p)))
+			link_open(n, now, relay, p, hs1);
 	}
 }
 

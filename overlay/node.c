@@ -10,6 +10,9 @@
 #define CONTACTS_DEFAULT 16384
 #define REKEY_MARGIN     (15 * OV_SEC) /* before keys end, for an idle path */
 #define INDEX_PER_PEER   8
+#define TAGS_PER_PEER    64
+#define TAGS_MAX         (3u << 18) /* a table doubles when it is 3/4 full */
+#define TAGS_MIN         4096
 
 struct node_config node_config_default(void)
 {
@@ -32,6 +35,15 @@ size_t node_peers_max(const struct node_config *c)
 	return (size_t)c->max_contacts + FACILITATORS_MAX + clients;
 }
 
+/* 64 for each peer, if they are many; at 16 bytes each 12 MiB a table, full. */
+size_t node_tags_max(const struct node_config *c)
+{
+	size_t tags = node_peers_max(c) * TAGS_PER_PEER;
+	if (tags > TAGS_MAX)
+		tags = TAGS_MAX;
+	return tags > TAGS_MIN ? tags : TAGS_MIN;
+}
+
 size_t node_keys_max(const struct node_config *c)
 {
 	return node_peers_max(c) * KEYS_MAX + c->max_pending_handshakes;
@@ -45,6 +57,8 @@ static bool tables_new(struct node *n)
 	n->by_prefix = table_new(peers, secret);
 	n->by_static = table_new(peers, secret);
 	n->by_index = table_new(peers * INDEX_PER_PEER + c->max_pending_handshakes, secret);
+	n->by_tag = table_new(node_tags_max(c), secret);
+	n->by_watch = table_new(node_tags_max(c), secret);
 	n->by_channel = table_new(peers * (c->relay_channels + 1u), secret);
 	n->by_mac1 = table_new(c->max_pending_handshakes, secret);
 	n->filter = filter_new(c->max_flows, n->own_prefix, &n->rng);
@@ -52,7 +66,7 @@ static bool tables_new(struct node *n)
 	n->scratch = malloc(SCRATCH_LEN);
 	n->requests = calloc(c->max_requests ? c->max_requests : 1, sizeof(*n->requests));
 	return n->by_prefix && n->by_static && n->by_index && n->by_mac1 && n->by_channel &&
-	       n->filter && n->inbound && n->scratch && n->requests &&
+	       n->by_tag && n->by_watch && n->filter && n->inbound && n->scratch && n->requests &&
 	       output_init(&n->output) == OV_OK;
 }
 
@@ -95,6 +109,8 @@ void node_free(struct node *n)
 	table_free(n->by_index);
 	table_free(n->by_mac1);
 	table_free(n->by_channel);
+	table_free(n->by_tag);
+	table_free(n->by_watch);
 	filter_free(n->filter);
 	source_limits_free(n->sources);
 	source_limits_free(n->newcomers);
@@ -222,6 +238,7 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 	ov_time at = ov_min(p->retry_at, ov_min(keys, paths_deadline(a, now)));
 	at = ov_min(at, ov_min(registration_deadline(p), meet_deadline(a)));
 	at = ov_min(at, ov_min(dial_deadline(a), facilitator_deadline(p)));
+	at = ov_min(at, presence_deadline(p));
 	if (a->call)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
@@ -265,6 +282,7 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 		route_tick(n, now, p);
 		registration_tick(n, now, p);
 		facilitator_tick(n, now, p);
+		presence_tick(n, now, p);
 		meet_tick(n, now, p);
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);
@@ -301,6 +319,8 @@ static void settle(struct node *n, ov_time now)
 		if (p->association && p->association->staging)
 			outbound_flush_staged(
 				n, now, p); /* whatever it was that made it possible */
+		if (p->client)
+			presence_update(n, now, p);
 		frames_flush(n, now, p);
 		p->touched = false;
 		heap_set(&n->timers, &p->timer, peer_deadline(p, now));

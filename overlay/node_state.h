@@ -71,13 +71,16 @@ struct pending { /* responder's side of a handshake until the first packet under
 	struct peer *peer;
 };
 
+#define CALL_ALL UINT8_MAX
+
 struct call { /* initiator's side: HS1 to the peer until HS2 */
 	struct receiver receiver;
 	struct handshake handshake;
 	struct hs1_payload payload;
 	ov_time started_at, built_at, next_at;
 	uint8_t attempts;
-	bool once; /* attempt at an away peer: one HS1, 5 s */
+	bool once;    /* attempt at an away peer: one HS1, 5 s */
+	uint8_t only; /* of the places where it may be, the one that has its turn; CALL_ALL */
 	bool has_liveness, has_cookie;
 	struct limit cookies; /* that we act upon */
 	uint8_t liveness[COOKIE_LEN], cookie[COOKIE_LEN];
@@ -124,7 +127,17 @@ struct netcheck {        /* at one facilitator: which NAT stands before us? */
 	uint8_t tests; /* of filtering, sent */
 };
 
-struct registration {           /* ours, at a facilitator */
+struct watch { /* of our contacts, at a facilitator */
+	uint32_t request;
+	uint32_t sequence[REGISTER_PAGES_MAX]; /* the highest that came of a page */
+	ov_time next_at; /* say it again; OV_NEVER: answered, or not registered */
+	uint8_t attempts;
+	uint8_t pages, done;
+};
+
+struct registration { /* ours, at a facilitator */
+	struct watch watch;
+	uint8_t number;         /* bit in the peers' here_at; below FACILITATORS_MAX */
 	struct contact written; /* as in the configuration: outlives a contact of the same PeerId */
 	struct netcheck netcheck;
 	uint32_t request;
@@ -147,9 +160,26 @@ struct owed_answer { /* to a LIFETIME_TEST */
 	struct dgram where;
 };
 
+struct watched {           /* tags of a page */
+	uint32_t sequence; /* of what is not acknowledged; 0: nothing */
+	uint8_t count;     /* tags */
+	uint8_t told[PRESENCE_BYTES], sent[PRESENCE_BYTES]; /* who is here: it knows; it was told */
+	uint64_t tags[];
+};
+
+struct watching { /* of a client, docs/protocol.md 13.1 */
+	uint32_t request, sequence;
+	ov_time push_at; /* OV_NEVER: it knows all */
+	uint8_t attempts;
+	struct limit pushes;
+	struct watched *pages[REGISTER_PAGES_MAX];
+};
+
 struct client { /* a peer's registration, with us */
 	struct owed_answer owed;
 	ov_time expires_at;
+	bool here;                 /* as its watchers are told */
+	struct watching *watching; /* NULL: nobody */
 	uint64_t *tags[REGISTER_PAGES_MAX];
 	uint8_t counts[REGISTER_PAGES_MAX];
 	uint16_t channels;
@@ -258,7 +288,10 @@ struct peer {
 	bool touched,
 		lower; /* lower: our PeerId is the lower one: we nominate, our handshake wins */
 	bool away;
-	uint8_t away_step;
+	uint8_t away_step, away_turn;
+	uint8_t here_at, absent_at, seen_at; /* bit for each of our facilitators: it says so; and
+						was so once */
+	struct limit signs;                  /* of life, by facilitators, that we act upon */
 	struct candidates candidates;
 	uint8_t pair_key[32];  /* valid if has_pair_key; pair.c */
 	struct limit hearings; /* new addresses by beacons: 20 a minute */
@@ -327,6 +360,9 @@ struct node {
 	struct table *by_index;   /* receiver index -> receiver */
 	struct table *by_mac1;    /* HS1 answered in the last 30 s -> pending */
 	struct table *by_channel; /* RELAY channel -> channel */
+	struct table *by_tag;     /* tag -> client that lets in by it */
+	struct table *by_watch;   /* tag -> client that waits for whom it leads to */
+	struct limit pushes;      /* of presence, to all */
 	struct heap timers;
 	struct peer *touched;
 	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */
@@ -385,6 +421,7 @@ uint8_t *node_scratch(struct node *n, size_t len); /* NULL: used up */
 enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial);
 struct peer *node_peer(const struct node *n, const struct peer_id *id);
 size_t node_peers_max(const struct node_config *c); /* of all kinds */
+size_t node_tags_max(const struct node_config *c);  /* that clients may be watched by */
 /* Inside the overlay, so never a way to a peer. */
 bool node_is_overlay_addr(const struct node *n, const struct ov_addr *a);
 /* ---- peers.c ---- */
@@ -520,8 +557,13 @@ enum drop channel_input(
 	struct node *n, ov_time now, const struct dgram *run, uint8_t *data, size_t len);
 
 /* ---- link.c: our end of a channel through a relay ---- */
-/* HS1 to p through every relay that may reach it. */
-void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, size_t len);
+/* HS1 of the call in progress to p, through every relay that may reach it; an attempt at a peer
+ * that is away spares those that say it is not there. */
+void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t hs1[HS1_LEN]);
+void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p,
+	const uint8_t hs1[HS1_LEN]); /* through this one */
+/* The k-th relay that may reach it and does not say that p is absent; NULL: fewer. */
+struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k);
 bool link_possible(const struct node *n, ov_time now); /* is there a relay at all? */
 /* Where the relay of this path sees the peer; any: not told. */
 struct ov_addr link_observed(const struct node *n, const struct path *path);
@@ -547,7 +589,9 @@ enum drop registration_on_answer(
  * into. */
 void registration_relayed(struct node *n, ov_time now, struct peer *relay, bool came);
 void registration_renew_all(struct node *n, ov_time now); /* contacts changed */
-void registration_renew_soon(struct node *n);             /* the same, at the next tick */
+/* Whoever waits for a way may have one now, by this relay; also those that are away? */
+void registration_call_waiting(struct node *n, ov_time now, struct peer *relay, bool away_too);
+void registration_renew_soon(struct node *n); /* the same, at the next tick */
 /* Our addresses as facilitators see them; returns the count. */
 size_t registration_observed(const struct node *n, struct ov_addr *out, size_t max);
 /* What `destination` tells the facilitator to let `source` in by; false: no key with this peer. */
@@ -610,7 +654,32 @@ ov_time facilitator_deadline(const struct peer *p);
 bool facilitator_admits(const struct node *n, const struct peer *p); /* may it use us at all? */
 bool facilitator_lets_in(
 	ov_time now, const struct peer *destination, const uint8_t tag[RELAY_TAG_LEN]);
-void client_free(struct peer *p);
+void client_free(struct node *n, struct peer *p);
+
+/* ---- presence.c: clients that wait for each other, at us ---- */
+/* The tags of this page, before and after they change. */
+void presence_tags_gone(struct node *n, ov_time now, struct peer *p, uint8_t page);
+void presence_tags_came(struct node *n, ov_time now, struct peer *p, uint8_t page);
+void presence_update(struct node *n, ov_time now, struct peer *p);    /* did it come or go? */
+void presence_restarted(struct node *n, ov_time now, struct peer *p); /* came again, that is */
+void presence_tick(struct node *n, ov_time now, struct peer *p);
+ov_time presence_deadline(const struct peer *p);
+void presence_forget(struct node *n, struct peer *p); /* what it watches */
+enum drop presence_on_watch(
+	struct node *n, ov_time now, struct peer *p, const struct register_frame *f);
+enum drop presence_on_seen(
+	struct node *n, ov_time now, struct peer *p, const struct presence_seen *f);
+
+/* ---- watch.c: our contacts, at a facilitator ---- */
+void watch_begin(
+	struct node *n, ov_time now, struct peer *relay); /* registered, or contacts changed */
+void watch_lost(struct node *n, ov_time now, struct peer *relay); /* what it said holds no more */
+void watch_tick(struct node *n, ov_time now, struct peer *relay);
+enum drop watch_on_presence(
+	struct node *n, ov_time now, struct peer *relay, const struct presence_frame *f);
+/* Would a facilitator tell us when it comes? */
+bool watch_waits_for(const struct peer *p);
+bool watch_says_absent(const struct peer *relay, const struct peer *p);
 
 /* ---- meet.c ---- */
 void meet_start(struct node *n, ov_time now, struct peer *p); /* a session by relay, or a change */

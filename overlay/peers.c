@@ -35,7 +35,7 @@ void peer_free(struct node *n, struct peer *p)
 		if (n->facilitators[i] == p)
 			n->facilitators[i--] = n->facilitators[--n->facilitator_count];
 	count_source(n, p->contact.source, -1);
-	client_free(p);
+	client_free(n, p);
 	if (p->registration)
 		contact_fini(&p->registration->written);
 	free(p->registration);
@@ -211,6 +211,8 @@ static int facilitator_new(struct node *n, struct peer *p)
 	p->registration = calloc(1, sizeof(*p->registration));
 	if (!p->registration)
 		return OV_ENOMEM;
+	p->registration->number = (uint8_t)n->facilitator_count;
+	p->registration->watch.next_at = OV_NEVER;
 	p->registration->next_at = p->registration->check_at = OV_NEVER;
 	p->registration->netcheck.next_at = OV_NEVER;
 	p->registration->relayed_at = p->registration->heard_at = OV_NEVER;

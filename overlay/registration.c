@@ -86,7 +86,7 @@ static void say(struct node *n, ov_time now, struct peer *p)
 		};
 		f.count = tags_of_page(n, p, page, tags);
 		struct wr w = wr_init(plain, sizeof(plain));
-		frame_put_register(&w, &f);
+		frame_put_register(&w, FRAME_REGISTER, &f);
 		sent |= frames_send(n, now, p, &w, true);
 	}
 	if (!sent) {
@@ -107,12 +107,18 @@ static void begin(struct node *n, ov_time now, struct registration *r)
 	r->next_at = now;
 }
 
+static void lose(struct node *n, ov_time now, struct peer *p)
+{
+	p->registration->registered = false;
+	watch_lost(n, now, p);
+}
+
 void registration_keys_came(struct node *n, ov_time now, struct peer *p, bool restarted)
 {
 	struct registration *r = p->registration;
 	if (!r || (!restarted && r->next_at != OV_NEVER))
 		return;
-	r->registered = false;
+	lose(n, now, p);
 	begin(n, now, r);
 	peer_touch(n, p);
 }
@@ -122,6 +128,7 @@ void registration_renew_all(struct node *n, ov_time now)
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		struct registration *r = n->facilitators[i]->registration;
 		begin(n, now, r);
+		watch_lost(n, now, n->facilitators[i]); /* its bits are of another list */
 		peer_touch(n, n->facilitators[i]);
 	}
 }
@@ -132,6 +139,7 @@ void registration_renew_soon(struct node *n)
 		struct registration *r = n->facilitators[i]->registration;
 		if (r->next_at != OV_NEVER)
 			r->next_at = 0;
+		r->watch = (struct watch){ .next_at = OV_NEVER };
 		peer_touch(n, n->facilitators[i]);
 	}
 }
@@ -152,13 +160,15 @@ void registration_tick(struct node *n, ov_time now, struct peer *p)
 	struct registration *r = p->registration;
 	if (r && now >= r->check_at)
 		check(now, p);
-	if (r)
+	if (r) {
 		netcheck_tick(n, now, p);
+		watch_tick(n, now, p);
+	}
 	if (!r || now < r->next_at)
 		return;
 	if (!association_reaches(p->association, now)) {
 		r->next_at = OV_NEVER; /* registration_keys_came begins anew */
-		r->registered = false;
+		lose(n, now, p);
 		return;
 	}
 	if (r->registered && r->done)
@@ -209,7 +219,10 @@ void registration_relayed(struct node *n, ov_time now, struct peer *relay, bool 
 ov_time registration_deadline(const struct peer *p)
 {
 	const struct registration *r = p->registration;
-	return r ? ov_min(r->netcheck.next_at, ov_min(r->next_at, r->check_at)) : OV_NEVER;
+	if (!r)
+		return OV_NEVER;
+	ov_time at = ov_min(r->next_at, r->watch.next_at);
+	return ov_min(at, ov_min(r->netcheck.next_at, r->check_at));
 }
 
 static bool waits(const struct peer *p, ov_time now)
@@ -219,16 +232,16 @@ static bool waits(const struct peer *p, ov_time now)
 	       path_is_doubtful(a->active, now);
 }
 
-/* Whoever waits for a way gets one now: a call that began while the relay could not be reached went
- * nowhere, and so did what a relay that restarted was given. A relay that comes and goes is no
- * reason to call all the time. */
-static void call_who_waits(struct node *n, ov_time now, struct peer *relay)
+/* A call that began while the relay could not be reached went nowhere, and so did what a relay that
+ * restarted was given. A relay that comes and goes is no reason to call all the time. */
+void registration_call_waiting(struct node *n, ov_time now, struct peer *relay, bool away_too)
 {
 	if (!limit_take(&relay->registration->calls, now, 1, HASTE_BURST, HASTE_COST))
 		return;
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
-		if (p == relay || !peer_is_wanted(p, now) || !waits(p, now))
+		if (p == relay || !peer_is_wanted(p, now) || !waits(p, now) ||
+			(p->away && !away_too))
 			continue;
 		if (p->association && p->association->call)
 			call_hurry(n, now, p);
@@ -241,9 +254,11 @@ void registration_path_valid(struct node *n, ov_time now, struct peer *p)
 {
 	struct registration *r = p->registration;
 	registration_keys_came(n, now, p, false);
-	if (r && r->registered)
-		call_who_waits(n, now, p);
-	else if (r && r->attempts > 0 && limit_take(&r->calls, now, 1, HASTE_BURST, HASTE_COST)) {
+	if (r && r->registered) {
+		registration_call_waiting(n, now, p, false);
+		if (r->watch.pages == 0)
+			watch_begin(n, now, p);
+	} else if (r && r->attempts > 0 && limit_take(&r->calls, now, 1, HASTE_BURST, HASTE_COST)) {
 		begin(n, now, r); /* it could not answer, or was asked ever more rarely */
 		peer_touch(n, p);
 	}
@@ -267,8 +282,10 @@ enum drop registration_on_answer(
 	r->registered = true;
 	r->attempts = 0;
 	r->next_at = now + (ov_time)(f->lifetime_s < 60 ? 60 : f->lifetime_s) * OV_SEC / 2;
-	if (first)
-		call_who_waits(n, now, p);
+	if (first) /* who is away is called if it is there: watch.c */
+		registration_call_waiting(n, now, p, false);
+	if (r->watch.pages == 0)
+		watch_begin(n, now, p);
 	peer_touch(n, p);
 	return DROP_NONE;
 }

@@ -22,12 +22,17 @@ static void encode(struct wr *w, const struct frame *f)
 	case FRAME_RELAY_NO: frame_put_relay_no(w, &f->as.relay_no); break;
 	case FRAME_RELAY_IN: frame_put_relay_in(w, &f->as.relay_in); break;
 	case FRAME_RELAY_CLOSE: frame_put_relay_close(w, &f->as.relay_close); break;
-	case FRAME_REGISTER: frame_put_register(w, &f->as.reg); break;
+	case FRAME_REGISTER:
+	case FRAME_WATCH: frame_put_register(w, (enum frame_type)f->type, &f->as.reg); break;
 	case FRAME_REGISTERED: frame_put_registered(w, &f->as.registered); break;
 	case FRAME_FILTER_TEST:
 	case FRAME_FILTER_ANSWER:
 		frame_put_filter(w, (enum frame_type)f->type, &f->as.filter_test);
 		break;
+	case FRAME_PRESENCE: frame_put_presence(w, &f->as.presence); break;
+	case FRAME_PRESENCE_SEEN: frame_put_presence_seen(w, &f->as.presence_seen); break;
+	case FRAME_LIFETIME_TEST: frame_put_lifetime_test(w, &f->as.lifetime_test); break;
+	case FRAME_LIFETIME_ANSWER: frame_put_lifetime_answer(w, &f->as.lifetime_answer); break;
 	case FRAME_PADDING: abort(); /* frame_next skips it */
 	}
 }

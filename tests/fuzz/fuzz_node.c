@@ -196,11 +196,12 @@ static void put_any(struct wire *w, struct wr *f, size_t i, size_t to, uint8_t a
 		break;
 	case 3: frame_put_relay_ok(f, &(struct relay_ok){ .request = arg, .channel = id }); break;
 	case 4:
-		frame_put_register(f, &(struct register_frame){ .request = arg,
-					      .page = arg >> 6,
-					      .pages = 1 + (arg >> 5),
-					      .tags = tags,
-					      .count = arg >> 5 });
+		frame_put_register(f, arg & 16 ? FRAME_WATCH : FRAME_REGISTER,
+			&(struct register_frame){ .request = arg,
+				.page = arg >> 6,
+				.pages = 1 + (arg >> 5),
+				.tags = tags,
+				.count = arg >> 5 });
 		break;
 	case 5:
 		frame_put_registered(

@@ -121,7 +121,7 @@ static void every_type(void **state)
 			assert_int_equal(f.as.relay_close.channel, 0x09090909);
 		} else if (type <= FRAME_TCP_ENDPOINTS ||
 			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_CLOSE) ||
-			   type == FRAME_REGISTER || type == FRAME_REGISTERED ||
+			   (type >= FRAME_REGISTER && type <= FRAME_PRESENCE_SEEN) ||
 			   type == FRAME_LIFETIME_TEST || type == FRAME_LIFETIME_ANSWER) {
 			assert_int_equal(got, OV_EFORMAT);
 		} else {
@@ -208,7 +208,7 @@ static void register_frames_come_back(void **state)
 	struct register_frame r = {
 		.request = 1, .page = 2, .pages = 3, .tags = tags, .count = 128
 	};
-	frame_put_register(&w, &r);
+	frame_put_register(&w, FRAME_REGISTER, &r);
 	struct frame f = reread(&w);
 	assert_true(f.as.reg.page == 2 && f.as.reg.pages == 3 && f.as.reg.count == 128);
 	assert_memory_equal(f.as.reg.tags, tags, 128 * RELAY_TAG_LEN);
@@ -229,6 +229,38 @@ static void register_frames_come_back(void **state)
 	f = reread(&w);
 	assert_true(f.as.registered.request == 8 && f.as.registered.page == 1);
 	assert_true(f.as.registered.reason == 2 && f.as.registered.lifetime_s == 600);
+}
+
+static void presence_frames_come_back(void **state)
+{
+	(void)state;
+	uint8_t out[2048], tags[3 * RELAY_TAG_LEN] = { 7 };
+	struct wr w = wr_init(out, sizeof(out));
+	struct register_frame watch = { .request = 1, .pages = 1, .tags = tags, .count = 3 };
+	frame_put_register(&w, FRAME_WATCH, &watch);
+	struct frame f = reread(&w);
+	assert_true(f.type == FRAME_WATCH && f.as.reg.count == 3);
+
+	struct presence_frame p = {
+		.request = 9, .sequence = 4, .page = 2, .count = 11, .here = { 0x81, 0x07 }
+	};
+	w = wr_init(out, sizeof(out));
+	frame_put_presence(&w, &p);
+	assert_int_equal(wr_len(&w), 3 + 11 + 2);
+	f = reread(&w);
+	assert_true(f.as.presence.request == 9 && f.as.presence.sequence == 4);
+	assert_true(f.as.presence.page == 2 && f.as.presence.count == 11);
+	assert_memory_equal(f.as.presence.here, p.here, sizeof(p.here));
+	out[wr_len(&w) - 1] |= 0x08; /* a bit that stands for nobody */
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+	out[wr_len(&w) - 1] = 7;
+	out[3 + 10] = REGISTER_TAGS_MAX + 1;
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+
+	w = wr_init(out, sizeof(out));
+	frame_put_presence_seen(&w, &(struct presence_seen){ .request = 5, .sequence = 6 });
+	f = reread(&w);
+	assert_true(f.as.presence_seen.request == 5 && f.as.presence_seen.sequence == 6);
 }
 
 static void meeting_frames_come_back(void **state)
@@ -304,6 +336,7 @@ int main(void)
 		cmocka_unit_test(relay_frames_come_back),
 		cmocka_unit_test(lifetime_frames_come_back_and_are_of_one_length),
 		cmocka_unit_test(register_frames_come_back),
+		cmocka_unit_test(presence_frames_come_back),
 		cmocka_unit_test(meeting_frames_come_back),
 		cmocka_unit_test(skippable_must_be_whole),
 		cmocka_unit_test(padding_anywhere),

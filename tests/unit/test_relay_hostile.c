@@ -284,8 +284,8 @@ static void small_frames_get_few_answers(void **state)
 		uint8_t plain[1100];
 		struct wr f = wr_init(plain, sizeof(plain));
 		for (size_t k = 0; k < 100; k++)
-			frame_put_register(
-				&f, &(struct register_frame){ .request = i, .pages = 1 });
+			frame_put_register(&f, FRAME_REGISTER,
+				&(struct register_frame){ .request = i, .pages = 1 });
 		say(w, A, F, &f);
 	}
 	assert_in_range(w->nodes[F].sent - before, 128, 180);

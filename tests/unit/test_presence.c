@@ -1,0 +1,352 @@
+/* WATCH and PRESENCE: a facilitator tells who of our contacts comes and goes (docs/protocol.md
+ * 13.1). A and B know each other, F and G are facilitators. */
+#define WIRE_NODES 4
+#include "tests/unit/relay_world.h"
+
+#define G 3
+
+static uint8_t bit_of(const struct wire *w, size_t i, size_t facilitator)
+{
+	return (uint8_t)(1u << wire_peer(w, i, facilitator)->registration->number);
+}
+
+static bool is_here(const struct wire *w, size_t i, size_t peer, size_t facilitator)
+{
+	return wire_peer(w, i, peer)->here_at & bit_of(w, i, facilitator);
+}
+
+static bool is_absent(const struct wire *w, size_t i, size_t peer, size_t facilitator)
+{
+	return wire_peer(w, i, peer)->absent_at & bit_of(w, i, facilitator);
+}
+
+/* Its neighbours are told nothing: it is off. */
+static void switch_off(struct wire *w, size_t i)
+{
+	wire_stop(w, i);
+}
+
+static void switch_on(struct wire *w, size_t i, size_t peer)
+{
+	wire_start(w, i);
+	wire_set_address(w, i, w->nodes[i].addr);
+	wire_know(w, i, peer, NULL, "all");
+	wire_use_facilitator(w, i, F);
+}
+
+static void both_see_each_other(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	assert_true(is_here(w, A, B, F) && is_here(w, B, A, F));
+	assert_int_equal(table_count(w->nodes[F].node->by_watch), 2);
+	wire_free(w);
+}
+
+/* A has B as contact, B does not know A. */
+static void who_lets_nobody_in_is_seen_by_nobody(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(3);
+	for (size_t i = 0; i < 2; i++)
+		wire_set_address(w, i, w->nodes[i].addr);
+	restart_as(w, F, FACILITATOR_OPEN);
+	wire_know(w, A, B, NULL, "all");
+	wire_use_facilitator(w, A, F);
+	wire_use_facilitator(w, B, F);
+	wire_run(w, 5 * OV_SEC);
+	assert_true(registration(w, B)->registered);
+	assert_true(is_absent(w, A, B, F));
+	wire_know(w, B, A, NULL, "all"); /* now it does */
+	wire_run(w, OV_SEC);
+	assert_true(is_here(w, A, B, F));
+	assert_int_equal(node_contact_remove(w->nodes[B].node, &w->nodes[A].id.id), OV_OK);
+	wire_drain(w, B);
+	wire_run(w, OV_SEC);
+	assert_true(is_absent(w, A, B, F));
+	wire_free(w);
+}
+
+static void who_comes_is_called_at_once(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	switch_off(w, B);
+	wire_send(w, A, B, 1, 100); /* wanted from now on */
+	wire_run(w, 3600 * OV_SEC);
+	assert_true(is_absent(w, A, B, F));
+	assert_int_equal(wire_info(w, A, B).state, PEER_AWAY);
+	size_t ups = wire_events(w, A, NODE_PEER_UP);
+	switch_on(w, B, A);
+	wire_run(w, 500 * OV_MS);
+	assert_int_equal(wire_events(w, A, NODE_PEER_UP), ups + 1);
+	assert_int_equal(wire_info(w, A, B).state, PEER_UP);
+	wire_free(w);
+}
+
+/* It restarts so fast that it never was gone, while A waits for its next attempt. */
+static void who_restarts_is_called_at_once(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct peer *p = wire_peer(w, A, B);
+	p->wanted_at = p->away_since = w->now;
+	p->away = true;
+	p->retry_at = w->now + 300 * OV_SEC;
+	peer_touch(w->nodes[A].node, p);
+	wire_drain(w, A);
+	switch_off(w, B);
+	wire_run(w, 5 * OV_SEC);
+	assert_true(is_here(w, A, B, F));
+	assert_int_equal(wire_info(w, A, B).state, PEER_AWAY);
+	switch_on(w, B, A);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_info(w, A, B).state, PEER_UP);
+	wire_free(w);
+}
+
+/* ---- losses ---- */
+
+struct loss {
+	enum frame_type type;
+	unsigned percent;
+	uint64_t random;
+	unsigned lost;
+};
+
+/* All CONTROL of F's alike: which frames are inside nobody sees. */
+static bool lossy(struct wire *w, struct flight *f)
+{
+	struct loss *l = w->context;
+	bool of_f = addr_same_ip(&f->from, &w->nodes[F].addr) ||
+		    addr_same_ip(&f->to, &w->nodes[F].addr);
+	if (!of_f || !is_type(f, PACKET_CONTROL))
+		return true;
+	uint32_t drawn;
+	wire_random(&l->random, &drawn, sizeof(drawn));
+	bool lost = drawn % 100 < l->percent;
+	l->lost += lost;
+	return !lost;
+}
+
+static void nothing_is_lost_for_ever(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		struct wire *w = world();
+		struct loss l = { .percent = 50, .random = seed };
+		w->context = &l;
+		w->hook = lossy;
+		switch_off(w, B);
+		wire_run(w, 400 * OV_SEC);
+		assert_true(is_absent(w, A, B, F));
+		switch_on(w, B, A);
+		wire_run(w, 300 * OV_SEC);
+		assert_true(l.lost > 20);
+		w->hook = NULL; /* 64 s: the longest gap between repetitions */
+		wire_run(w, 80 * OV_SEC);
+		assert_true(is_here(w, A, B, F) && is_here(w, B, A, F));
+		const struct watching *wt = wire_peer(w, F, A)->client->watching;
+		assert_int_equal(wt->pages[0]->sequence, 0); /* acknowledged */
+		wire_free(w);
+	}
+}
+
+static void a_facilitator_that_is_gone_says_nothing(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	assert_true(is_here(w, A, B, F));
+	switch_off(w, F);
+	wire_run(w, 300 * OV_SEC);
+	assert_false(is_here(w, A, B, F) || is_absent(w, A, B, F));
+	wire_start(w, F);
+	wire_set_address(w, F, w->nodes[F].addr);
+	wire_run(w, 400 * OV_SEC);
+	assert_true(is_here(w, A, B, F) && is_here(w, B, A, F));
+	wire_free(w);
+}
+
+/* ---- who is away is spared ---- */
+
+struct sent { /* by A */
+	size_t hs1, to_f;
+};
+
+static bool count_of_a(struct wire *w, struct flight *f)
+{
+	struct sent *s = w->context;
+	if (addr_equal(&f->from, &w->nodes[A].addr)) {
+		s->hs1 += is_type(f, PACKET_HS1) && !addr_same_ip(&f->to, &w->nodes[F].addr);
+		s->to_f += f->len > HS1_LEN + 60 && addr_same_ip(&f->to, &w->nodes[F].addr);
+	}
+	return !is_direct(w, f);
+}
+
+static void who_was_seen_there_is_polled_every_half_hour(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	node_candidate(
+		w->nodes[A].node, w->now, &w->nodes[B].id.id, &w->nodes[B].addr, SOURCE_USER);
+	wire_send(w, A, B, 1, 100);
+	switch_off(w, B);
+	wire_run(w, 3600 * OV_SEC);
+	struct sent s = { 0 };
+	w->context = &s;
+	w->hook = count_of_a;
+	wire_run(w, 3 * 3600 * OV_SEC);
+	assert_in_range(s.hs1, 5, 8);
+	assert_int_equal(s.to_f, 0); /* RELAY_OPEN is the only long thing */
+	switch_off(w, F);            /* nobody would tell any more: 300 s again */
+	wire_run(w, 600 * OV_SEC);
+	s = (struct sent){ 0 };
+	wire_run(w, 3600 * OV_SEC);
+	assert_in_range(s.hs1, 9, 16);
+	wire_free(w);
+}
+
+/* ---- bounds ---- */
+
+static struct peer_id stranger(uint32_t i)
+{
+	uint8_t seed[32] = { 0xcc, (uint8_t)i, (uint8_t)(i >> 8) };
+	struct identity id;
+	assert_int_equal(identity_from_seed(&id, seed), OV_OK);
+	return id.id;
+}
+
+/* More contacts than a page has tags, B the last of them. */
+static void pages_are_told_apart(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(3);
+	w->nodes[A].config.max_contacts = 1000;
+	wire_stop(w, A);
+	wire_start(w, A);
+	for (size_t i = 0; i < 2; i++)
+		wire_set_address(w, i, w->nodes[i].addr);
+	restart_as(w, F, FACILITATOR_OPEN);
+	for (uint32_t i = 0; i < 300; i++) {
+		struct contact c = { .id = stranger(i) };
+		assert_int_equal(node_contact_put(w->nodes[A].node, w->now, &c, false), OV_OK);
+	}
+	wire_know(w, A, B, NULL, "all");
+	wire_know(w, B, A, NULL, "all");
+	wire_use_facilitator(w, A, F);
+	wire_use_facilitator(w, B, F);
+	wire_run(w, 2 * OV_SEC);
+	assert_true(is_here(w, A, B, F));
+	for (uint32_t i = 0; i < 300; i++) {
+		struct peer_id id = stranger(i);
+		assert_int_equal(node_peer(w->nodes[A].node, &id)->here_at, 0);
+		assert_int_equal(node_peer(w->nodes[A].node, &id)->absent_at, bit_of(w, A, F));
+	}
+	assert_int_equal(table_count(w->nodes[F].node->by_watch), 302);
+	struct peer_id first = stranger(0); /* all others move up */
+	assert_int_equal(node_contact_remove(w->nodes[A].node, &first), OV_OK);
+	wire_drain(w, A);
+	wire_run(w, 2 * OV_SEC);
+	assert_true(is_here(w, A, B, F));
+	assert_int_equal(table_count(w->nodes[F].node->by_watch), 301);
+	switch_off(w, A);
+	wire_run(w, 1200 * OV_SEC);
+	assert_int_equal(table_count(w->nodes[F].node->by_watch), 1); /* B's */
+	assert_int_equal(table_count(w->nodes[F].node->by_tag), 1);
+	wire_free(w);
+}
+
+/* B comes and goes all the time. */
+static void coming_and_going_costs_little(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct node *f = w->nodes[F].node;
+	struct client *b = wire_peer(w, F, B)->client;
+	uint64_t before = w->nodes[A].received;
+	for (unsigned i = 0; i < 600; i++) {
+		b->expires_at = i % 2 ? w->now + 600 * OV_SEC : 0;
+		peer_touch(f, wire_peer(w, F, B));
+		wire_drain(w, F);
+		wire_run(w, 100 * OV_MS);
+	}
+	assert_in_range(w->nodes[A].received - before, 5, 30);
+	b->expires_at = w->now + 600 * OV_SEC;
+	peer_touch(f, wire_peer(w, F, B));
+	wire_drain(w, F);
+	wire_run(w, 10 * OV_SEC);
+	assert_true(is_here(w, A, B, F));
+	wire_free(w);
+}
+
+/* F restarts: its clients come all at once, each with all others as contacts. */
+static void words_of_a_stranger_are_nothing(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	uint8_t plain[64];
+	struct presence_frame p = { .request = 77, .count = 1, .here = { 1 } };
+	struct wr f = wr_init(plain, sizeof(plain));
+	frame_put_presence(&f, &p);
+	say(w, F, A, &f); /* of a WATCH that was not sent */
+	say(w, A, F, &f); /* to who watches nothing there */
+	assert_int_equal(wire_drops(w, A, DROP_TOKEN), 1);
+	assert_int_equal(wire_drops(w, F, DROP_TOKEN), 1);
+	f = wr_init(plain, sizeof(plain));
+	frame_put_presence_seen(&f, &(struct presence_seen){ .request = 1, .sequence = 1 });
+	say(w, A, F, &f);
+	assert_int_equal(wire_drops(w, F, DROP_TOKEN), 2);
+	f = wr_init(plain, sizeof(plain));
+	frame_put_register(&f, FRAME_WATCH, &(struct register_frame){ .pages = 9, .page = 8 });
+	say(w, A, F, &f);
+	assert_int_equal(wire_drops(w, F, DROP_FORMAT), 1);
+	wire_free(w);
+}
+
+/* It says that B is here, and here, and here. */
+static void a_lying_facilitator_makes_few_calls(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	switch_off(w, B);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 600 * OV_SEC);
+	struct sent s = { 0 };
+	w->context = &s;
+	w->hook = count_of_a;
+	node_candidate(
+		w->nodes[A].node, w->now, &w->nodes[B].id.id, &w->nodes[B].addr, SOURCE_USER);
+	wire_run(w, 100 * OV_SEC);
+	s.hs1 = 0;
+	for (uint32_t i = 0; i < 600; i++) {
+		uint8_t plain[64];
+		struct wr f = wr_init(plain, sizeof(plain));
+		frame_put_presence(
+			&f, &(struct presence_frame){ .request = registration(w, A)->watch.request,
+				    .sequence = 1000 + i,
+				    .count = 1,
+				    .here = { i % 2 } });
+		say(w, F, A, &f);
+		wire_run(w, 80 * OV_MS);
+	}
+	assert_in_range(s.hs1, 1, 40); /* a call of 90 s has 21; begun anew three times */
+	wire_free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_see_each_other),
+		cmocka_unit_test(who_lets_nobody_in_is_seen_by_nobody),
+		cmocka_unit_test(who_comes_is_called_at_once),
+		cmocka_unit_test(who_restarts_is_called_at_once),
+		cmocka_unit_test(nothing_is_lost_for_ever),
+		cmocka_unit_test(a_facilitator_that_is_gone_says_nothing),
+		cmocka_unit_test(who_was_seen_there_is_polled_every_half_hour),
+		cmocka_unit_test(pages_are_told_apart),
+		cmocka_unit_test(coming_and_going_costs_little),
+		cmocka_unit_test(words_of_a_stranger_are_nothing),
+		cmocka_unit_test(a_lying_facilitator_makes_few_calls),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
