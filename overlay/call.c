@@ -241,7 +241,8 @@ void call_step(struct node *n, ov_time now, struct peer *p)
 		give_up(n, now, p);
 		return;
 	}
-	if ((c->attempts == 0 || now - c->built_at >= HS1_LIFETIME) && !build(n, now, p)) {
+	bool fresh = c->handshake.index && now - c->built_at < HS1_LIFETIME;
+	if (!fresh && !build(n, now, p)) {
 		give_up(n, now, p);
 		return;
 	}
@@ -326,6 +327,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 		path_challenge(path, now); /* also tells the responder that we have the keys */
 	}
 	dial_on_keys(n, now, p);
+	link_stand_by(n, now, p);
 	p->heard_at = now;
 	ping_on_path(n, now, p);
 	outbound_flush_staged(n, now, p);

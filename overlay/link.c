@@ -116,6 +116,21 @@ static struct channel *link_to(
 	return c;
 }
 
+void link_stand_by(struct node *n, ov_time now, struct peer *p)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++) {
+		const struct association *relay = n->facilitators[i]->association;
+		const struct channel *c = relay ? find(relay, &p->contact.id) : NULL;
+		if (!c)
+			continue;
+		struct dgram where = { .carrier = CARRIER_RELAY, .remote = channel_addr(c) };
+		struct path *path = route_add(n, now, p, &where);
+		if (path && path->state == PATH_UNTRIED)
+			path_challenge(path, now);
+		peer_touch(n, p);
+	}
+}
+
 enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f)
 {
 	struct link_request *r = request_of(p, f->request);
@@ -126,6 +141,9 @@ enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct r
 	if (!c)
 		return DROP_FULL;
 	note_observed(n, now, c, &f->observed);
+	struct peer *to = node_peer(n, &c->other);
+	if (to && association_reaches(to->association, now))
+		link_stand_by(n, now, to);
 	return DROP_NONE;
 }
 

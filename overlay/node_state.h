@@ -564,6 +564,8 @@ void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p,
 	const uint8_t hs1[HS1_LEN]); /* through this one */
 /* The k-th relay that may reach it and does not say that p is absent; NULL: fewer. */
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k);
+/* A direct answer came first: the way by relay is kept beside it, while it is young. */
+void link_stand_by(struct node *n, ov_time now, struct peer *p);
 bool link_possible(const struct node *n, ov_time now); /* is there a relay at all? */
 /* Where the relay of this path sees the peer; any: not told. */
 struct ov_addr link_observed(const struct node *n, const struct path *path);
