@@ -147,7 +147,7 @@ enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct r
 {
 	if (!p->registration)
 		return DROP_TYPE;
-	if (f->channel == 0 || f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
+	if (f->channel == 0 || !handshake_looks_like_hs1(f->datagram, f->len))
 		return DROP_FORMAT;
 	if (peer_id_equal(&f->source, &p->contact.id))
 		return DROP_LOOP;

@@ -8,6 +8,7 @@
 #include "discovery/beacon.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 
 #define RETRY_FIRST   OV_SEC
 #define RETRY_LAST    6 /* doublings */
@@ -15,6 +16,16 @@
 #define CHECK_FOR     (30 * OV_SEC) /* after the last relayed datagram */
 #define OBSERVED_EACH 3 /* of our addresses, by one facilitator: two ports of it, and IPv6 */
 #define RETRY_PATH    (50 * OV_MS) /* its address has not answered yet */
+
+void registration_free(struct peer *p)
+{
+	if (!p->registration)
+		return;
+	contact_fini(&p->registration->written);
+	sodium_memzero(p->registration, sizeof(*p->registration)); /* its pass */
+	free(p->registration);
+	p->registration = NULL;
+}
 
 static void tag(const uint8_t key[32], const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])

@@ -137,7 +137,7 @@ static struct wire *world(struct nats *t)
 		char text[ADDR_TEXT_MAX];
 		addr_format(&w->nodes[FACILITATOR].addr, text);
 		assert_int_equal(contact_add_endpoint(&c, text), OV_OK);
-		assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c), OV_OK);
+		assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c, NULL), OV_OK);
 		contact_fini(&c);
 		wire_drain(w, i);
 	}

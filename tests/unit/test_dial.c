@@ -33,7 +33,7 @@ static void use_facilitator(struct wire *w, size_t i)
 	struct contact c = { .id = w->nodes[F].id.id };
 	char text[ADDR_TEXT_MAX];
 	assert_int_equal(contact_add_endpoint(&c, addr_format(&w->nodes[F].addr, text)), OV_OK);
-	assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c), OV_OK);
+	assert_int_equal(node_facilitator_put(w->nodes[i].node, w->now, &c, NULL), OV_OK);
 	contact_fini(&c);
 	wire_drain(w, i);
 }
