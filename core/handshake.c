@@ -7,7 +7,7 @@
  * In HS1 and HS2 header.counter is the sender's index. Payloads are a fixed part and TLVs (type u8,
  * length u16, value; type 0 is one byte of padding; unknown ones are skipped). Reserved bytes are
  * zero and checked, an extension is a TLV. Padding makes HS1 more than twice as long as HS2, so an
- * answer never amplifies; it leaves room for the one TLV we have.
+ * answer never amplifies; it leaves room for the TLV invite. With a voucher HS1 is longer.
  *
  * The two macs are WireGuard's (5.4.4): mac1 proves that the sender knows whom it calls, mac2 that
  * it receives at its address. They cover all bytes before them. mac1 of HS2 is keyed by the
@@ -22,21 +22,35 @@
 #include <sodium.h>
 #include <string.h>
 
-#define MACS_LEN     (2 * MAC_LEN)
-#define HS1_FIXED    80
-#define HS1_OVERHEAD (32 + 32 + TAG_LEN + TAG_LEN)
-#define HS2_FIXED    32
-#define HS2_OVERHEAD (32 + TAG_LEN)
-#define HS1_PLAIN    (HS1_LEN - HEADER_LEN - HS1_OVERHEAD - MACS_LEN)
-#define TLV_PADDING  0
-#define TLV_INVITE   1
-#define TLV_HEAD     3
+#define MACS_LEN       (2 * MAC_LEN)
+#define HS1_FIXED      80
+#define HS1_OVERHEAD   (32 + 32 + TAG_LEN + TAG_LEN)
+#define HS2_FIXED      32
+#define HS2_OVERHEAD   (32 + TAG_LEN)
+#define HS1_PLAIN(len) ((len)-HEADER_LEN - HS1_OVERHEAD - MACS_LEN)
+#define TLV_PADDING    0
+#define TLV_INVITE     1
+#define TLV_VOUCHER    2
+#define TLV_HEAD       3
 
-static_assert(HS1_PLAIN >= HS1_FIXED + TLV_HEAD + HS1_INVITE_LEN, "HS1 holds all we put in");
+static_assert(HS1_PLAIN(HS1_LEN) >= HS1_FIXED + TLV_HEAD + HS1_INVITE_LEN, "an invite fits");
+static_assert(
+	HS1_PLAIN(HS1_LONG_LEN) >= HS1_FIXED + 2 * TLV_HEAD + HS1_INVITE_LEN + HS1_VOUCHER_LEN,
+	"and a voucher fits");
 static_assert(HEADER_LEN + HS2_OVERHEAD + HS2_FIXED + MACS_LEN == HS2_LEN, "HS2 without padding");
 static_assert(2 * HS2_LEN <= HS1_LEN && 2 * COOKIE_PACKET_LEN <= HS1_LEN, "no amplification");
 
 static const uint8_t version = 1;
+
+/* At most one of each kind, of its length. */
+static bool tlv_keep(bool *has, uint8_t *to, size_t wanted, const uint8_t *value, size_t len)
+{
+	if (*has || len != wanted)
+		return false;
+	*has = true;
+	memcpy(to, value, len);
+	return true;
+}
 
 /* TLVs to the end of the payload: of HS2 (p NULL) none is known, so only their shape is checked. */
 static bool tlv_take_all(struct rd *r, struct hs1_payload *p)
@@ -47,19 +61,28 @@ static bool tlv_take_all(struct rd *r, struct hs1_payload *p)
 			continue;
 		uint16_t len = rd_u16(r);
 		const uint8_t *value = rd_take(r, len);
-		if (!p || type != TLV_INVITE || !value)
+		if (!p || !value)
 			continue;
-		if (len != HS1_INVITE_LEN || p->has_invite)
+		if (type == TLV_INVITE &&
+			!tlv_keep(&p->has_invite, p->invite, HS1_INVITE_LEN, value, len))
 			return false;
-		p->has_invite = true;
-		memcpy(p->invite, value, HS1_INVITE_LEN);
+		if (type == TLV_VOUCHER &&
+			!tlv_keep(&p->has_voucher, p->voucher, HS1_VOUCHER_LEN, value, len))
+			return false;
 	}
 	return rd_done(r);
 }
 
-static void hs1_payload_encode(const struct hs1_payload *p, uint8_t out[HS1_PLAIN])
+static void tlv_put(struct wr *w, uint8_t type, const uint8_t *value, uint16_t len)
 {
-	struct wr w = wr_init(out, HS1_PLAIN);
+	wr_u8(w, type);
+	wr_u16(w, len);
+	wr_copy(w, value, len);
+}
+
+static void hs1_payload_encode(const struct hs1_payload *p, uint8_t *out, size_t len)
+{
+	struct wr w = wr_init(out, len);
 	wr_copy(&w, p->peer.bytes, PEER_ID_LEN);
 	wr_u64(&w, p->seq);
 	wr_copy(&w, p->liveness, COOKIE_LEN);
@@ -70,12 +93,11 @@ static void hs1_payload_encode(const struct hs1_payload *p, uint8_t out[HS1_PLAI
 	wr_u8(&w, p->suites);
 	wr_u8(&w, 0);
 	assert(wr_len(&w) == HS1_FIXED);
-	if (p->has_invite) {
-		wr_u8(&w, TLV_INVITE);
-		wr_u16(&w, HS1_INVITE_LEN);
-		wr_copy(&w, p->invite, HS1_INVITE_LEN);
-	}
-	wr_zero(&w, HS1_PLAIN - wr_len(&w));
+	if (p->has_invite)
+		tlv_put(&w, TLV_INVITE, p->invite, HS1_INVITE_LEN);
+	if (p->has_voucher)
+		tlv_put(&w, TLV_VOUCHER, p->voucher, HS1_VOUCHER_LEN);
+	wr_zero(&w, len - wr_len(&w));
 	assert(wr_ok(&w));
 }
 
@@ -91,7 +113,7 @@ static bool hs1_payload_decode(struct hs1_payload *p, const uint8_t *data, size_
 	p->mtu = rd_u16(&r);
 	p->suites = rd_u8(&r);
 	bool reserved = rd_u8(&r) != 0;
-	p->has_invite = false;
+	p->has_invite = p->has_voucher = false;
 	return tlv_take_all(&r, p) && !reserved;
 }
 
@@ -226,30 +248,32 @@ static void start_noise(struct noise *n, const struct handshake_network *net,
 
 int handshake_start(struct handshake *h, const struct hs1_config *c, const struct rng *rng)
 {
-	uint8_t ephemeral[32], plain[HS1_PLAIN];
+	uint8_t ephemeral[32], plain[HS1_PLAIN(HS1_LONG_LEN)];
 	struct header header = { .type = PACKET_HS1, .counter = c->index };
 	struct acquaintance callee = { .dh = c->remote_dh, .ss = c->ss, .psk = c->psk };
 	start_noise(&h->noise, c->net, c->self, &callee);
 	h->index = c->index;
 	h->suites = c->payload->suites;
+	h->hs1_len = c->payload->has_voucher ? HS1_LONG_LEN : HS1_LEN;
+	size_t plain_len = HS1_PLAIN(h->hs1_len);
 	header_encode(&header, h->hs1);
-	hs1_payload_encode(c->payload, plain);
+	hs1_payload_encode(c->payload, plain, plain_len);
 	rng_fill(rng, ephemeral, sizeof(ephemeral));
-	int len = noise_write(&h->noise, ephemeral, plain, sizeof(plain), h->hs1 + HEADER_LEN);
+	int len = noise_write(&h->noise, ephemeral, plain, plain_len, h->hs1 + HEADER_LEN);
 	sodium_memzero(ephemeral, sizeof(ephemeral));
 	sodium_memzero(plain, sizeof(plain));
 	if (len < 0) {
 		handshake_wipe(h);
 		return len;
 	}
-	assert(len == HS1_LEN - HEADER_LEN - MACS_LEN);
-	finish_macs(h->hs1, HS1_LEN, c->remote_dh);
+	assert((size_t)len == h->hs1_len - HEADER_LEN - MACS_LEN);
+	finish_macs(h->hs1, h->hs1_len, c->remote_dh);
 	return OV_OK;
 }
 
 void handshake_add_mac2(struct handshake *h, const uint8_t cookie[COOKIE_LEN])
 {
-	mac2(h->hs1 + HS1_LEN - MAC_LEN, cookie, h->hs1, HS1_LEN);
+	mac2(h->hs1 + h->hs1_len - MAC_LEN, cookie, h->hs1, h->hs1_len);
 }
 
 /* One key per direction and suite, so that no key ever serves two ciphers. */
@@ -440,7 +464,7 @@ enum drop cookie_packet_decode(
 		return DROP_TYPE;
 	if (header.receiver != h->index)
 		return DROP_INDEX;
-	cookie_bind(aad, data, h->hs1, HS1_LEN);
+	cookie_bind(aad, data, h->hs1, h->hs1_len);
 	cookie_key(key, h->noise.s_remote);
 	const uint8_t *nonce = data + HEADER_LEN;
 	if (crypto_aead_xchacha20poly1305_ietf_decrypt(out->cookie, NULL, NULL, nonce + 24,

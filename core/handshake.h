@@ -16,11 +16,19 @@
 #define COOKIE_LEN          16
 #define HS1_INVITE_HASH_LEN 32
 #define HS1_INVITE_LEN      16  /* secret of an invite */
-#define HS1_LEN             296 /* what we send; TLVs may make a future HS1 longer, up to HS1_MAX */
+#define HS1_VOUCHER_LEN     120 /* pass of a guest, discovery/voucher.h */
+#define HS1_LEN             296 /* what we send; others may be longer, up to HS1_MAX */
+#define HS1_LONG_LEN        368 /* with a voucher */
 #define HS1_MAX             1200
 #define HS2_LEN             128 /* never longer than half of the HS1 it answers */
 #define HS2_MAX             600
 #define COOKIE_PACKET_LEN   72
+
+/* Does it look like an HS1 that is sent (others are taken, too)? For who passes one on. */
+static inline bool handshake_looks_like_hs1(const uint8_t *data, size_t len)
+{
+	return (len == HS1_LEN || len == HS1_LONG_LEN) && data[0] == PACKET_HS1;
+}
 
 /* What is bound to all handshakes of a network. The prologue is "overlay", version 1, network id.
  */
@@ -39,6 +47,8 @@ struct hs1_payload {
 	uint8_t suites;  /* bit set, aead_offer */
 	bool has_invite; /* TLV: the initiator was invited and shows the secret */
 	uint8_t invite[HS1_INVITE_LEN];
+	bool has_voucher; /* TLV: a contact of the responder vouches for the initiator */
+	uint8_t voucher[HS1_VOUCHER_LEN];
 };
 
 struct hs2_payload {
@@ -51,10 +61,11 @@ struct hs2_payload {
 /* Initiator's state from HS1 to HS2 (one per peer being called). */
 struct handshake {
 	struct noise noise;
-	uint8_t hs1[HS1_LEN]; /* bytes in flight; only mac2 may change (same ephemeral, index, seq)
-			       */
-	uint32_t index;       /* ours */
-	uint8_t suites;       /* what we offered: HS2 may choose nothing else */
+	uint8_t hs1[HS1_LONG_LEN]; /* bytes in flight; only mac2 may change (same ephemeral, index,
+				      seq) */
+	size_t hs1_len;
+	uint32_t index; /* ours */
+	uint8_t suites; /* what we offered: HS2 may choose nothing else */
 };
 
 struct handshake_keys {

@@ -3,6 +3,8 @@
  *   0 "V1" | 2 zero u16 | 4 inviter 32 | 36 facilitator 32 | 68 hash of the token 32 | 100 expiry
  * u64 | 108 signature 64 over facilitator, hash, expiry
  *
+ * Pass: 0 inviter 32 | 32 token 16 | 48 expiry u64 | 56 signature 64
+ *
  * secret -> token -> hash of the token are two one-way steps under two labels: the line of the
  * invite holds the secret, the guest shows the token, the voucher carries the hash. */
 #include "discovery/voucher.h"
@@ -69,6 +71,30 @@ void voucher_encode(const struct voucher *v, uint8_t out[VOUCHER_LEN])
 	wr_u64(&w, v->expires_s);
 	wr_copy(&w, v->signature, sizeof(v->signature));
 	assert(wr_ok(&w) && wr_len(&w) == VOUCHER_LEN);
+}
+
+void voucher_pass(const struct voucher *v, const uint8_t token[VOUCHER_TOKEN_LEN],
+	uint8_t out[VOUCHER_PASS_LEN])
+{
+	struct wr w = wr_init(out, VOUCHER_PASS_LEN);
+	wr_copy(&w, v->inviter.bytes, PEER_ID_LEN);
+	wr_copy(&w, token, VOUCHER_TOKEN_LEN);
+	wr_u64(&w, v->expires_s);
+	wr_copy(&w, v->signature, sizeof(v->signature));
+	assert(wr_ok(&w) && wr_len(&w) == VOUCHER_PASS_LEN);
+}
+
+void voucher_pass_read(struct voucher *out, uint8_t token[VOUCHER_TOKEN_LEN],
+	const uint8_t pass[VOUCHER_PASS_LEN], const struct peer_id *facilitator)
+{
+	struct rd r = rd_init(pass, VOUCHER_PASS_LEN);
+	*out = (struct voucher){ .facilitator = *facilitator };
+	rd_copy(&r, out->inviter.bytes, PEER_ID_LEN);
+	rd_copy(&r, token, VOUCHER_TOKEN_LEN);
+	out->expires_s = rd_u64(&r);
+	rd_copy(&r, out->signature, sizeof(out->signature));
+	assert(rd_done(&r));
+	hash_token(out->token_hash, token);
 }
 
 int voucher_decode(struct voucher *out, const uint8_t *data, size_t len)

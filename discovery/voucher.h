@@ -26,6 +26,15 @@ struct voucher voucher_draft(const struct peer_id *inviter, const struct peer_id
 /* Makes self the inviter and signs. */
 void voucher_sign(struct voucher *v, const struct identity *self);
 
+/* What the guest shows: all that the facilitator does not know already. A secret, as the token is.
+ */
+#define VOUCHER_PASS_LEN (PEER_ID_LEN + VOUCHER_TOKEN_LEN + 8 + VOUCHER_SIGNATURE_LEN)
+void voucher_pass(const struct voucher *v, const uint8_t token[VOUCHER_TOKEN_LEN],
+	uint8_t out[VOUCHER_PASS_LEN]);
+/* The voucher and token of a pass that is shown to this facilitator. Nothing is checked yet. */
+void voucher_pass_read(struct voucher *out, uint8_t token[VOUCHER_TOKEN_LEN],
+	const uint8_t pass[VOUCHER_PASS_LEN], const struct peer_id *facilitator);
+
 void voucher_encode(const struct voucher *v, uint8_t out[VOUCHER_LEN]);
 /* OV_OK or OV_EFORMAT. The signature is not checked yet. */
 OV_MUST_CHECK int voucher_decode(struct voucher *out, const uint8_t *data, size_t len);

@@ -265,7 +265,8 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, st
 		return DROP_CHANNEL;
 	struct peer *p = node_peer(n, &h->payload.peer);
 	bool shows = h->payload.has_invite;
-	enum drop why = shows ? joining_on_hs1(n, now, &h->payload, &from->remote) : DROP_STRANGER;
+	enum drop why = shows ? joining_on_hs1(n, now, &h->payload, &from->remote)
+			      : guest_on_hs1(n, now, &h->payload, &from->remote, &p);
 	if (shows && p && !contact_is_known(p->contact.source))
 		return why; /* HS2 would tell it that it is a contact */
 	if (!shows && !p)

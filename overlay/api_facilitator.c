@@ -42,11 +42,13 @@ json_t *api_json_facilitators(const struct api *a, ov_time now)
 
 static json_t *json_role(const struct api *a, ov_time now)
 {
-	static const char *const policies[] = { "off", "contacts", "open" };
+	static const char *const policies[] = { "off", "contacts", "invite", "open" };
 	struct facilitator_role role = node_facilitator_role(a->cfg.node, now);
-	return json_pack("{s:s, s:I, s:I, s:I, s:I}", "policy", policies[role.policy], "clients",
-		(json_int_t)role.clients, "channels", (json_int_t)role.channels, "relayed_bytes",
-		(json_int_t)role.relayed_bytes, "refusals", (json_int_t)role.refusals);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "policy", policies[role.policy],
+		"clients", (json_int_t)role.clients, "guests", (json_int_t)role.guests, "channels",
+		(json_int_t)role.channels, "relayed_bytes", (json_int_t)role.relayed_bytes,
+		"refusals", (json_int_t)role.refusals, "vouchers_refused",
+		(json_int_t)role.vouchers_refused);
 }
 
 json_t *api_op_facilitator_status(struct api_call *c)

@@ -105,16 +105,31 @@ void api_join_forget(struct api *a, const struct peer_id *peer)
 }
 
 /* One that the inviter uses: the way to it, as long as it serves us. What it already is stays. */
-static void use_facilitator(
-	struct api *a, ov_time now, const struct peer_id *id, const struct ov_addr *endpoint)
+static void use_facilitator(struct api *a, ov_time now, const struct ov_addr *endpoint,
+	const struct voucher *v, const uint8_t token[VOUCHER_TOKEN_LEN])
 {
-	struct contact c = { .id = *id, .name = "facilitator-of-invite" };
+	struct contact c = { .id = v->facilitator, .name = "facilitator-of-invite" };
 	char text[ADDR_TEXT_MAX];
-	if (peer_id_equal(id, &a->cfg.self))
+	uint8_t pass[VOUCHER_PASS_LEN];
+	if (peer_id_equal(&c.id, &a->cfg.self))
 		return;
+	voucher_pass(v, token, pass);
 	if (contact_add_endpoint(&c, addr_format(endpoint, text)) == OV_OK)
-		(void)!node_facilitator_put(a->cfg.node, now, &c); /* OV_EFULL: others serve us */
+		(void)!node_facilitator_put(
+			a->cfg.node, now, &c, pass); /* OV_EFULL: others serve us */
+	sodium_memzero(pass, sizeof(pass));
 	contact_fini(&c);
+}
+
+static void use_facilitators(struct api *a, ov_time now, const struct invite *in)
+{
+	uint8_t token[VOUCHER_TOKEN_LEN];
+	voucher_token(token, in->secret);
+	for (size_t i = 0; i < in->facilitator_count; i++) {
+		struct voucher v = invite_voucher(in, i);
+		use_facilitator(a, now, &in->facilitators[i].endpoint, &v, token);
+	}
+	sodium_memzero(token, sizeof(token));
 }
 
 /* The contact is in the node: it is called where the line says, with the secret. */
@@ -123,8 +138,7 @@ static void call_host(struct api *a, ov_time now, const struct invite *in)
 	struct api_invites *v = &a->invites;
 	for (size_t i = 0; i < in->endpoint_count; i++)
 		node_candidate(a->cfg.node, now, &in->inviter, &in->endpoints[i], SOURCE_INVITE);
-	for (size_t i = 0; i < in->facilitator_count; i++)
-		use_facilitator(a, now, &in->facilitators[i].id, &in->facilitators[i].endpoint);
+	use_facilitators(a, now, in);
 	if (node_join(a->cfg.node, now, &in->inviter, in->secret) != OV_OK)
 		return;
 	api_join_forget(a, &in->inviter); /* an earlier line of the same inviter */
@@ -189,8 +203,13 @@ void api_join_tick(struct api *a, ov_time now)
 
 void api_joins_take(struct api *a, ov_time now, const struct store_pairing *p)
 {
-	for (size_t i = 0; i < p->facilitator_count; i++)
-		use_facilitator(a, now, &p->facilitators[i].id, &p->facilitators[i].endpoint);
+	for (size_t i = 0; i < p->facilitator_count; i++) {
+		const struct store_facilitator *f = &p->facilitators[i];
+		struct voucher v;
+		if (voucher_decode(&v, f->voucher, sizeof(f->voucher)) == OV_OK &&
+			peer_id_equal(&v.facilitator, &f->id))
+			use_facilitator(a, now, &f->endpoint, &v, f->token);
+	}
 	for (size_t i = 0; i < p->join_count; i++) {
 		struct invite in;
 		if (invite_decode(&in, p->joins[i].line) == INVITE_OK)

@@ -75,6 +75,7 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 		c->payload.has_invite = true;
 		memcpy(c->payload.invite, p->invite, HS1_INVITE_LEN);
 	}
+	c->payload.has_voucher = registration_pass(n, now, p, c->payload.voucher);
 	bool has_ss = pair_knows_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;
@@ -103,26 +104,27 @@ static void send_to(
 	struct node *n, ov_time now, struct call *c, const struct dgram *where, struct path *path)
 {
 	struct envelope e;
-	uint8_t *room = envelope_open(n, where, &e) ? envelope_room(n, &e, HS1_LEN, false) : NULL;
+	size_t len = c->handshake.hs1_len;
+	uint8_t *room = envelope_open(n, where, &e) ? envelope_room(n, &e, len, false) : NULL;
 	if (!room)
 		return;
-	memcpy(room, c->handshake.hs1, HS1_LEN);
-	envelope_add(n, now, &e, NULL, HS1_LEN);
+	memcpy(room, c->handshake.hs1, len);
+	envelope_add(n, now, &e, NULL, len);
 	if (path)
-		path_on_handshake_sent(path, now, HS1_LEN);
+		path_on_handshake_sent(path, now, len);
 }
 
 /* HS1 may go to a path's address if it is validated (or has 3x budget); an address that only claims
  * to be the peer's gets none. */
-static bool path_takes_hs1(const struct path *path)
+static bool path_takes_hs1(const struct call *c, const struct path *path)
 {
-	return path_budget(path) >= HS1_LEN;
+	return path_budget(path) >= c->handshake.hs1_len;
 }
 
 static bool was_sent_to(const struct association *a, const struct candidate *c)
 {
 	for (size_t i = 0; i < a->path_count; i++)
-		if (path_takes_hs1(a->paths[i]) && a->paths[i]->carrier == c->carrier &&
+		if (path_takes_hs1(a->call, a->paths[i]) && a->paths[i]->carrier == c->carrier &&
 			addr_equal(&a->paths[i]->remote, &c->addr))
 			return true;
 	return false;
@@ -171,7 +173,7 @@ static void send_to_one(struct node *n, ov_time now, struct peer *p)
 	}
 	struct peer *relay = link_relay(n, now, p, (size_t)c->only - p->candidates.count);
 	if (relay)
-		link_open(n, now, relay, p, c->handshake.hs1);
+		link_open(n, now, relay, p);
 }
 
 static bool asks_by_tcp(const struct peer *p, const struct call *c)
@@ -198,15 +200,15 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	}
 	size_t left = CANDIDATES_MAX;
 	for (size_t i = 0; i < a->path_count && left > 0; i++, left--) {
-		if (!path_takes_hs1(a->paths[i]))
+		if (!path_takes_hs1(c, a->paths[i]))
 			continue;
 		struct dgram where = route_where(a->paths[i]);
 		send_to(n, now, c, &where, a->paths[i]);
 	}
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++)
 		left -= send_to_candidate(n, now, p, &p->candidates.list[i]);
-	link_call(n, now, p, c->handshake.hs1);
-	dial_call(n, now, p, c->handshake.hs1, HS1_LEN);
+	link_call(n, now, p);
+	dial_call(n, now, p, c->handshake.hs1, c->handshake.hs1_len);
 }
 
 /* Nobody answered: from now on an attempt at 5, 10, 20 ... 300 s; every 30 min after a day, or when

@@ -10,7 +10,7 @@
 
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
 /* as enum facilitator_policy */
-static const char *const facilitator_policies[] = { "off", "contacts", "open", NULL };
+static const char *const facilitator_policies[] = { "off", "contacts", "invite", "open", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 
 /* clang-format off */
@@ -29,7 +29,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_LAN]                  = { "lan",                CONFIG_BOOL,   false, FIELD(lan),                   0,       1, NULL, NULL,      "find contacts on the local network, and be found by them, by beacons that only they understand (on)" },
 	[CONFIG_PORTMAP]              = { "portmap",            CONFIG_BOOL,   false, FIELD(portmap),               0,       1, NULL, NULL,      "ask the router to forward the UDP port: PCP, NAT-PMP, UPnP (on)" },
 	[CONFIG_FACILITATORS]         = { "facilitators",       CONFIG_WORDS,  false, FIELD(facilitators),          0,    2799, NULL, "PEERID@HOST:PORT,...", "peers that tell others where we are and relay, at most 8" },
-	[CONFIG_FACILITATOR_POLICY]   = { "facilitator.policy", CONFIG_CHOICE, false, FIELD(facilitator_policy),    0,       2, facilitator_policies, "WHOM", "whom we serve as facilitator: off, contacts or open (off); --facilitator: contacts" },
+	[CONFIG_FACILITATOR_POLICY]   = { "facilitator.policy", CONFIG_CHOICE, false, FIELD(facilitator_policy),    0,       3, facilitator_policies, "WHOM", "whom we serve as facilitator: off, contacts, invite (their guests as well) or open (off); --facilitator: contacts" },
 	[CONFIG_FACILITATOR_TCP]      = { "facilitator.tcp",    CONFIG_U16,    false, FIELD(facilitator_tcp),       0,   65535, NULL, "PORT",    "TCP port of a facilitator, for clients whose networks block UDP; 0: none (443)" },
 	[CONFIG_AEAD]                 = { "aead",               CONFIG_TEXT,   false, FIELD(aead),                  1,      47, NULL, "WORD",    "auto; a backend (ipsec-mb, openssl, sodium), a cipher (aes-256-gcm, chacha20-poly1305), or BACKEND:CIPHER" },
 	[CONFIG_LIMITS_CONTACTS]      = { "limits.contacts",    CONFIG_U32,    false, FIELD(limits_contacts),       1, 1000000, NULL, "N",       "contacts (16384)" },

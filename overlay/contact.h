@@ -36,7 +36,12 @@ struct contact {
 };
 
 /* Whom we serve as facilitator (design 4, admission). */
-enum facilitator_policy { FACILITATOR_OFF, FACILITATOR_CONTACTS, FACILITATOR_OPEN };
+enum facilitator_policy {
+	FACILITATOR_OFF,
+	FACILITATOR_CONTACTS, /* and their guests, who reach nobody but them */
+	FACILITATOR_INVITE,   /* and their guests, as they are served themselves */
+	FACILITATOR_OPEN,     /* anybody */
+};
 
 bool contact_name_ok(const char *name);
 OV_MUST_CHECK int contact_copy(struct contact *to, const struct contact *from);

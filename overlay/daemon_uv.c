@@ -309,7 +309,7 @@ static void load_facilitators(struct daemon *d, ov_time now)
 {
 	for (size_t i = 0; i < d->cfg->facilitator_count; i++) {
 		const struct contact *c = &d->cfg->facilitators[i];
-		int err = node_facilitator_put(d->node, now, c);
+		int err = node_facilitator_put(d->node, now, c, NULL);
 		if (err == OV_OK)
 			resolver_contact(d->resolver, c, udp_status(d->udp)->port);
 		else

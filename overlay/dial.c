@@ -340,7 +340,7 @@ static void opened(struct node *n, ov_time now, struct peer *p, const struct dgr
 		call_start(n, now, p, false);
 	if (!a->call)
 		return;
-	send_hs1(n, where, a->call->handshake.hs1, HS1_LEN);
+	send_hs1(n, where, a->call->handshake.hs1, a->call->handshake.hs1_len);
 	keep(&a->dial, where);
 	struct path *path = keys_sending(a, now) ? route_add(n, now, p, where) : NULL;
 	if (path)

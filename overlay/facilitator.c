@@ -17,9 +17,8 @@ bool facilitator_admits(const struct node *n, const struct peer *p)
 {
 	if (p->contact.grants.bits & GRANT_RELAY)
 		return true; /* any overlayd relays for whom its owner says so */
-	return n->config.facilitator == FACILITATOR_OPEN ||
-	       (n->config.facilitator == FACILITATOR_CONTACTS &&
-		       contact_is_known(p->contact.source));
+	return n->config.facilitator == FACILITATOR_OPEN || p->guest ||
+	       (n->config.facilitator != FACILITATOR_OFF && contact_is_known(p->contact.source));
 }
 
 /* Watchers hear of it with the next tick. */

@@ -89,7 +89,7 @@ static void answer(struct node *n, ov_time now, const struct channel *c, const s
 
 enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const struct relay_open *f)
 {
-	if (f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
+	if (!handshake_looks_like_hs1(f->datagram, f->len))
 		return DROP_FORMAT;
 	if (!facilitator_hears(p, now))
 		return DROP_RATE;
@@ -99,7 +99,7 @@ enum drop forward_on_open(struct node *n, ov_time now, struct peer *p, const str
 	}
 	/* Not here and not let in look alike: who is online is nobody's business. */
 	struct peer *to = node_peer(n, &f->destination);
-	if (!to || to == p || !facilitator_lets_in(now, to, f->tag)) {
+	if (!to || to == p || !guest_may_meet(n, p, to) || !facilitator_lets_in(now, to, f->tag)) {
 		refuse(n, now, p, f->request, RELAY_REASON_AWAY);
 		return DROP_AWAY;
 	}

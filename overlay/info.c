@@ -187,6 +187,8 @@ struct facilitator_role node_facilitator_role(const struct node *n, ov_time now)
 	struct facilitator_role role = { .policy = n->config.facilitator,
 		.channels = n->forward_count / 2,
 		.relayed_bytes = n->counters.relayed_bytes,
+		.guests = n->guest_count,
+		.vouchers_refused = n->counters.vouchers_refused,
 		.refusals = n->counters.relay_refusals };
 	for (size_t i = 0; i < n->peer_count; i++)
 		role.clients += n->peers[i]->client && n->peers[i]->client->expires_at > now;

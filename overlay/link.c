@@ -36,15 +36,15 @@ static void remember(struct registration *r, uint32_t request, const struct peer
 	r->next_request = (uint8_t)((r->next_request + 1) % LINK_REQUESTS);
 }
 
-void link_open(
-	struct node *n, ov_time now, struct peer *relay, struct peer *p, const uint8_t hs1[HS1_LEN])
+void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p)
 {
+	const struct handshake *h = &p->association->call->handshake;
 	uint8_t plain[PMTU_FLOOR];
 	struct wr w = wr_init(plain, sizeof(plain));
 	struct relay_open f = { .request = rng_u32(&n->rng),
 		.destination = p->contact.id,
-		.datagram = hs1,
-		.len = HS1_LEN };
+		.datagram = h->hs1,
+		.len = h->hs1_len };
 	if (!joining_tag(p, &relay->contact.id, f.tag) &&
 		!registration_tag(n, p, &p->contact.id, &relay->contact.id, f.tag))
 		return;
@@ -63,14 +63,14 @@ struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p,
 	return NULL;
 }
 
-void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t hs1[HS1_LEN])
+void link_call(struct node *n, ov_time now, struct peer *p)
 {
 	const struct call *c = p->association->call;
 	bool spares = c->once || c->attempts >= CALLS_SURE;
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		struct peer *relay = n->facilitators[i];
 		if (relay != p && is_relay(relay, now) && !(spares && watch_says_absent(relay, p)))
-			link_open(n, now, relay, p, hs1);
+			link_open(n, now, relay, p);
 	}
 }
 
@@ -176,7 +176,7 @@ enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct r
 {
 	if (!p->registration)
 		return DROP_TYPE;
-	if (f->channel == 0 || f->len != HS1_LEN || f->datagram[0] != PACKET_HS1)
+	if (f->channel == 0 || !handshake_looks_like_hs1(f->datagram, f->len))
 		return DROP_FORMAT;
 	if (peer_id_equal(&f->source, &p->contact.id))
 		return DROP_LOOP;

@@ -29,10 +29,20 @@ struct node_config node_config_default(void)
 	};
 }
 
+size_t node_clients_max(const struct node_config *c)
+{
+	switch ((enum facilitator_policy)c->facilitator) {
+	case FACILITATOR_OPEN: return c->max_clients;
+	case FACILITATOR_CONTACTS:
+	case FACILITATOR_INVITE: return c->max_clients < GUESTS_MAX ? c->max_clients : GUESTS_MAX;
+	case FACILITATOR_OFF: break;
+	}
+	return 0;
+}
+
 size_t node_peers_max(const struct node_config *c)
 {
-	size_t clients = c->facilitator == FACILITATOR_OPEN ? c->max_clients : 0;
-	return (size_t)c->max_contacts + FACILITATORS_MAX + clients;
+	return (size_t)c->max_contacts + FACILITATORS_MAX + node_clients_max(c);
 }
 
 /* 64 for each peer, if they are many; at 16 bytes each 12 MiB a table, full. */
@@ -238,7 +248,7 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 	ov_time at = ov_min(p->retry_at, ov_min(keys, paths_deadline(a, now)));
 	at = ov_min(at, ov_min(registration_deadline(p), meet_deadline(a)));
 	at = ov_min(at, ov_min(dial_deadline(a), facilitator_deadline(p)));
-	at = ov_min(at, presence_deadline(p));
+	at = ov_min(at, ov_min(presence_deadline(p), guest_deadline(p)));
 	if (a->call)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
@@ -294,6 +304,7 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 			channel_close_all(n, now, a);
 			association_close(n, p);
 		}
+		guest_tick(n, now, p);
 	}
 	if (now >= p->retry_at) {
 		p->retry_at = OV_NEVER;

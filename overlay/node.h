@@ -83,8 +83,13 @@ void node_join_expired(struct node *n, const struct peer_id *id);
 size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max);
 
 /* It shall tell others where we are, and relay: called always and kept warm. Endpoints as a
- * contact's; it may be a contact as well. OV_EFULL: 8 of them, or as node_contact_put. */
-OV_MUST_CHECK int node_facilitator_put(struct node *n, ov_time now, const struct contact *c);
+ * contact's; it may be a contact as well. pass: what a voucher lets us show it (HS1_VOUCHER_LEN
+ * bytes, discovery/voucher.h) until the voucher expires; NULL: none. OV_EFULL: 8 of them, or as
+ * node_contact_put. */
+OV_MUST_CHECK int node_facilitator_put(
+	struct node *n, ov_time now, const struct contact *c, const uint8_t *pass);
+/* The calendar, by which vouchers expire: at the start, and whenever the edge likes. */
+void node_set_wall(struct node *n, ov_time now, int64_t unix_s);
 
 /* ---- LAN (heard.c) ---- */
 struct node_pair {
@@ -285,8 +290,9 @@ struct nat_info node_nat_info(const struct node *n, bool ipv6);
 struct facilitator_role { /* we as one */
 	uint8_t policy;   /* enum facilitator_policy */
 	size_t clients;   /* registered with us now */
+	size_t guests;    /* strangers that a contact vouches for */
 	size_t channels;  /* pairs that we relay between */
-	uint64_t relayed_bytes, refusals;
+	uint64_t relayed_bytes, refusals, vouchers_refused;
 };
 struct facilitator_role node_facilitator_role(const struct node *n, ov_time now);
 
@@ -303,6 +309,6 @@ struct node_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
 		controls_in, handshakes, pings, pending_handshakes, under_load, relayed_bytes,
-		relay_refusals;
+		relay_refusals, guests /* admitted */, vouchers_refused;
 };
 const struct node_counters *node_counters(const struct node *n);

@@ -24,8 +24,9 @@
 #define PATHS_MAX        16
 #define CLIENT_PATHS_MAX 4 /* of whom we serve: IPv4, IPv6, and where it moves to */
 #define FACILITATORS_MAX 8
-#define KEYS_MAX         3 /* [0] sends; the others only receive */
-#define PENDING_MAX      4 /* per peer, security.md 2.2 */
+#define GUESTS_MAX       1024 /* strangers that contacts vouch for, where not anybody is served */
+#define KEYS_MAX         3    /* [0] sends; the others only receive */
+#define PENDING_MAX      4    /* per peer, security.md 2.2 */
 #define PENDING_LIFETIME (30 * OV_SEC)
 #define EVENTS_MAX       256
 #define PINGS_MAX        64
@@ -152,6 +153,15 @@ struct registration { /* ours, at a facilitator */
 	ov_time check_at;   /* is the relay still there? OV_NEVER: nothing was relayed lately */
 	struct link_request requests[LINK_REQUESTS];
 	uint8_t next_request;
+	bool has_pass; /* shown in HS1 until then */
+	uint8_t pass[HS1_VOUCHER_LEN];
+	uint64_t pass_expires_s;
+};
+
+struct guest { /* a client whom a contact vouches for */
+	struct peer_id inviter;
+	ov_time until;
+	uint8_t token_hash[32]; /* which voucher */
 };
 
 struct owed_answer { /* to a LIFETIME_TEST */
@@ -313,6 +323,7 @@ struct peer {
 	ov_time bursts[2];                 /* when the last two were begun; OV_NEVER: not */
 	struct registration *registration; /* it is a facilitator of ours */
 	struct client *client;             /* we are one of its */
+	struct guest *guest;               /* with source CONTACT_CLIENT only; NULL: none */
 	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */
 	ov_time away_since, retry_at;
 	ov_time heard_at; /* OV_NEVER: not in this run */
@@ -368,13 +379,17 @@ struct node {
 	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */
 	size_t facilitator_count;
 	size_t client_count;  /* peers of CONTACT_CLIENT */
+	size_t guest_count;   /* of these */
 	size_t known_count;   /* peers that contact_is_known */
 	size_t forward_count; /* channels of CHANNEL_FORWARD */
 
 	struct cookie_jar cookies;
 	struct source_limits *sources;   /* made under load */
 	struct source_limits *newcomers; /* of clients; made with the first */
-	struct limit dh, dh_hard, cookie_replies, joins;
+	struct limit dh, dh_hard, cookie_replies, joins, vouchers;
+	bool wall_known;
+	uint64_t wall_s; /* Unix time at wall_at */
+	ov_time wall_at;
 	struct limit places; /* as a peer's, for all of them */
 	ov_time load_until;
 	size_t pending_count;
@@ -420,8 +435,9 @@ uint8_t *node_scratch(struct node *n, size_t len); /* NULL: used up */
 /* A packet for the interface; data stays valid until the next verb. */
 enum drop node_deliver(struct node *n, uint8_t *data, size_t len, bool partial);
 struct peer *node_peer(const struct node *n, const struct peer_id *id);
-size_t node_peers_max(const struct node_config *c); /* of all kinds */
-size_t node_tags_max(const struct node_config *c);  /* that clients may be watched by */
+size_t node_clients_max(const struct node_config *c); /* strangers that we serve */
+size_t node_peers_max(const struct node_config *c);   /* of all kinds */
+size_t node_tags_max(const struct node_config *c);    /* that clients may be watched by */
 /* Inside the overlay, so never a way to a peer. */
 bool node_is_overlay_addr(const struct node *n, const struct ov_addr *a);
 /* ---- peers.c ---- */
@@ -430,8 +446,28 @@ void peer_remove(struct node *n, struct peer *p); /* from it */
 /* A stranger that we serve as facilitator becomes a peer until its association ends. NULL: none
  * more.
  */
+struct peer *client_new(struct node *n, ov_time now, const struct peer_id *id);
+/* The same for anybody, if that is our policy. */
 struct peer *node_client(
 	struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *from);
+/* Is there room for one more, and was this address not too eager? */
+bool node_takes_newcomer(struct node *n, ov_time now, const struct ov_addr *from);
+
+/* ---- guest.c ---- */
+/* HS1 of a stranger (*p NULL) or a guest that shows a voucher. DROP_NONE: it is a client now, *p.
+ */
+enum drop guest_on_hs1(struct node *n, ov_time now, const struct hs1_payload *h,
+	const struct ov_addr *from, struct peer **p);
+/* May these two be relayed between, as far as they are guests? */
+bool guest_may_meet(const struct node *n, const struct peer *a, const struct peer *b);
+void guest_free(struct node *n, struct peer *p);
+void guests_end(struct node *n, const struct peer_id *inviter); /* it is no contact any more */
+void guest_tick(struct node *n, ov_time now, struct peer *p);   /* of a peer with an association */
+ov_time guest_deadline(const struct peer *p);
+/* Ours, at a facilitator: what HS1 to it shows. False: nothing. */
+bool registration_pass(
+	const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN]);
+void registration_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN]);
 
 /* ---- association.c ---- */
 OV_MUST_CHECK bool association_open(
@@ -559,9 +595,9 @@ enum drop channel_input(
 /* ---- link.c: our end of a channel through a relay ---- */
 /* HS1 of the call in progress to p, through every relay that may reach it; an attempt at a peer
  * that is away spares those that say it is not there. */
-void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t hs1[HS1_LEN]);
-void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p,
-	const uint8_t hs1[HS1_LEN]); /* through this one */
+void link_call(struct node *n, ov_time now, struct peer *p);
+void link_open(
+	struct node *n, ov_time now, struct peer *relay, struct peer *p); /* through this one */
 /* The k-th relay that may reach it and does not say that p is absent; NULL: fewer. */
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k);
 /* A direct answer came first: the way by relay is kept beside it, while it is young. */
@@ -579,6 +615,7 @@ enum drop forward_datagram(
 	struct node *n, ov_time now, struct channel *c, const uint8_t *data, size_t len);
 
 /* ---- registration.c: we at a facilitator ---- */
+void registration_free(struct peer *p);
 void registration_tick(struct node *n, ov_time now, struct peer *p);
 ov_time registration_deadline(const struct peer *p);
 /* A facilitator that restarted has forgotten us; so may one that we had lost. */

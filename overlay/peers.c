@@ -36,9 +36,8 @@ void peer_free(struct node *n, struct peer *p)
 			n->facilitators[i--] = n->facilitators[--n->facilitator_count];
 	count_source(n, p->contact.source, -1);
 	client_free(n, p);
-	if (p->registration)
-		contact_fini(&p->registration->written);
-	free(p->registration);
+	guest_free(n, p);
+	registration_free(p);
 	contact_fini(&p->contact);
 	candidates_fini(&p->candidates);
 	sodium_memzero(p, sizeof(*p));
@@ -150,6 +149,8 @@ static void replace_contact(struct node *n, struct peer *p, const struct contact
 	contact_fini(&p->contact);
 	p->contact = *c;
 	count_source(n, c->source, 1);
+	if (c->source != CONTACT_CLIENT)
+		guest_free(n, p); /* somebody of its own now */
 }
 
 int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool call)
@@ -191,8 +192,10 @@ int node_contact_remove(struct node *n, const struct peer_id *id)
 	struct peer *p = node_peer(n, id);
 	if (!p || p->contact.source == CONTACT_FACILITATOR)
 		return OV_ENOENT;
-	if (contact_is_known(p->contact.source))
+	if (contact_is_known(p->contact.source)) {
 		registration_renew_soon(n); /* who may reach us changed */
+		guests_end(n, id);
+	}
 	if (!p->registration) {
 		peer_remove(n, p);
 		return OV_OK;
@@ -220,7 +223,7 @@ static int facilitator_new(struct node *n, struct peer *p)
 	return OV_OK;
 }
 
-int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
+int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, const uint8_t *pass)
 {
 	struct peer *p = node_peer(n, &c->id);
 	if ((!p || !p->registration) && n->facilitator_count == FACILITATORS_MAX)
@@ -243,25 +246,40 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
 		return err; /* of a contact_copy that failed nothing is left */
 	contact_fini(&p->registration->written);
 	p->registration->written = written;
-	if (!association_reaches(p->association, now))
+	if (pass)
+		registration_keep_pass(p, pass);
+	if (!association_reaches(p->association, now)) {
+		if (pass)
+			call_end(n, p); /* its HS1 did not show it */
 		call_start(n, now, p, false);
+	}
 	return OV_OK;
+}
+
+bool node_takes_newcomer(struct node *n, ov_time now, const struct ov_addr *from)
+{
+	if (n->client_count >= node_clients_max(&n->config))
+		return false;
+	if (!n->newcomers)
+		n->newcomers = source_limits_new(NEWCOMER_ENTRIES, &n->rng);
+	return n->newcomers &&
+	       source_limits_take(n->newcomers, now, from, NEWCOMERS_PER_SECOND, NEWCOMERS_BURST);
+}
+
+struct peer *client_new(struct node *n, ov_time now, const struct peer_id *id)
+{
+	struct contact c = { .id = *id, .source = CONTACT_CLIENT };
+	if (node_contact_put(n, now, &c, false) != OV_OK)
+		return NULL;
+	return node_peer(n, id);
 }
 
 struct peer *node_client(
 	struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *from)
 {
-	if (n->config.facilitator != FACILITATOR_OPEN || n->client_count >= n->config.max_clients)
+	if (n->config.facilitator != FACILITATOR_OPEN || !node_takes_newcomer(n, now, from))
 		return NULL;
-	if (!n->newcomers)
-		n->newcomers = source_limits_new(NEWCOMER_ENTRIES, &n->rng);
-	if (!n->newcomers ||
-		!source_limits_take(n->newcomers, now, from, NEWCOMERS_PER_SECOND, NEWCOMERS_BURST))
-		return NULL;
-	struct contact c = { .id = *id, .source = CONTACT_CLIENT };
-	if (node_contact_put(n, now, &c, false) != OV_OK)
-		return NULL;
-	return node_peer(n, id);
+	return client_new(n, now, id);
 }
 
 void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *a,

@@ -5,6 +5,9 @@
  */
 #include "overlay/node_state.h"
 
+#include <sodium.h>
+#include <stdlib.h>
+
 #define RETRY_FIRST   OV_SEC
 #define RETRY_LAST    6 /* doublings */
 #define CHECK_EVERY   (1500 * OV_MS)
@@ -13,6 +16,16 @@
 #define HASTE_COST    5 /* what hurries because the relay is back: four at once, one per 5 s */
 #define HASTE_BURST   20
 #define RETRY_PATH    (50 * OV_MS) /* its address has not answered yet */
+
+void registration_free(struct peer *p)
+{
+	if (!p->registration)
+		return;
+	contact_fini(&p->registration->written);
+	sodium_memzero(p->registration, sizeof(*p->registration)); /* its pass */
+	free(p->registration);
+	p->registration = NULL;
+}
 
 static void tag(const uint8_t key[32], const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])

@@ -47,6 +47,11 @@ int cmd_facilitator_status(struct cli *cli)
 			(int)field_number(serving, "channels"),
 			text_bytes(field_number(serving, "relayed_bytes"), bytes),
 			(int)field_number(serving, "refusals"));
+		if (field_number(serving, "guests") > 0 ||
+			field_number(serving, "vouchers_refused") > 0)
+			printf("  %d guests of contacts, until their invites expire; %d vouchers refused.\n",
+				(int)field_number(serving, "guests"),
+				(int)field_number(serving, "vouchers_refused"));
 	}
 	json_decref(r);
 	return rc;

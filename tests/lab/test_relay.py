@@ -153,9 +153,11 @@ def netcheck_without_nat():
     return {}
 
 
-def invite_and_join():
+def invite_and_join(policy="open"):
     """Bob knows nothing but the line: no facilitator, no address that he can reach but in it."""
-    world = World()
+    world = World(policy)
+    if policy == "contacts":
+        world.facilitator.add(world.alice, allow="icmp")
     lab.wait_for("alice's registration", 3,
         lambda: world.alice.cli("facilitator", "status")["facilitators"][0]["registered"])
     world.bob.stop()
@@ -172,14 +174,37 @@ def invite_and_join():
     lab.check([p["name"] for p in shown] == ["bob"] and shown[0]["path"]["carrier"] == "relay", f"alice shows {shown}")
     again = world.bob.cli("join", line, ok=False)
     lab.check(world.alice.cli("invite", "list")["invites"] == [], "the invite is still open")
+    serving = world.facilitator.cli("facilitator", "status")["serving"]
+    lab.check(serving["guests"] == (policy == "contacts") and serving["vouchers_refused"] == 0, f"serving {serving}")
     world.gate(True)
     lab.wait_for("direct", 20, lambda: world.carrier() == "udp")
+    return world, {"joined_ms": joined_ms, "again": again.returncode}
+
+
+def join_an_open_facilitator():
+    world, figures = invite_and_join()
     world.stop()
-    return {"joined_ms": joined_ms, "again": again.returncode}
+    return figures
+
+
+def join_by_a_voucher():
+    """The facilitator knows alice alone, as `--facilitator` has it. Facilitator and guest restart; the voucher is still good."""
+    world, figures = invite_and_join("contacts")
+    world.gate(False)
+    for daemon in (world.facilitator, world.bob):
+        daemon.stop()
+        daemon.start()
+    start = time.monotonic()
+    lab.check(load.ping_once(world.bob_ns, world.alice.address, 10), "the guest does not come in again")
+    figures["again_ms"] = (time.monotonic() - start) * 1e3
+    peers = world.facilitator.cli("peer", "list")["peers"]
+    lab.check([p["peer"] for p in peers] == [world.alice.peer], f"the facilitator knows {peers}")
+    world.stop()
+    return figures
 
 
 if __name__ == "__main__":
     sys.exit(lab.main({"relayed_then_direct": relayed_then_direct, "back_to_the_relay": back_to_the_relay,
         "facilitator_restarts": facilitator_restarts, "denied": denied,
         "netcheck_without_nat": netcheck_without_nat,
-        "invite_and_join": invite_and_join}, node.logs))
+        "join_an_open_facilitator": join_an_open_facilitator, "join_by_a_voucher": join_by_a_voucher}, node.logs))

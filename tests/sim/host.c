@@ -118,7 +118,7 @@ static void put_facilitator(struct sim *s, struct host *h, struct service *x)
 		}
 	}
 	if (err == OV_OK)
-		err = node_facilitator_put(h->node, s->now, &c);
+		err = node_facilitator_put(h->node, s->now, &c, NULL);
 	if (err != OV_OK)
 		oracle_break(s, "limits", "%s: facilitator %s is refused: %s", h->name,
 			sim_name(s, x->host), ov_err_text(err));

@@ -19,6 +19,7 @@ struct node {
 	uint64_t pings[64]; /* tokens that wait */
 	struct peer_id pinged;
 	size_t ping_count, calls, candidates, invites, facilitators;
+	uint8_t pass[HS1_VOUCHER_LEN]; /* of the last node_facilitator_put */
 	enum peer_state state;
 	bool has_path;
 	struct ov_addr own[4]; /* what node_own_addresses tells */
@@ -220,10 +221,19 @@ void node_set_invites(struct node *n, ov_time now, const uint8_t *hashes, size_t
 	n->invites = count;
 }
 
-int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
+void node_set_wall(struct node *n, ov_time now, int64_t unix_s)
+{
+	(void)n;
+	(void)now;
+	(void)unix_s;
+}
+
+int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, const uint8_t *pass)
 {
 	(void)now;
 	(void)c;
+	if (pass)
+		memcpy(n->pass, pass, sizeof(n->pass));
 	n->facilitators++;
 	return OV_OK;
 }

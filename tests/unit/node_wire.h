@@ -473,7 +473,7 @@ static inline void wire_use_facilitator(struct wire *w, size_t a, size_t b)
 	struct contact c = { .id = w->nodes[b].id.id };
 	char text[ADDR_TEXT_MAX];
 	if (contact_add_endpoint(&c, addr_format(&w->nodes[b].addr, text)) != OV_OK ||
-		node_facilitator_put(w->nodes[a].node, w->now, &c) != OV_OK)
+		node_facilitator_put(w->nodes[a].node, w->now, &c, NULL) != OV_OK)
 		wire_broken("facilitator");
 	contact_fini(&c);
 	wire_drain(w, a);

@@ -469,6 +469,42 @@ static void joining_keeps_the_line_and_calls(void **state)
 	assert_int_equal(s->posted_count, 1);
 }
 
+static void assert_pass(const struct scene *s, const struct invite *in)
+{
+	uint8_t pass[VOUCHER_PASS_LEN], token[VOUCHER_TOKEN_LEN];
+	struct voucher v = invite_voucher(in, 0);
+	voucher_token(token, in->secret);
+	voucher_pass(&v, token, pass);
+	assert_int_equal(s->node.facilitators, 1);
+	assert_memory_equal(s->node.pass, pass, sizeof(pass));
+}
+
+/* Now, and after a restart, when the line is gone because the inviter knows us. */
+static void its_facilitator_is_shown_the_voucher(void **state)
+{
+	struct scene *s = *state;
+	struct invite in = of_host(s);
+	struct store_pairing p = { .facilitator_count = 1 };
+	in.facilitators[in.facilitator_count++] = (struct invite_facilitator){
+		.id = s->node.facilitator, .endpoint = in.endpoints[0], .signature = { 7, 8 }
+	};
+	assert_null(join(s, &in, ""));
+	HAS(answer_store(s, OV_OK, ""), "\"ok\":true");
+	assert_pass(s, &in);
+
+	s->node.facilitators = 0;
+	memset(s->node.pass, 0, sizeof(s->node.pass));
+	p.facilitators = calloc(1, sizeof(*p.facilitators));
+	p.facilitators[0].id = s->node.facilitator;
+	p.facilitators[0].endpoint = in.endpoints[0];
+	struct voucher v = invite_voucher(&in, 0);
+	voucher_encode(&v, p.facilitators[0].voucher);
+	voucher_token(p.facilitators[0].token, in.secret);
+	api_invites_take(s->api, NOW, &p);
+	store_pairing_fini(&p);
+	assert_pass(s, &in);
+}
+
 static void wrong_lines_are_explained(void **state)
 {
 	struct scene *s = *state;
@@ -606,6 +642,7 @@ int main(void)
 		T(a_contact_uses_it_up_and_stays_as_it_is),
 		T(what_the_node_refuses_is_undone),
 		T(joining_keeps_the_line_and_calls),
+		T(its_facilitator_is_shown_the_voucher),
 		T(wrong_lines_are_explained),
 		T(a_known_inviter_keeps_its_name),
 		T(names_of_lines_are_not_trusted),

@@ -142,6 +142,7 @@ static struct hs1_payload load_question(const json_t *v, const struct identity *
 	};
 	vec_bytes(v, "liveness", q.liveness, COOKIE_LEN);
 	q.has_invite = vec_hex(v, "invite", q.invite, sizeof(q.invite)) > 0;
+	q.has_voucher = vec_hex(v, "voucher", q.voucher, sizeof(q.voucher)) > 0;
 	return q;
 }
 
@@ -167,18 +168,19 @@ static void check_cookie_packet(
 	struct exchange *x, const json_t *v, const struct identity *responder)
 {
 	struct cookie_packet sent = { .flags = (uint8_t)vec_u64(v, "cookie_flags") }, got;
-	uint8_t random[24], out[COOKIE_PACKET_LEN], expected[HS1_LEN];
+	uint8_t random[24], out[COOKIE_PACKET_LEN], expected[HS1_LONG_LEN];
+	size_t len = x->h.hs1_len;
 	vec_bytes(v, "cookie", sent.cookie, sizeof(sent.cookie));
 	queue_random(v, "cookie_nonce", random, 24);
-	cookie_packet_encode(&sent, responder->dh_public, x->h.hs1, HS1_LEN, &rng, out);
+	cookie_packet_encode(&sent, responder->dh_public, x->h.hs1, len, &rng, out);
 	vec_bytes(v, "cookie_packet", expected, COOKIE_PACKET_LEN);
 	assert_memory_equal(out, expected, COOKIE_PACKET_LEN);
 	assert_int_equal(cookie_packet_decode(&x->h, expected, COOKIE_PACKET_LEN, &got), DROP_NONE);
 	assert_memory_equal(got.cookie, sent.cookie, COOKIE_LEN);
 	assert_int_equal(got.flags, vec_u64(v, "cookie_flags"));
 	handshake_add_mac2(&x->h, sent.cookie);
-	vec_bytes(v, "hs1_with_mac2", expected, HS1_LEN);
-	assert_memory_equal(x->h.hs1, expected, HS1_LEN);
+	vec_bytes(v, "hs1_with_mac2", expected, len);
+	assert_memory_equal(x->h.hs1, expected, len);
 }
 
 static void check_model(const json_t *v)
@@ -186,7 +188,7 @@ static void check_model(const json_t *v)
 	struct exchange x;
 	struct identity a, b;
 	struct handshake_network net;
-	uint8_t secret[32], random[32], expected[HS1_LEN];
+	uint8_t secret[32], random[32], expected[HS1_LONG_LEN];
 	load_identity(v, "initiator", &a);
 	load_identity(v, "responder", &b);
 	vec_bytes(v, "network_id", net.network_id, 16);
@@ -201,12 +203,13 @@ static void check_model(const json_t *v)
 		.index = (uint32_t)vec_u64(v, "initiator_index"),
 		.payload = &q };
 	assert_int_equal(handshake_start(&x.h, &call, &rng), OV_OK);
-	vec_bytes(v, "hs1", expected, HS1_LEN);
-	assert_memory_equal(x.h.hs1, expected, HS1_LEN);
+	size_t len = q.has_voucher ? HS1_LONG_LEN : HS1_LEN;
+	assert_int_equal(x.h.hs1_len, len);
+	vec_bytes(v, "hs1", expected, len);
+	assert_memory_equal(x.h.hs1, expected, len);
 
 	struct hs2_payload w = load_answer(v);
-	assert_int_equal(
-		handshake_open_hs1(&x.opened, &net, &b, NULL, expected, HS1_LEN), DROP_NONE);
+	assert_int_equal(handshake_open_hs1(&x.opened, &net, &b, NULL, expected, len), DROP_NONE);
 	queue_random(v, "responder_ephemeral", random, 32);
 	struct hs2_config reply = {
 		.payload = &w, .index = (uint32_t)vec_u64(v, "responder_index"), .psk = secret
@@ -230,7 +233,7 @@ static void test_model(void **state)
 	json_t *root = vec_load("tests/vectors/handshake.json"), *v;
 	size_t i;
 	json_array_foreach(json_object_get(root, "handshakes"), i, v) check_model(v);
-	assert_int_equal(i, 5);
+	assert_int_equal(i, 6);
 	json_decref(root);
 }
 
@@ -484,6 +487,38 @@ static void test_hs1_payload(void **state)
 	p[149] = 7;
 	p[150] = p[151] = 0; /* empty TLV at the very end */
 	assert_int_equal(open_sealed(p, 152), DROP_NONE);
+}
+
+static void test_hs1_voucher(void **state)
+{
+	(void)state;
+	struct exchange x;
+	struct hs1_payload q = question(&alice);
+	q.has_voucher = true;
+	memset(q.voucher, 0x19, sizeof(q.voucher));
+	struct hs1_config c = call_of(&q);
+	memset(&x, 0, sizeof(x));
+	assert_int_equal(handshake_start(&x.h, &c, &rng), OV_OK);
+	assert_int_equal(x.h.hs1_len, HS1_LONG_LEN);
+	assert_true(handshake_looks_like_hs1(x.h.hs1, x.h.hs1_len));
+	assert_int_equal(check_hs1(x.h.hs1, HS1_LONG_LEN), DROP_NONE);
+	assert_int_equal(handshake_open_hs1(&x.opened, &network, &bob, NULL, x.h.hs1, HS1_LONG_LEN),
+		DROP_NONE);
+	assert_true(x.opened.payload.has_voucher);
+	assert_false(x.opened.payload.has_invite);
+	assert_memory_equal(x.opened.payload.voucher, q.voucher, sizeof(q.voucher));
+
+	uint8_t p[400] = { 0 }; /* another length, a second one */
+	memcpy(p, alice.id.bytes, 32);
+	p[80] = 2;
+	p[81] = HS1_VOUCHER_LEN;
+	assert_int_equal(open_sealed(p, sizeof(p)), DROP_NONE);
+	p[81] = HS1_VOUCHER_LEN - 1;
+	assert_int_equal(open_sealed(p, sizeof(p)), DROP_FORMAT);
+	p[81] = HS1_VOUCHER_LEN;
+	p[83 + HS1_VOUCHER_LEN] = 2;
+	p[84 + HS1_VOUCHER_LEN] = HS1_VOUCHER_LEN;
+	assert_int_equal(open_sealed(p, sizeof(p)), DROP_FORMAT);
 }
 
 static void test_hs1_invite(void **state)
@@ -769,6 +804,7 @@ int main(void)
 		cmocka_unit_test(test_hs1_header),
 		cmocka_unit_test(test_hs1_payload),
 		cmocka_unit_test(test_hs1_invite),
+		cmocka_unit_test(test_hs1_voucher),
 		cmocka_unit_test(test_hs1_peer_id_mismatch),
 		cmocka_unit_test(test_hs1_zero_dh),
 		cmocka_unit_test(test_hs2_flips_then_the_genuine_one),

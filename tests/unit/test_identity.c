@@ -39,7 +39,7 @@ static void test_model(void **state)
 		check_model(json_object_get(v, "initiator"));
 		check_model(json_object_get(v, "responder"));
 	}
-	assert_int_equal(i, 5);
+	assert_int_equal(i, 6);
 	json_decref(root);
 }
 

@@ -87,7 +87,7 @@ static void peers_that_become_contacts_are_counted_once(void **state)
 	wire_know(w, F, A, NULL, "icmp");
 	assert_int_equal(n->client_count, 1);
 	struct contact c = { .id = w->nodes[A].id.id };
-	assert_int_equal(node_facilitator_put(n, w->now, &c), OV_OK);
+	assert_int_equal(node_facilitator_put(n, w->now, &c, NULL), OV_OK);
 	wire_know(w, F, B, NULL, "icmp"); /* there is room for it */
 	assert_int_equal(n->client_count, 0);
 	assert_int_equal(node_known_count(n), 2);

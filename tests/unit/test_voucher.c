@@ -103,6 +103,17 @@ static void frozen_vector(void **state)
 	voucher_sign(&v, &inviter);
 	voucher_encode(&v, data);
 	assert_memory_equal(data, want, sizeof(want));
+
+	uint8_t pass[VOUCHER_PASS_LEN], want_pass[VOUCHER_PASS_LEN];
+	struct voucher got;
+	vec_bytes(one, "shown", want_pass, sizeof(want_pass));
+	voucher_pass(&v, token, pass);
+	assert_memory_equal(pass, want_pass, sizeof(pass));
+	sodium_memzero(token, sizeof(token));
+	voucher_pass_read(&got, token, pass, &facilitator);
+	assert_memory_equal(token, want_token, sizeof(token));
+	assert_memory_equal(&got, &v, sizeof(got));
+	assert_int_equal(voucher_check(&got, &facilitator, token, 0), OV_OK);
 	json_decref(root);
 }
 

@@ -72,6 +72,12 @@ def voucher(inviter, facilitator, secret, expires_s):
         voucher_signature(inviter, facilitator, secret, expires_s)
 
 
+def shown(inviter, facilitator, secret, expires_s):
+    """What a guest puts into HS1 (TLV voucher)."""
+    return inviter.id + token(secret) + struct.pack("<Q", expires_s) + \
+        voucher_signature(inviter, facilitator, secret, expires_s)
+
+
 def endpoint(text):
     ip, port = text.rsplit(":", 1)
     return ipaddress.ip_address(ip.strip("[]")).packed + struct.pack("<H", int(port))
@@ -119,7 +125,8 @@ def main():
                    ["198.51.100.1:27182", "[2001:db8::1]:27182"]),
         ],
         "voucher": {"seed": inviter.seed, "facilitator": facilitator, "secret": secret, "token": token(secret),
-                    "expires_s": 1800000000, "voucher": voucher(inviter, facilitator, secret, 1800000000)},
+                    "expires_s": 1800000000, "voucher": voucher(inviter, facilitator, secret, 1800000000),
+                    "shown": shown(inviter, facilitator, secret, 1800000000)},
     }), indent=1))
 
 

@@ -299,7 +299,10 @@ def handshake(v):
         "<QQIHBB", v["association"], v["instance"], v["psk_id"], v["mtu"], v["suites"], 0)
     if v["invite"]:
         plain += struct.pack("<BH", 1, 16) + v["invite"]
-    sealed = s.encrypt(plain.ljust(152, b"\0"))
+    if v["voucher"]:
+        plain += struct.pack("<BH", 2, 120) + v["voucher"]
+    length = 368 if v["voucher"] else 296
+    sealed = s.encrypt(plain.ljust(length - 144, b"\0"))
     v["hs1"] = add_macs(header(4, 0, 0, v["initiator_index"]) + ei_public + sealed_s + sealed, r.dh_public)
 
     s.ephemeral(er_public)
@@ -310,7 +313,7 @@ def handshake(v):
                         v["answer_mtu"], v["suite"])
     v["hs2"] = add_macs(
         header(5, 0, v["initiator_index"], v["responder_index"]) + er_public + s.encrypt(plain), i.dh_public)
-    assert len(v["hs1"]) == 296 and len(v["hs2"]) == 128
+    assert len(v["hs1"]) == length and len(v["hs2"]) == 128
 
     to_responder, to_initiator = (k[:32] for k in hkdf(s.ck, b"", 2))
     v["initiator_key"] = ov_hash(32, "OVL transport", bytes([v["suite"]]), to_responder)
@@ -374,7 +377,8 @@ def exchange(n):
         "mtu": 1452, "suites": 3, "answer_association": 0x2122232425262728 + n,
         "answer_instance": 0x3132333435363738 + n, "seen_seq": n << 32 | 9, "answer_mtu": 1400,
         "suite": suite, "cookie": rnd(f"cookie {n}", 16), "cookie_nonce": rnd(f"nonce {n}", 24),
-        "cookie_flags": n % 2, "invite": rnd(f"invite {n}", 16) if n == 4 else b""})
+        "cookie_flags": n % 2, "invite": rnd(f"invite {n}", 16) if n >= 4 else b"",
+        "voucher": rnd(f"voucher {n}", 120) if n == 5 else b""})
 
 
 def identity_json(i):
@@ -397,7 +401,7 @@ def main():
     packed = bytes(10) + b"\xff\xff\xc0\x00\x02\x01" + struct.pack("<H", 27182)  # 192.0.2.1:27182
     print(json.dumps(plainly({
         "origin": "tests/vectors/model.py",
-        "handshakes": [exchange(n) for n in range(5)],
+        "handshakes": [exchange(n) for n in range(6)],
         "packets": [packet(c, rnd(f"key {n}"), counter, rnd(f"plain {n}", n))
                     for c in ("chacha20-poly1305", "aes-256-gcm")
                     for n, counter in ((0, 0), (1, 1), (16, 255), (65, 2**32 + 1), (296, 2**63 + 5))],

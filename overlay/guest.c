@@ -1,0 +1,193 @@
+/* Guests at us as facilitator (docs/protocol.md 14.2): a stranger whose HS1 shows a voucher of one
+ * of our contacts is a client until the voucher expires. Everything is decided from the HS1, before
+ * there is any state: whom it names must be a contact, the time right, the signature good; cheap
+ * checks first. A replayed HS1 names nobody but the guest. A voucher admits one guest at a time, a
+ * contact brings a bounded number, and all of them end with that contact.
+ *
+ * What was admitted is not asked again but with the next voucher: it ends by our own clock, since
+ * the wall clock may jump. */
+#include "overlay/node_state.h"
+
+#include "discovery/voucher.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+/* A signature costs as much as the two DH of the HS1 that came before. */
+#define VOUCHERS_PER_SECOND 100
+#define VOUCHERS_BURST      64
+#define GUESTS_PER_CONTACT  NODE_INVITES_MAX /* as many as it can have invited */
+#define LASTS_MAX_S         (366 * UINT64_C(86400))
+
+static_assert(HS1_VOUCHER_LEN == VOUCHER_PASS_LEN, "one pass");
+
+void node_set_wall(struct node *n, ov_time now, int64_t unix_s)
+{
+	n->wall_known = unix_s > 0;
+	n->wall_s = (uint64_t)(unix_s > 0 ? unix_s : 0);
+	n->wall_at = now;
+}
+
+/* 0: not known. */
+static uint64_t wall_s(const struct node *n, ov_time now)
+{
+	return n->wall_known ? n->wall_s + (uint64_t)((now - n->wall_at) / OV_SEC) : 0;
+}
+
+/* ---- we as guest ---- */
+
+static uint64_t expiry_of(const uint8_t pass[VOUCHER_PASS_LEN], const struct peer_id *facilitator)
+{
+	uint8_t token[VOUCHER_TOKEN_LEN];
+	struct voucher v;
+	voucher_pass_read(&v, token, pass, facilitator);
+	sodium_memzero(token, sizeof(token));
+	return v.expires_s;
+}
+
+void registration_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN])
+{
+	struct registration *r = p->registration;
+	uint64_t expires_s = expiry_of(pass, &p->contact.id);
+	if (r->has_pass && r->pass_expires_s >= expires_s)
+		return;
+	r->has_pass = true;
+	r->pass_expires_s = expires_s;
+	memcpy(r->pass, pass, HS1_VOUCHER_LEN);
+}
+
+bool registration_pass(
+	const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN])
+{
+	struct registration *r = p->registration;
+	if (!r || !r->has_pass)
+		return false;
+	if (wall_s(n, now) >= r->pass_expires_s) {
+		r->has_pass = false;
+		sodium_memzero(r->pass, sizeof(r->pass));
+		return false;
+	}
+	memcpy(out, r->pass, HS1_VOUCHER_LEN);
+	return true;
+}
+
+/* ---- others as guests ---- */
+
+bool guest_may_meet(const struct node *n, const struct peer *a, const struct peer *b)
+{
+	if (n->config.facilitator != FACILITATOR_CONTACTS)
+		return true;
+	return (!a->guest || peer_id_equal(&a->guest->inviter, &b->contact.id)) &&
+	       (!b->guest || peer_id_equal(&b->guest->inviter, &a->contact.id));
+}
+
+void guest_free(struct node *n, struct peer *p)
+{
+	n->guest_count -= p->guest != NULL;
+	free(p->guest);
+	p->guest = NULL;
+}
+
+void guests_end(struct node *n, const struct peer_id *inviter)
+{
+	for (size_t i = n->guest_count > 0 ? n->peer_count : 0; i-- > 0;)
+		if (n->peers[i]->guest && peer_id_equal(&n->peers[i]->guest->inviter, inviter))
+			peer_remove(n, n->peers[i]); /* the last takes its place: it was seen */
+}
+
+void guest_tick(struct node *n, ov_time now, struct peer *p)
+{
+	if (!p->guest || !p->association || now < p->guest->until)
+		return;
+	channel_close_all(n, now, p->association);
+	association_close(n, p); /* then it is nobody: node.c */
+}
+
+ov_time guest_deadline(const struct peer *p)
+{
+	return p->guest ? p->guest->until : OV_NEVER;
+}
+
+static bool is_welcome(const struct node *n, const struct peer *p, const struct voucher *v)
+{
+	size_t of_inviter = 0;
+	for (size_t i = 0; n->guest_count > 0 && i < n->peer_count; i++) {
+		const struct peer *other = n->peers[i];
+		if (!other->guest || other == p)
+			continue;
+		if (memcmp(other->guest->token_hash, v->token_hash, sizeof(v->token_hash)) == 0)
+			return false; /* it is another's */
+		of_inviter += peer_id_equal(&other->guest->inviter, &v->inviter);
+	}
+	return of_inviter < GUESTS_PER_CONTACT;
+}
+
+static bool is_our_contact(const struct node *n, const struct peer_id *id)
+{
+	const struct peer *p = node_peer(n, id);
+	return p && contact_is_known(p->contact.source);
+}
+
+static enum drop check(struct node *n, ov_time now, const struct voucher *v,
+	const uint8_t token[VOUCHER_TOKEN_LEN], const struct ov_addr *from)
+{
+	uint64_t wall = wall_s(n, now);
+	if (!is_our_contact(n, &v->inviter) || !n->wall_known)
+		return DROP_STRANGER;
+	if (v->expires_s <= wall)
+		return DROP_EXPIRED;
+	if (!node_takes_newcomer(n, now, from) ||
+		!limit_take(&n->vouchers, now, VOUCHERS_PER_SECOND, VOUCHERS_BURST, 1))
+		return DROP_RATE;
+	return voucher_check(v, &n->self->id, token, wall) == OV_OK ? DROP_NONE : DROP_AUTH;
+}
+
+static enum drop admit(struct node *n, ov_time now, const struct peer_id *id, struct peer **p,
+	const struct voucher *v)
+{
+	if (!is_welcome(n, *p, v))
+		return DROP_FULL;
+	struct guest *g = *p && (*p)->guest ? (*p)->guest : calloc(1, sizeof(*g));
+	if (g && !*p)
+		*p = client_new(n, now, id);
+	if (!g || !*p) {
+		free(g);
+		return DROP_FULL;
+	}
+	uint64_t left_s = v->expires_s - wall_s(n, now);
+	n->guest_count += (*p)->guest == NULL;
+	(*p)->guest = g;
+	g->inviter = v->inviter;
+	g->until = now + (ov_time)(left_s < LASTS_MAX_S ? left_s : LASTS_MAX_S) * OV_SEC;
+	memcpy(g->token_hash, v->token_hash, sizeof(g->token_hash));
+	n->counters.guests++;
+	return DROP_NONE;
+}
+
+/* Shown again with every handshake. */
+static bool is_in_by(const struct peer *p, const struct voucher *v)
+{
+	return p && p->guest &&
+	       memcmp(p->guest->token_hash, v->token_hash, sizeof(v->token_hash)) == 0;
+}
+
+enum drop guest_on_hs1(struct node *n, ov_time now, const struct hs1_payload *h,
+	const struct ov_addr *from, struct peer **p)
+{
+	bool serves = n->config.facilitator == FACILITATOR_CONTACTS ||
+		      n->config.facilitator == FACILITATOR_INVITE;
+	struct voucher v;
+	uint8_t token[VOUCHER_TOKEN_LEN];
+	if (!serves || !h->has_voucher || (*p && !(*p)->guest))
+		return DROP_STRANGER;
+	voucher_pass_read(&v, token, h->voucher, &n->self->id);
+	enum drop why = DROP_NONE;
+	if (!is_in_by(*p, &v)) {
+		why = check(n, now, &v, token, from);
+		if (why == DROP_NONE)
+			why = admit(n, now, &h->peer, p, &v);
+		n->counters.vouchers_refused += why != DROP_NONE;
+	}
+	sodium_memzero(token, sizeof(token));
+	return why;
+}
