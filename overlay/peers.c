@@ -250,8 +250,12 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c)
 struct peer *node_client(
 	struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *from)
 {
-	if (n->config.facilitator != FACILITATOR_OPEN || n->client_count >= n->config.max_clients)
+	if (n->config.facilitator != FACILITATOR_OPEN)
 		return NULL;
+	if (n->client_count >= n->config.max_clients) {
+		n->counters.refused.clients++;
+		return NULL;
+	}
 	if (!n->newcomers)
 		n->newcomers = source_limits_new(NEWCOMER_ENTRIES, &n->rng);
 	if (!n->newcomers ||
