@@ -1,4 +1,4 @@
-/* One seed, two uses of the key it makes: Ed25519 signs records, its X25519 form is the Noise
+/* One seed, two uses of the key it makes: Ed25519 signs vouchers, its X25519 form is the Noise
  * static key. Joint use is sound as long as no signature and no hash is ever made in two contexts
  * (eprint 2021/509), so every hash carries a personalisation and every signature a label; both live
  * here.

@@ -10,7 +10,7 @@
 #define OV_HASH_MAX      64
 
 #define OV_SIGN_LABEL_MAX 32
-#define OV_SIGN_MAX       2048 /* longest data signed; records are at most 1000 bytes */
+#define OV_SIGN_MAX       2048 /* longest data signed */
 
 struct peer_id {
 	uint8_t bytes[PEER_ID_LEN];

@@ -29,26 +29,40 @@ json_t *api_json_facilitators(const struct api *a, ov_time now)
 	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(
-			list, json_pack("{s:o, s:s, s:b, s:s?, s:o, s:o, s:I}", "peer",
-				      api_json_peer_id(&found[i].id), "state",
-				      peer_state_name(found[i].state), "registered",
-				      found[i].registered, "refused", refusal(found[i].refused),
-				      "remote", api_json_addr(&found[i].remote), "observed",
-				      api_json_addr(&found[i].observed), "rtt_us",
-				      (json_int_t)(found[i].srtt / OV_US)));
+		json_array_append_new(list,
+			json_pack("{s:o, s:s, s:b, s:b, s:I, s:s?, s:o, s:o, s:I}", "peer",
+				api_json_peer_id(&found[i].id), "state",
+				peer_state_name(found[i].state), "registered", found[i].registered,
+				"watches", found[i].watches, "contacts_here",
+				(json_int_t)found[i].here, "refused", refusal(found[i].refused),
+				"remote", api_json_addr(&found[i].remote), "observed",
+				api_json_addr(&found[i].observed), "rtt_us",
+				(json_int_t)(found[i].srtt / OV_US)));
 	return list;
+}
+
+static json_t *json_refused(const struct facilitator_refusals *r)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "denied", (json_int_t)r->denied,
+		"away", (json_int_t)r->away, "clients", (json_int_t)r->clients, "channels",
+		(json_int_t)r->channels, "memory", (json_int_t)r->memory, "rate",
+		(json_int_t)r->rate, "total_rate", (json_int_t)r->total_rate);
 }
 
 static json_t *json_role(const struct api *a, ov_time now)
 {
 	static const char *const policies[] = { "off", "contacts", "invite", "open" };
 	struct facilitator_role role = node_facilitator_role(a->cfg.node, now);
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "policy", policies[role.policy],
-		"clients", (json_int_t)role.clients, "guests", (json_int_t)role.guests, "channels",
-		(json_int_t)role.channels, "relayed_bytes", (json_int_t)role.relayed_bytes,
-		"refusals", (json_int_t)role.refusals, "vouchers_refused",
-		(json_int_t)role.vouchers_refused);
+	json_t *limits = json_pack("{s:I, s:i, s:I, s:I}", "clients", (json_int_t)role.max_clients,
+		"channels", (int)role.max_channels, "bytes_per_second",
+		(json_int_t)role.bytes_per_second, "total_bytes_per_second",
+		(json_int_t)role.total_bytes_per_second);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "policy",
+		policies[role.policy], "clients", (json_int_t)role.clients, "guests",
+		(json_int_t)role.guests, "channels", (json_int_t)role.channels, "watched",
+		(json_int_t)role.watched, "relayed_bytes", (json_int_t)role.relayed_bytes,
+		"refused", json_refused(&role.refused), "vouchers_refused",
+		(json_int_t)role.vouchers_refused, "limits", limits);
 }
 
 json_t *api_op_facilitator_status(struct api_call *c)

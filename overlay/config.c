@@ -28,6 +28,10 @@ void config_default(struct config *c)
 	*c = (struct config){
 		.listen_udp = 27182,
 		.facilitator_tcp = ENDPOINT_TCP_PORT,
+		.facilitator_clients = 10000,
+		.facilitator_channels = 64,
+		.facilitator_rate = 12500000,
+		.facilitator_total_rate = 125000000,
 		.tun_mtu = 1420,
 		.tun_enabled = true,
 		.portmap = true,
@@ -75,12 +79,21 @@ static void hint_unknown(const char *key, char *why, size_t why_size)
 
 /* ---- file ---- */
 
+/* section: NULL, or with a dot between an object and the one inside it; key NULL: the line of the
+ * section itself. */
 static unsigned key_line(const struct reader *r, const char *section, const char *key)
 {
 	struct json_path path = { .count = 0 };
-	if (section != NULL)
-		path.steps[path.count++].key = section;
-	path.steps[path.count++].key = key;
+	char names[NAME_MAX_LEN];
+	(void)snprintf(names, sizeof(names), "%s", section != NULL ? section : "");
+	for (char *name = names; *name != '\0' && path.count < JSON_STEPS_MAX - 1;) {
+		char *end = name + strcspn(name, ".");
+		path.steps[path.count++].key = name;
+		name = *end != '\0' ? end + 1 : end;
+		*end = '\0';
+	}
+	if (key != NULL)
+		path.steps[path.count++].key = key;
 	return json_line(r->text, r->len, &path);
 }
 
@@ -191,16 +204,22 @@ static bool is_section(const char *key)
 	return false;
 }
 
+/* As deep as the keys of the table. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static int parse_section(const struct reader *r, const char *section, json_t *values)
 {
 	const char *key;
 	json_t *value;
 	if (!json_is_object(values))
 		return fail(r->why, r->why_size, "%s:%u: %s: expected an object, not %s", r->name,
-			key_line(r, NULL, section), section, type_name(values));
+			key_line(r, section, NULL), section, type_name(values));
 	json_object_foreach(values, key, value)
 	{
-		int err = parse_value(r, section, key, value);
+		char full[NAME_MAX_LEN];
+		(void)snprintf(full, sizeof(full), "%s.%s", section, key);
+		bool deeper = strchr(key, '.') == NULL && is_section(full);
+		int err = deeper ? parse_section(r, full, value)
+				 : parse_value(r, section, key, value);
 		if (err != OV_OK)
 			return err;
 	}
@@ -223,8 +242,8 @@ int config_parse(struct config *c, const char *text, size_t len, const char *fil
 			file_name, type_name(root));
 	json_object_foreach(root, key, value)
 	{
-		err = is_section(key) ? parse_section(&r, key, value)
-				      : parse_value(&r, NULL, key, value);
+		bool object = strchr(key, '.') == NULL && is_section(key);
+		err = object ? parse_section(&r, key, value) : parse_value(&r, NULL, key, value);
 		if (err != OV_OK)
 			break;
 	}

@@ -31,6 +31,10 @@ enum config_key { /* index into the table; file keys first */
 	CONFIG_FACILITATORS,
 	CONFIG_FACILITATOR_POLICY,
 	CONFIG_FACILITATOR_TCP,
+	CONFIG_FACILITATOR_LIMITS_CLIENTS,
+	CONFIG_FACILITATOR_LIMITS_CHANNELS,
+	CONFIG_FACILITATOR_LIMITS_RATE,
+	CONFIG_FACILITATOR_LIMITS_TOTAL_RATE,
 	CONFIG_AEAD,
 	CONFIG_LIMITS_CONTACTS,
 	CONFIG_LIMITS_HANDSHAKES,
@@ -59,6 +63,10 @@ struct config {
 	char network_key[CONFIG_NETWORK_KEY_MAX];   /* "": none */
 	char facilitators[CONFIG_FACILITATORS_LEN]; /* "PEERID@ENDPOINT,..." */
 	uint8_t facilitator_policy;                 /* enum facilitator_policy */
+	uint16_t facilitator_channels;              /* of one client */
+	uint32_t facilitator_clients;
+	uint32_t facilitator_rate,
+		facilitator_total_rate; /* bytes a second: of one client, of all */
 	char tun_name[CONFIG_TUN_NAME_MAX];
 	char aead[CONFIG_WORD_MAX]; /* as aead_load takes it */
 	uint32_t limits_contacts, limits_handshakes, limits_flows, limits_requests;

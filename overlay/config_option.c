@@ -31,6 +31,10 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_FACILITATORS]         = { "facilitators",       CONFIG_WORDS,  false, FIELD(facilitators),          0,    2799, NULL, "PEERID@HOST:PORT,...", "peers that tell others where we are and relay, at most 8" },
 	[CONFIG_FACILITATOR_POLICY]   = { "facilitator.policy", CONFIG_CHOICE, false, FIELD(facilitator_policy),    0,       3, facilitator_policies, "WHOM", "whom we serve as facilitator: off, contacts, invite (their guests as well) or open (off); --facilitator: contacts" },
 	[CONFIG_FACILITATOR_TCP]      = { "facilitator.tcp",    CONFIG_U16,    false, FIELD(facilitator_tcp),       0,   65535, NULL, "PORT",    "TCP port of a facilitator, for clients whose networks block UDP; 0: none (443)" },
+	[CONFIG_FACILITATOR_LIMITS_CLIENTS]    = { "facilitator.limits.clients",  CONFIG_U32, false, FIELD(facilitator_clients),     1, 1000000, NULL, "N",   "clients served: strangers, and contacts, so many of each (10000)" },
+	[CONFIG_FACILITATOR_LIMITS_CHANNELS]   = { "facilitator.limits.channels", CONFIG_U16, false, FIELD(facilitator_channels),    0,    1024, NULL, "N",   "peers that one client may reach through us at a time (64)" },
+	[CONFIG_FACILITATOR_LIMITS_RATE]       = { "facilitator.limits.bytes_per_second", CONFIG_U32, false, FIELD(facilitator_rate), 16000, 4000000000, NULL, "BYTES", "relayed a second for one client (12500000)" },
+	[CONFIG_FACILITATOR_LIMITS_TOTAL_RATE] = { "facilitator.limits.total_bytes_per_second", CONFIG_U32, false, FIELD(facilitator_total_rate), 16000, 4000000000, NULL, "BYTES", "relayed a second for all (125000000)" },
 	[CONFIG_AEAD]                 = { "aead",               CONFIG_TEXT,   false, FIELD(aead),                  1,      47, NULL, "WORD",    "auto; a backend (ipsec-mb, openssl, sodium), a cipher (aes-256-gcm, chacha20-poly1305), or BACKEND:CIPHER" },
 	[CONFIG_LIMITS_CONTACTS]      = { "limits.contacts",    CONFIG_U32,    false, FIELD(limits_contacts),       1, 1000000, NULL, "N",       "contacts (16384)" },
 	[CONFIG_LIMITS_HANDSHAKES]    = { "limits.handshakes",  CONFIG_U32,    false, FIELD(limits_handshakes),     1,   65536, NULL, "N",       "pending handshakes (1024)" },
@@ -47,8 +51,8 @@ const struct config_option config_options[CONFIG_KEYS] = {
 /* clang-format on */
 
 /* design.md 10: keys of later versions. A name also covers what is below it. */
-static const char *const reserved[] = { "facilitator.limits", "scan", "outbox", "mailbox",
-	"services", "socks", "dns", "http", "metered", "lan_only" };
+static const char *const reserved[] = { "scan", "outbox", "mailbox", "services", "socks", "dns",
+	"http", "metered", "lan_only" };
 
 const struct config_option *config_option_find(const char *key)
 {

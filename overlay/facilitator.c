@@ -31,6 +31,7 @@ void client_free(struct node *n, struct peer *p)
 		free(p->client->tags[i]);
 	}
 	presence_forget(n, p);
+	n->contacts_here -= p->client->counted;
 	free(p->client);
 	p->client = NULL;
 }
@@ -73,11 +74,25 @@ static enum relay_reason keep_tags(
 	return RELAY_REASON_NONE;
 }
 
+/* Strangers are refused earlier, without an answer (node_client). */
+static bool is_one_too_many(const struct node *n, const struct peer *p)
+{
+	bool here = p->client && p->client->here;
+	return contact_is_known(p->contact.source) && !here &&
+	       n->contacts_here >= n->config.max_clients;
+}
+
 static enum relay_reason take(
 	struct node *n, ov_time now, struct peer *p, const struct register_frame *f)
 {
-	if (!facilitator_admits(n, p))
+	if (!facilitator_admits(n, p)) {
+		n->counters.refused.denied++;
 		return RELAY_REASON_DENIED;
+	}
+	if (is_one_too_many(n, p)) {
+		n->counters.refused.clients++;
+		return RELAY_REASON_QUOTA;
+	}
 	if (!p->client) {
 		p->client = calloc(1, sizeof(*p->client));
 		if (!p->client)

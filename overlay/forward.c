@@ -58,7 +58,10 @@ static void refuse(
 	struct wr w = wr_init(plain, sizeof(plain));
 	frame_put_relay_no(&w, &(struct relay_no){ .request = request, .reason = (uint8_t)why });
 	(void)frames_send(n, now, p, &w, false);
-	n->counters.relay_refusals++;
+	struct facilitator_refusals *r = &n->counters.refused;
+	r->denied += why == RELAY_REASON_DENIED;
+	r->away += why == RELAY_REASON_AWAY;
+	r->channels += why == RELAY_REASON_QUOTA;
 }
 
 /* Each end learns where we see the other: who may reach it by relay may try to reach it directly.
@@ -127,8 +130,15 @@ enum drop forward_datagram(
 		return DROP_AWAY;
 	uint32_t rate = n->config.relay_bytes_per_second;
 	if (!limit_take(&c->session->client->bytes, now, rate, rate / 8,
-		    (uint32_t)len + RELAY_HEADER_LEN))
+		    (uint32_t)len + RELAY_HEADER_LEN)) {
+		n->counters.refused.rate++;
 		return DROP_RATE;
+	}
+	uint32_t total = n->config.relay_total_bytes_per_second;
+	if (!limit_take(&n->relayed, now, total, total / 8, (uint32_t)len + RELAY_HEADER_LEN)) {
+		n->counters.refused.total_rate++;
+		return DROP_RATE;
+	}
 	uint8_t *room = output_room(&n->output, len + RELAY_HEADER_LEN, true);
 	if (!room)
 		return DROP_CONGESTION;

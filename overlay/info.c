@@ -162,6 +162,19 @@ bool node_relay_of(const struct node *n, const struct ov_addr *a, struct peer_id
 	return true;
 }
 
+static size_t here_count(const struct node *n, const struct peer *relay)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < n->peer_count; i++)
+		count += n->peers[i]->here_at >> relay->registration->number & 1;
+	return count;
+}
+
+static bool watches(const struct watch *w)
+{
+	return w->pages > 0 && w->done == (1u << w->pages) - 1;
+}
+
 size_t node_facilitators(
 	const struct node *n, ov_time now, struct facilitator_info *out, size_t max)
 {
@@ -172,6 +185,8 @@ size_t node_facilitators(
 		out[count] = (struct facilitator_info){ .id = p->contact.id,
 			.state = peer_state(p, now),
 			.registered = p->registration->registered,
+			.watches = watches(&p->registration->watch),
+			.here = here_count(n, p),
 			.refused = p->registration->refused };
 		if (!path)
 			continue;
@@ -189,7 +204,12 @@ struct facilitator_role node_facilitator_role(const struct node *n, ov_time now)
 		.relayed_bytes = n->counters.relayed_bytes,
 		.guests = n->guest_count,
 		.vouchers_refused = n->counters.vouchers_refused,
-		.refusals = n->counters.relay_refusals };
+		.watched = table_count(n->by_watch),
+		.refused = n->counters.refused,
+		.max_clients = n->config.max_clients,
+		.bytes_per_second = n->config.relay_bytes_per_second,
+		.total_bytes_per_second = n->config.relay_total_bytes_per_second,
+		.max_channels = n->config.relay_channels };
 	for (size_t i = 0; i < n->peer_count; i++)
 		role.clients += n->peers[i]->client && n->peers[i]->client->expires_at > now;
 	return role;

@@ -26,6 +26,7 @@ struct node_config node_config_default(void)
 		.max_clients = 10000,
 		.relay_channels = 64,
 		.relay_bytes_per_second = 12500000,
+		.relay_total_bytes_per_second = 125000000,
 	};
 }
 

@@ -34,9 +34,10 @@ struct node_config {
 	uint8_t facilitator;   /* enum facilitator_policy: whom we serve */
 	uint16_t tcp_port;     /* the edge takes connections there: told to peers; 0: it does not */
 	uint16_t second_port;  /* the edge listens there too, for NAT checks of clients; 0: not */
-	uint32_t max_clients;  /* strangers served, 10,000 */
-	uint16_t relay_channels;         /* of one client, 64 */
-	uint32_t relay_bytes_per_second; /* of one client, 12,500,000 */
+	uint32_t max_clients;  /* strangers served, and contacts: so many of each, 10,000 */
+	uint16_t relay_channels;               /* of one client, 64 */
+	uint32_t relay_bytes_per_second;       /* of one client, 12,500,000; at least 16,000 */
+	uint32_t relay_total_bytes_per_second; /* of all, 125,000,000; the same */
 	bool pairing; /* strangers with a valid handshake are listed as requests */
 	struct handshake_network network;
 	struct blocks
@@ -266,6 +267,8 @@ struct facilitator_info { /* one of ours */
 	struct peer_id id;
 	enum peer_state state;
 	bool registered;
+	bool watches;                    /* it tells who of our contacts comes and goes */
+	size_t here;                     /* contacts that are registered there now */
 	uint8_t refused;                 /* enum relay_reason: why it does not serve us */
 	ov_time srtt;                    /* 0: not known */
 	struct ov_addr remote, observed; /* any: not known */
@@ -287,12 +290,25 @@ struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 
 };
 struct nat_info node_nat_info(const struct node *n, bool ipv6);
 
+struct facilitator_refusals {      /* why we did not serve */
+	uint64_t denied;           /* policy: REGISTER, WATCH, RELAY_OPEN */
+	uint64_t away;             /* RELAY_OPEN to who is not there, or lets others in only */
+	uint64_t clients;          /* as many as may be */
+	uint64_t channels;         /* of one client */
+	uint64_t memory;           /* for tags */
+	uint64_t rate, total_rate; /* datagrams beyond what one client, or all, may send */
+};
+
 struct facilitator_role { /* we as one */
 	uint8_t policy;   /* enum facilitator_policy */
 	size_t clients;   /* registered with us now */
 	size_t guests;    /* strangers that a contact vouches for */
 	size_t channels;  /* pairs that we relay between */
-	uint64_t relayed_bytes, refusals, vouchers_refused;
+	size_t watched;   /* tags that clients wait for */
+	uint64_t relayed_bytes, vouchers_refused;
+	struct facilitator_refusals refused;
+	uint32_t max_clients, bytes_per_second, total_bytes_per_second;
+	uint16_t max_channels;
 };
 struct facilitator_role node_facilitator_role(const struct node *n, ov_time now);
 
@@ -309,6 +325,7 @@ struct node_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
 		controls_in, handshakes, pings, pending_handshakes, under_load, relayed_bytes,
-		relay_refusals, guests /* admitted */, vouchers_refused;
+		guests /* admitted */, vouchers_refused;
+	struct facilitator_refusals refused;
 };
 const struct node_counters *node_counters(const struct node *n);

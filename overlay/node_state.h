@@ -189,6 +189,7 @@ struct client { /* a peer's registration, with us */
 	struct owed_answer owed;
 	ov_time expires_at;
 	bool here;                 /* as its watchers are told */
+	bool counted;              /* in contacts_here */
 	struct watching *watching; /* NULL: nobody */
 	uint64_t *tags[REGISTER_PAGES_MAX];
 	uint8_t counts[REGISTER_PAGES_MAX];
@@ -374,6 +375,8 @@ struct node {
 	struct table *by_tag;     /* tag -> client that lets in by it */
 	struct table *by_watch;   /* tag -> client that waits for whom it leads to */
 	struct limit pushes;      /* of presence, to all */
+	struct limit relayed;     /* bytes, for all */
+	size_t contacts_here;     /* contacts that are clients of ours now */
 	struct heap timers;
 	struct peer *touched;
 	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */

@@ -258,8 +258,10 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, c
 
 bool node_takes_newcomer(struct node *n, ov_time now, const struct ov_addr *from)
 {
-	if (n->client_count >= node_clients_max(&n->config))
+	if (n->client_count >= node_clients_max(&n->config)) {
+		n->counters.refused.clients++;
 		return false;
+	}
 	if (!n->newcomers)
 		n->newcomers = source_limits_new(NEWCOMER_ENTRIES, &n->rng);
 	return n->newcomers &&

@@ -76,6 +76,16 @@ void presence_tags_came(struct node *n, ov_time now, struct peer *p, uint8_t pag
 	}
 }
 
+/* Strangers are counted when they are made. */
+static void count_contact(struct node *n, const struct peer *p)
+{
+	struct client *c = p->client;
+	bool counts = c->here && contact_is_known(p->contact.source);
+	if (counts != c->counted)
+		n->contacts_here += counts ? 1 : (size_t)-1;
+	c->counted = counts;
+}
+
 void presence_update(struct node *n, ov_time now, struct peer *p)
 {
 	struct client *c = p->client;
@@ -83,6 +93,7 @@ void presence_update(struct node *n, ov_time now, struct peer *p)
 	if (here == c->here)
 		return;
 	c->here = here;
+	count_contact(n, p);
 	for (uint8_t page = 0; page < REGISTER_PAGES_MAX; page++)
 		for (size_t i = 0; i < c->counts[page]; i++) {
 			struct peer *w = watcher_of(n, p, c->tags[page][i]);
@@ -222,7 +233,7 @@ static enum relay_reason watch(struct node *n, struct peer *p, const struct regi
 	if (!p->client || !p->client->here)
 		return RELAY_REASON_DENIED;
 	if (table_count(n->by_tag) >= node_tags_max(&n->config))
-		return RELAY_REASON_QUOTA;
+		return RELAY_REASON_QUOTA; /* it would wait in vain for who has no place there */
 	if (p->client->watching && p->client->watching->request != f->request)
 		presence_forget(n, p); /* of another list: no page of it is valid */
 	if (!p->client->watching) {
@@ -254,6 +265,8 @@ enum drop presence_on_watch(
 	struct wr w = wr_init(plain, sizeof(plain));
 	frame_put_presence(&w, &answer);
 	(void)frames_send(n, now, p, &w, false);
+	n->counters.refused.denied += answer.reason == RELAY_REASON_DENIED;
+	n->counters.refused.memory += answer.reason == RELAY_REASON_QUOTA;
 	return answer.reason == RELAY_REASON_NONE ? DROP_NONE : DROP_GRANT;
 }
 

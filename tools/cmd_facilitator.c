@@ -15,11 +15,54 @@ static void print_ours(const json_t *f)
 		registered ? COLOR_GOOD : COLOR_WARN, "%-10s", registered ? "registered" : state);
 	printf(" %9s  sees us at %s\n", text_rtt(field_number(f, "rtt_us"), rtt),
 		json_is_string(json_object_get(f, "observed")) ? field_text(f, "observed") : "-");
+	if (field_true(f, "watches"))
+		printf("  contacts there now: %d\n", (int)field_number(f, "contacts_here"));
 	if (json_is_string(json_object_get(f, "refused")))
 		printf("  it refuses: %s%s\n", field_text(f, "refused"),
 			strcmp(field_text(f, "refused"), "denied") == 0
 				? "; its owner must add this machine as a contact"
 				: "");
+}
+
+/* What was refused, each with the key that changes it. */
+static void print_refused(const json_t *refused)
+{
+	static const struct {
+		const char *field, *text;
+	} rows[] = {
+		{ "denied", "to strangers, or without the grant relay (facilitator.policy)" },
+		{ "away", "to a peer that is not here or lets others in only" },
+		{ "clients", "beyond the number of clients (facilitator.limits.clients)" },
+		{ "channels", "beyond the channels of a client (facilitator.limits.channels)" },
+		{ "memory", "to watch: no room for more tags" },
+		{ "rate", "datagrams of a client too fast (facilitator.limits.bytes_per_second)" },
+		{ "total_rate",
+			"datagrams of all too fast (facilitator.limits.total_bytes_per_second)" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		long long count = field_number(refused, rows[i].field);
+		if (count > 0)
+			printf("  refused %lld times: %s\n", count, rows[i].text);
+	}
+}
+
+static void print_serving(const json_t *serving)
+{
+	char bytes[SHORT_TEXT], rate[SHORT_TEXT], total[SHORT_TEXT];
+	const json_t *limits = json_object_get(serving, "limits");
+	printf("This machine serves %s: %d of %d clients, %d channels, %s relayed.\n",
+		field_text(serving, "policy"), (int)field_number(serving, "clients"),
+		(int)field_number(limits, "clients"), (int)field_number(serving, "channels"),
+		text_bytes(field_number(serving, "relayed_bytes"), bytes));
+	printf("  at most %s a second for one, %s for all, %d channels each\n",
+		text_bytes(field_number(limits, "bytes_per_second"), rate),
+		text_bytes(field_number(limits, "total_bytes_per_second"), total),
+		(int)field_number(limits, "channels"));
+	if (field_number(serving, "guests") > 0 || field_number(serving, "vouchers_refused") > 0)
+		printf("  %d guests of contacts, until their invites expire; %d vouchers refused\n",
+			(int)field_number(serving, "guests"),
+			(int)field_number(serving, "vouchers_refused"));
+	print_refused(json_object_get(serving, "refused"));
 }
 
 int cmd_facilitator_status(struct cli *cli)
@@ -41,17 +84,7 @@ int cmd_facilitator_status(struct cli *cli)
 	if (strcmp(field_text(serving, "policy"), "off") == 0) {
 		printf("This machine serves nobody: start it with --facilitator to do so.\n");
 	} else {
-		char bytes[SHORT_TEXT];
-		printf("This machine serves %s: %d clients, %d channels, %s relayed, %d refused.\n",
-			field_text(serving, "policy"), (int)field_number(serving, "clients"),
-			(int)field_number(serving, "channels"),
-			text_bytes(field_number(serving, "relayed_bytes"), bytes),
-			(int)field_number(serving, "refusals"));
-		if (field_number(serving, "guests") > 0 ||
-			field_number(serving, "vouchers_refused") > 0)
-			printf("  %d guests of contacts, until their invites expire; %d vouchers refused.\n",
-				(int)field_number(serving, "guests"),
-				(int)field_number(serving, "vouchers_refused"));
+		print_serving(serving);
 	}
 	json_decref(r);
 	return rc;

@@ -107,8 +107,16 @@ static void test_messages_of_the_file(void **state)
 	T("{\n \"lan\": 3}", "o.json:2: lan: expected true or false, not a number");
 	T("{\n \"dns\": true}",
 		"o.json:2: \"dns\" is not available in this version yet: remove it");
-	T("{\"facilitator\": {\n\"limits\": {}}}",
-		"o.json:2: \"facilitator.limits\" is not available in this version yet: remove it");
+	T("{\"facilitator\": {\n\"limits\": {\"chanels\": 1}}}",
+		"o.json:2: unknown key \"facilitator.limits.chanels\"; did you mean "
+		"\"facilitator.limits.channels\"?");
+	T("{\"facilitator\": {\n\"limits\": {\n\"clients\": 0}}}",
+		"o.json:3: facilitator.limits.clients: expected a number from 1 to 1000000, not 0");
+	T("{\"facilitator\": {\n\"limits\": 7}}",
+		"o.json:2: facilitator.limits: expected an object, not a number");
+	T("{\"facilitator.limits\": {\"clients\": 7}}",
+		"o.json:1: unknown key \"facilitator.limits\"; did you mean "
+		"\"facilitator.policy\"?");
 	T("{\"scan\": {\"rate\": 1}}",
 		"o.json:1: \"scan\" is not available in this version yet: remove it");
 	T("{\"tun\": {\"mtu\":\n 1279}}",
@@ -292,8 +300,10 @@ static void test_flags(void **state)
 	T("--dns", NULL, "--dns is not available in this version yet");
 	T("--listen-tcp=1", NULL, "ok");
 	T("--facilitator-tcp", "8443", "ok");
-	T("--facilitator-limits=1", NULL,
-		"--facilitator-limits=1 is not available in this version yet");
+	T("--facilitator-limits-bytes-per-second", "16000", "ok");
+	T("--facilitator-limits-total-bytes-per-second=1", NULL,
+		"--facilitator-limits-total-bytes-per-second: expected a number from 16000 to "
+		"4000000000, not 1");
 	T("--frobnicate", NULL, "unknown option --frobnicate: see --help");
 	T("stray", NULL, "\"stray\" is no option: see --help");
 	T("-x", NULL, "\"-x\" is no option: see --help");

@@ -1,6 +1,8 @@
 /* WATCH and PRESENCE: a facilitator tells who of our contacts comes and goes (docs/protocol.md
  * 13.1). A and B know each other, F and G are facilitators. */
-#define WIRE_NODES 4
+#define WIRE_NODES 33
+#include <malloc.h>
+
 #include "tests/unit/relay_world.h"
 
 #define G 3
@@ -256,6 +258,13 @@ static void pages_are_told_apart(void **state)
 	wire_free(w);
 }
 
+/* Each finds the others by the last node only. */
+static bool only_by_the_last(struct wire *w, struct flight *f)
+{
+	const struct ov_addr *last = &w->nodes[w->count - 1].addr;
+	return addr_same_ip(&f->from, last) || addr_same_ip(&f->to, last);
+}
+
 /* B comes and goes all the time. */
 static void coming_and_going_costs_little(void **state)
 {
@@ -280,6 +289,95 @@ static void coming_and_going_costs_little(void **state)
 }
 
 /* F restarts: its clients come all at once, each with all others as contacts. */
+#define CLIENTS 16
+
+/* A facilitator restarts: all of its clients, who all know each other, come at once. */
+static void a_restart_makes_no_storm(void **state)
+{
+	(void)state;
+	const size_t f = CLIENTS;
+	struct wire *w = wire_new(CLIENTS + 1);
+	restart_as(w, f, FACILITATOR_OPEN);
+	w->hook = only_by_the_last;
+	for (size_t i = 0; i < CLIENTS; i++) {
+		wire_set_address(w, i, w->nodes[i].addr);
+		for (size_t k = 0; k < CLIENTS; k++)
+			if (k != i)
+				wire_know(w, i, k, NULL, "all");
+		wire_use_facilitator(w, i, f);
+	}
+	wire_run(w, 60 * OV_SEC);
+	wire_stop(w, f);
+	wire_run(w, 30 * OV_SEC);
+	wire_start(w, f);
+	wire_set_address(w, f, w->nodes[f].addr);
+	uint64_t before = w->nodes[f].sent;
+	wire_run(w, 300 * OV_SEC);
+	uint8_t bit = 1;
+	for (size_t i = 0; i < CLIENTS; i++)
+		for (size_t k = 0; k < CLIENTS; k++)
+			assert_true(i == k || wire_peer(w, i, k)->here_at == bit);
+	double each = (double)(w->nodes[f].sent - before) / CLIENTS;
+	print_message("a facilitator's restart: %.1f packets to each of %d clients in 5 minutes\n",
+		each, CLIENTS);
+	assert_true(each < 40); /* 15 came, as each sees it; 20 are handshakes and registration */
+	wire_free(w);
+}
+
+/* What a client costs that lets 50 in and watches 50. */
+static void a_client_takes_little_memory(void **state)
+{
+	(void)state;
+	enum { COUNT = 1000, TAGS = 50 };
+	struct wire *w = wire_new(1);
+	w->nodes[0].config.max_contacts = COUNT;
+	wire_stop(w, 0);
+	wire_start(w, 0);
+	struct node *n = w->nodes[0].node;
+	n->config.facilitator = FACILITATOR_CONTACTS;
+	for (uint32_t i = 0; i < COUNT; i++) {
+		struct contact c = { .id = stranger(i) };
+		assert_int_equal(node_contact_put(n, w->now, &c, false), OV_OK);
+	}
+	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	for (uint32_t i = 0; i < COUNT; i++) {
+		struct peer_id id = stranger(i);
+		struct peer *p = node_peer(n, &id);
+		uint8_t tags[TAGS * RELAY_TAG_LEN];
+		struct register_frame f = { .pages = 1, .tags = tags, .count = TAGS };
+		rng_fill(&n->rng, tags, sizeof(tags));
+		assert_int_equal(facilitator_on_register(n, w->now, p, &f), DROP_NONE);
+		p->client->here = true; /* as if it had a session */
+		rng_fill(&n->rng, tags, sizeof(tags));
+		assert_int_equal(presence_on_watch(n, w->now, p, &f), DROP_NONE);
+	}
+	size_t bytes = (mallinfo2().uordblks + mallinfo2().hblkhd - before) / COUNT;
+	print_message("a client with 50 contacts: %zu bytes beside its session\n", bytes);
+	if (!getenv("ASAN_OPTIONS"))
+		assert_in_range(bytes, 800, 6144);
+	assert_int_equal(table_count(n->by_watch), COUNT * TAGS);
+	wire_free(w);
+}
+
+static void a_full_table_refuses_watchers_not_clients(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct node *f = w->nodes[F].node;
+	for (uint64_t i = 1; table_count(f->by_tag) < node_tags_max(&f->config); i++)
+		assert_int_equal(table_put(f->by_tag, i, wire_peer(w, F, A)), OV_OK);
+	registration_renew_all(w->nodes[A].node, w->now);
+	wire_drain(w, A);
+	wire_run(w, OV_SEC);
+	assert_true(registration(w, A)->registered);
+	assert_int_equal(registration(w, A)->watch.pages, 0);
+	assert_int_equal(wire_peer(w, A, B)->absent_at, 0);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	wire_free(w);
+}
+
 static void words_of_a_stranger_are_nothing(void **state)
 {
 	(void)state;
@@ -345,6 +443,9 @@ int main(void)
 		cmocka_unit_test(who_was_seen_there_is_polled_every_half_hour),
 		cmocka_unit_test(pages_are_told_apart),
 		cmocka_unit_test(coming_and_going_costs_little),
+		cmocka_unit_test(a_restart_makes_no_storm),
+		cmocka_unit_test(a_client_takes_little_memory),
+		cmocka_unit_test(a_full_table_refuses_watchers_not_clients),
 		cmocka_unit_test(words_of_a_stranger_are_nothing),
 		cmocka_unit_test(a_lying_facilitator_makes_few_calls),
 	};

@@ -89,11 +89,29 @@ static void contacts_that_are_away(void **state)
 	wire_free(w);
 }
 
+/* The facilitators saw all of them before; they will tell when one comes back. */
+static void contacts_that_were_seen(void **state)
+{
+	(void)state;
+	struct counts c;
+	struct wire *w = laptop(&c, true);
+	wire_run(w, OV_SEC);
+	for (uint32_t i = 0; i < CONTACTS; i++) {
+		struct peer_id id = contact_id(i);
+		assert_int_equal(node_peer(w->nodes[A].node, &id)->absent_at, 3);
+		node_peer(w->nodes[A].node, &id)->seen_at = 3;
+	}
+	wire_run(w, 2 * HOUR);
+	assert_true(a_minute(w, &c, 4 * HOUR, "50 contacts away, watched by a facilitator") < 14);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(contacts_that_nobody_wants),
 		cmocka_unit_test(contacts_that_are_away),
+		cmocka_unit_test(contacts_that_were_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

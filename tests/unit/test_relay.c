@@ -355,7 +355,7 @@ static void channels_are_bounded(void **state)
 	wire_send(w, A, B, 1, 100);
 	wire_run(w, 5 * OV_SEC);
 	assert_int_equal(wire_got(w, A, B, 1, 100), 0);
-	assert_true(node_counters(w->nodes[F].node)->relay_refusals > 0);
+	assert_true(node_counters(w->nodes[F].node)->refused.channels > 0);
 	wire_free(w);
 }
 

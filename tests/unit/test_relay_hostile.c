@@ -326,13 +326,77 @@ static void a_pair_that_is_silent_makes_room(void **state)
 	wire_send(w, C, B, 2, 100);
 	wire_run(w, 20 * OV_SEC);
 	assert_int_equal(wire_got(w, C, B, 2, 100), 0); /* in use */
-	assert_true(node_counters(w->nodes[F].node)->relay_refusals > 0);
+	assert_true(node_counters(w->nodes[F].node)->refused.channels > 0);
 	wire_stop(w, A);
 	wire_run(w, 70 * OV_SEC);
 	wire_send(w, C, B, 3, 100);
 	wire_run(w, 20 * OV_SEC);
 	assert_int_equal(wire_got(w, C, B, 3, 100), 1);
 	assert_int_equal(w->nodes[F].node->forward_count, 2);
+	wire_free(w);
+}
+
+/* ---- limits of the owner ---- */
+
+static size_t relayed_of(struct wire *w, uint32_t first, size_t count)
+{
+	size_t before = w->nodes[B].inner_count;
+	for (uint32_t i = 0; i < count; i++) {
+		wire_send(w, A, B, first + i, 1000);
+		wire_run(w, OV_MS);
+	}
+	wire_run(w, OV_SEC);
+	return w->nodes[B].inner_count - before;
+}
+
+static void one_client_is_not_relayed_beyond_its_rate(void **state)
+{
+	(void)state;
+	struct wire *w = relayed_world();
+	struct node *f = w->nodes[F].node;
+	f->config.relay_bytes_per_second = 80000; /* 10,000 at once: nine packets */
+	wire_run(w, 2 * OV_SEC);
+	assert_in_range(relayed_of(w, 100, 500), 40, 60); /* in half a second */
+	assert_true(node_facilitator_role(f, w->now).refused.rate > 400);
+	assert_int_equal(node_facilitator_role(f, w->now).refused.total_rate, 0);
+	wire_free(w);
+}
+
+static void all_together_are_not_relayed_beyond_the_total(void **state)
+{
+	(void)state;
+	struct wire *w = relayed_world();
+	struct node *f = w->nodes[F].node;
+	f->config.relay_total_bytes_per_second = 80000;
+	wire_run(w, 2 * OV_SEC);
+	assert_in_range(relayed_of(w, 100, 500), 40, 60);
+	assert_true(node_facilitator_role(f, w->now).refused.total_rate > 400);
+	assert_int_equal(node_facilitator_role(f, w->now).refused.rate, 0);
+	f->config.relay_total_bytes_per_second = 125000000;
+	assert_int_equal(relayed_of(w, 1000, 500), 500);
+	wire_free(w);
+}
+
+static void contacts_are_served_up_to_their_number(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(3);
+	for (size_t i = 0; i < 2; i++)
+		wire_set_address(w, i, w->nodes[i].addr);
+	restart_as(w, F, FACILITATOR_CONTACTS);
+	w->nodes[F].node->config.max_clients = 1;
+	for (size_t i = 0; i < 2; i++) {
+		wire_know(w, F, i, NULL, "icmp");
+		wire_use_facilitator(w, i, F);
+		wire_run(w, OV_SEC);
+	}
+	assert_true(registration(w, A)->registered);
+	assert_false(registration(w, B)->registered);
+	assert_int_equal(registration(w, B)->refused, RELAY_REASON_QUOTA);
+	assert_true(node_facilitator_role(w->nodes[F].node, w->now).refused.clients > 0);
+	wire_stop(w, A); /* its place is free when its session ends */
+	wire_run(w, 400 * OV_SEC);
+	assert_true(registration(w, B)->registered);
 	wire_free(w);
 }
 
@@ -353,6 +417,9 @@ int main(void)
 		cmocka_unit_test(small_frames_get_few_answers),
 		cmocka_unit_test(who_lost_the_grant_relays_no_more),
 		cmocka_unit_test(a_pair_that_is_silent_makes_room),
+		cmocka_unit_test(one_client_is_not_relayed_beyond_its_rate),
+		cmocka_unit_test(all_together_are_not_relayed_beyond_the_total),
+		cmocka_unit_test(contacts_are_served_up_to_their_number),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
