@@ -19,11 +19,25 @@
 #define AGAIN_AFTER   (20 * OV_SEC)
 #define HOUR          (3600 * OV_SEC)
 
+bool burst_must_wait(const struct node *n, ov_time now, const struct peer *p, ov_time *until)
+{
+	*until = p->bursts[1] == OV_NEVER ? 0 : p->bursts[1] + HOUR;
+	return n->burst.peer != p && now < *until;
+}
+
 static bool may_begin(const struct node *n, ov_time now, const struct peer *p)
 {
+	ov_time until;
 	if (n->burst.peer || (n->burst.ended_at != 0 && now - n->burst.ended_at < AGAIN_AFTER))
 		return false;
-	return p->bursts[1] == OV_NEVER || now - p->bursts[1] >= HOUR;
+	return !burst_must_wait(n, now, p, &until);
+}
+
+enum nat_method burst_method(const struct node *n, const struct peer *p)
+{
+	const struct meeting *m = &p->association->meeting;
+	struct nat_class own = netcheck_class(n, true);
+	return m->told_side ? nat_method(nat_side(&own), (enum nat_side)m->their_side) : NAT_PUNCH;
 }
 
 static bool is_coprime(uint32_t stride)

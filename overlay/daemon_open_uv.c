@@ -96,6 +96,16 @@ static void on_tcp_closed(void *context, uint32_t number)
 	daemon_do_not_sleep(d);
 }
 
+static void on_tcp_foreign(void *context, const struct ov_addr *remote)
+{
+	struct daemon *d = context;
+	char addr[ADDR_TEXT_MAX];
+	log_info(d->log, clock_now(), "tcp", "foreign addr=%s hint=%s", addr_format(remote, addr),
+		"a captive portal, or another server, answers there");
+	node_tcp_foreign(d->node, clock_now(), remote);
+	daemon_do_not_sleep(d);
+}
+
 static void on_request(void *context)
 {
 	struct daemon *d = context;
@@ -285,6 +295,7 @@ static bool open_tcp(struct daemon *d)
 	struct tcp_options o = { .on_datagrams = on_tcp_datagrams,
 		.on_opened = on_tcp_opened,
 		.on_closed = on_tcp_closed,
+		.on_foreign = on_tcp_foreign,
 		.context = d };
 	char why[200];
 	d->tcp = tcp_open(&d->loop, &o);

@@ -148,7 +148,9 @@ static void step(struct node *n, ov_time now, struct peer *p)
 	switch (need_of(p, now)) {
 	case NEED_NOTHING: break;
 	case NEED_ANSWER:
-		if (dial(n, now, p) > 0)
+		if (now < p->dial_after)
+			d->at = p->dial_after;
+		else if (dial(n, now, p) > 0)
 			d->at = now + CALL_GAP;
 		break;
 	case NEED_BETTER:
@@ -363,6 +365,39 @@ void node_tcp_closed(struct node *n, ov_time now, uint32_t number)
 	for (size_t i = 0; i < n->peer_count; i++)
 		if (n->peers[i]->association)
 			closed(n, now, n->peers[i], number);
+}
+
+/* A portal answers whatever is asked: it is asked ever more rarely. */
+void node_tcp_foreign(struct node *n, ov_time now, const struct ov_addr *remote)
+{
+	for (size_t i = 0; i < n->peer_count; i++) {
+		struct peer *p = n->peers[i];
+		if (!is_target(p, remote))
+			continue;
+		n->foreign = *remote;
+		p->dial_after = now + doubled(n, ASK_FIRST, p->foreign_count);
+		p->foreign_count =
+			(uint8_t)(p->foreign_count < UINT8_MAX ? p->foreign_count + 1 : UINT8_MAX);
+		peer_touch(n, p);
+	}
+}
+
+void dial_forget_foreign(struct node *n)
+{
+	n->foreign = (struct ov_addr){ 0 };
+	for (size_t i = 0; i < n->peer_count; i++) {
+		n->peers[i]->dial_after = 0;
+		n->peers[i]->foreign_count = 0;
+	}
+}
+
+bool node_captive(const struct node *n, ov_time now, struct ov_addr *by)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++)
+		if (association_reaches(n->facilitators[i]->association, now))
+			return false;
+	*by = n->foreign;
+	return !addr_is_any(by);
 }
 
 bool node_dial(struct node *n, struct ov_addr *remote)

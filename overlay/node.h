@@ -154,6 +154,8 @@ bool node_dial(struct node *n, struct ov_addr *remote);
 void node_tcp_opened(struct node *n, ov_time now, const struct dgram *where);
 /* The connection of this number is gone, whoever made it. */
 void node_tcp_closed(struct node *n, ov_time now, uint32_t number);
+/* What answers there is no overlayd; the connection is gone (node_tcp_closed). */
+void node_tcp_foreign(struct node *n, ov_time now, const struct ov_addr *remote);
 void node_set_pairing(struct node *n, bool pairing);
 
 /* ---- events ---- */
@@ -243,8 +245,7 @@ size_t node_peer_candidates(
 
 /* Why the peer is reached the way it is, or not at all. */
 struct why {
-	const char
-		*code; /* "direct" "udp-blocked" "no-candidates" "peer-silent" "no-route" "idle" */
+	const char *code;        /* docs/nat.md 2.2 */
 	char text[WHY_TEXT_MAX]; /* one sentence, for people; without the peer's name */
 };
 bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);
@@ -279,6 +280,9 @@ struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 
 	bool measuring;              /* these are not final */
 	ov_time keepalive;           /* of paths through it; 0: it needs none */
 };
+/* Does something else answer in place of all facilitators, as the portal of a network does that
+ * asks for a login? Where: *by. */
+bool node_captive(const struct node *n, ov_time now, struct ov_addr *by);
 struct nat_info node_nat_info(const struct node *n, bool ipv6);
 
 struct facilitator_role { /* we as one */
