@@ -112,7 +112,7 @@ void node_ports(struct node *n, ov_time now, const uint16_t *ports, size_t count
 	b->next_at = now;
 }
 
-static struct dgram next_probe(const struct burst *b)
+static struct dgram next_probe(const struct node *n, const struct burst *b)
 {
 	struct dgram d = { .carrier = CARRIER_UDP, .remote = b->target };
 	if (b->opens)
@@ -123,6 +123,8 @@ static struct dgram next_probe(const struct burst *b)
 	else
 		d.remote.port = (uint16_t)(LOWEST_PORT +
 					   (b->first + (uint64_t)b->stride * b->sent) % PORTS);
+	if (!b->opens)
+		d.remote = network_target(n, &d.remote);
 	return d;
 }
 
@@ -144,7 +146,7 @@ void burst_tick(struct node *n, ov_time now)
 	struct keys *k = keys_sending(b->peer->association, now);
 	ov_time every = b->opens ? OPEN_EVERY : PROBE_EVERY;
 	for (; k && b->sent < b->most && now >= b->next_at; b->next_at += every, b->sent++) {
-		struct dgram where = next_probe(b);
+		struct dgram where = next_probe(n, b);
 		send(n, k, &where);
 	}
 	if (!k || now - b->peer->bursts[0] >= LAST_FOR)

@@ -124,11 +124,11 @@ static bool path_takes_hs1(const struct path *path)
 	return path_budget(path) >= HS1_LEN;
 }
 
-static bool was_sent_to(const struct association *a, const struct candidate *c)
+static bool was_sent_to(const struct association *a, uint8_t carrier, const struct ov_addr *remote)
 {
 	for (size_t i = 0; i < a->path_count; i++)
-		if (path_takes_hs1(a->paths[i]) && a->paths[i]->carrier == c->carrier &&
-			addr_equal(&a->paths[i]->remote, &c->addr))
+		if (path_takes_hs1(a->paths[i]) && a->paths[i]->carrier == carrier &&
+			addr_equal(&a->paths[i]->remote, remote))
 			return true;
 	return false;
 }
@@ -154,12 +154,13 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	}
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
 		struct candidate *to = &p->candidates.list[i];
-		if (to->carrier != CARRIER_UDP || was_sent_to(a, to) ||
+		struct dgram where = { .carrier = CARRIER_UDP,
+			.remote = network_target(n, &to->addr) };
+		if (to->carrier != CARRIER_UDP || was_sent_to(a, CARRIER_UDP, &where.remote) ||
 			meet_is_foreign(n, p, &to->addr) ||
 			(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
 			!meet_may_ask(n, now, p, to))
 			continue;
-		struct dgram where = { .carrier = CARRIER_UDP, .remote = to->addr };
 		send_to(n, now, c, &where, NULL);
 		left--;
 	}

@@ -27,16 +27,16 @@ static void remember(struct node *n, bool blocks_udp)
 /* ---- where a peer takes connections ---- */
 
 /* Those we were told of; of a facilitator else the usual port wherever it is. */
-static size_t targets(const struct peer *p, struct ov_addr out[DIAL_TARGETS])
+static size_t targets(const struct node *n, const struct peer *p, struct ov_addr out[DIAL_TARGETS])
 {
 	size_t count = 0;
 	for (size_t i = 0; i < p->candidates.count && count < DIAL_TARGETS; i++)
 		if (p->candidates.list[i].carrier == CARRIER_TCP)
-			out[count++] = p->candidates.list[i].addr;
+			out[count++] = network_target(n, &p->candidates.list[i].addr);
 	if (count > 0 || !p->registration)
 		return count;
 	for (size_t i = 0; i < p->candidates.count && count < DIAL_TARGETS; i++) {
-		struct ov_addr a = p->candidates.list[i].addr;
+		struct ov_addr a = network_target(n, &p->candidates.list[i].addr);
 		a.port = ENDPOINT_TCP_PORT;
 		bool known = false;
 		for (size_t k = 0; k < count; k++)
@@ -47,10 +47,10 @@ static size_t targets(const struct peer *p, struct ov_addr out[DIAL_TARGETS])
 	return count;
 }
 
-static bool is_target(const struct peer *p, const struct ov_addr *remote)
+static bool is_target(const struct node *n, const struct peer *p, const struct ov_addr *remote)
 {
 	struct ov_addr list[DIAL_TARGETS];
-	size_t count = targets(p, list);
+	size_t count = targets(n, p, list);
 	for (size_t i = 0; i < count; i++)
 		if (addr_equal(&list[i], remote))
 			return true;
@@ -76,23 +76,25 @@ static void ask_for(struct node *n, const struct ov_addr *remote)
 		n->dials[n->dial_count++] = *remote; /* else at the next attempt */
 }
 
-static void note_tried(struct peer *p, ov_time now, const struct ov_addr *remote)
+static void note_tried(
+	const struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
 {
+	struct ov_addr plain = network_plain(n, remote);
 	for (size_t i = 0; i < p->candidates.count; i++)
 		if (p->candidates.list[i].carrier == CARRIER_TCP &&
-			addr_equal(&p->candidates.list[i].addr, remote))
+			addr_equal(&p->candidates.list[i].addr, &plain))
 			p->candidates.list[i].tried_at = now;
 }
 
 static size_t dial(struct node *n, ov_time now, struct peer *p)
 {
 	struct ov_addr list[DIAL_TARGETS];
-	size_t count = targets(p, list);
+	size_t count = targets(n, p, list);
 	for (size_t i = 0; i < count; i++) {
 		if (works(p->association, &list[i], now))
 			continue;
 		ask_for(n, &list[i]);
-		note_tried(p, now, &list[i]);
+		note_tried(n, now, p, &list[i]);
 	}
 	return count;
 }
@@ -192,13 +194,13 @@ void dial_begin(struct node *n, ov_time now, struct peer *p)
 		step(n, now, p);
 }
 
-static bool takes_both(const struct peer *p)
+static bool takes_both(const struct node *n, const struct peer *p)
 {
 	struct ov_addr list[DIAL_TARGETS];
 	bool udp = false;
 	for (size_t i = 0; i < p->candidates.count; i++)
 		udp |= p->candidates.list[i].carrier == CARRIER_UDP;
-	return udp && targets(p, list) > 0;
+	return udp && targets(n, p, list) > 0;
 }
 
 void dial_on_route(struct node *n, ov_time now, struct peer *p)
@@ -209,12 +211,12 @@ void dial_on_route(struct node *n, ov_time now, struct peer *p)
 		if (a->active->state != PATH_VALID)
 			break; /* not yet an answer to a call that waits for one */
 		begin_at(a, OV_NEVER);
-		if (takes_both(p))
+		if (takes_both(n, p))
 			remember(n, false);
 		break;
 	case CARRIER_TCP:
 		begin_at(a, now + ASK_FIRST);
-		if (takes_both(p))
+		if (takes_both(n, p))
 			remember(n, true);
 		break;
 	case CARRIER_RELAY: begin_at(a, now + DIAL_AFTER); break;
@@ -338,7 +340,7 @@ void node_tcp_opened(struct node *n, ov_time now, const struct dgram *where)
 {
 	assert(where->carrier == CARRIER_TCP && where->interface != 0);
 	for (size_t i = 0; i < n->peer_count; i++)
-		if (n->peers[i]->association && is_target(n->peers[i], &where->remote))
+		if (n->peers[i]->association && is_target(n, n->peers[i], &where->remote))
 			opened(n, now, n->peers[i], where);
 }
 
@@ -372,7 +374,7 @@ void node_tcp_foreign(struct node *n, ov_time now, const struct ov_addr *remote)
 {
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
-		if (!is_target(p, remote))
+		if (!is_target(n, p, remote))
 			continue;
 		n->foreign = *remote;
 		p->dial_after = now + doubled(n, ASK_FIRST, p->foreign_count);

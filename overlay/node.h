@@ -16,6 +16,7 @@
 #include "core/drop.h"
 #include "core/handshake.h"
 #include "discovery/candidates.h"
+#include "discovery/nat64.h"
 #include "overlay/contact.h"
 #include "overlay/offload.h"
 
@@ -135,6 +136,12 @@ struct local_address {
  * re-checked at once). */
 void node_network_changed(
 	struct node *n, ov_time now, const struct local_address *list, size_t count, bool resumed);
+/* Is this machine on a network with IPv6 and without IPv4? Then its NAT64 is looked for. */
+bool node_wants_nat64(const struct node *n);
+/* The prefix found here, `bits` 0: none. IPv4 addresses are reached by it while node_wants_nat64.
+ */
+void node_set_nat64(struct node *n, ov_time now, const struct nat64 *prefix);
+const struct nat64 *node_nat64(const struct node *n); /* bits 0: none is in use */
 /* The kernel refused to send a run (EMSGSIZE: its size; unreachable: no route). Local facts,
  * therefore trusted. */
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big);

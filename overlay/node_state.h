@@ -374,6 +374,7 @@ struct node {
 	size_t dial_count;
 	struct ov_addr foreign; /* what answered there by TCP was no overlayd; any: nothing */
 	struct network networks[NETWORKS_MAX]; /* latest first */
+	struct nat64 nat64;                    /* the last one found, maybe of another network */
 	struct node_counters counters;
 };
 
@@ -599,6 +600,11 @@ void probing_info(const struct node *n, struct nat_info *out);
 struct network *network_here(struct node *n); /* NULL: nothing is known of it */
 const struct network *network_known(const struct node *n);
 struct network *network_keep(struct node *n); /* the oldest gives way */
+/* How this address is reached from here: a global one of IPv4 by NAT64, where there is no other
+ * way. */
+struct ov_addr network_target(const struct node *n, const struct ov_addr *a);
+/* The same address as everybody else knows it. */
+struct ov_addr network_plain(const struct node *n, const struct ov_addr *a);
 
 /* ---- facilitator.c: others at us ---- */
 enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,

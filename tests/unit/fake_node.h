@@ -189,6 +189,13 @@ size_t node_peer_candidates(
 	return 1;
 }
 
+const struct nat64 *node_nat64(const struct node *n)
+{
+	static const struct nat64 none;
+	(void)n;
+	return &none;
+}
+
 bool node_captive(const struct node *n, ov_time now, struct ov_addr *by)
 {
 	(void)now;
