@@ -107,9 +107,23 @@ static const char *udp_word(const struct api *a, ov_time now)
 	return count > 0 ? "no-answer" : "unknown";
 }
 
+static json_t *json_nat64(const struct api *a)
+{
+	char text[NAT64_TEXT_MAX];
+	const struct nat64 *prefix = node_nat64(a->cfg.node);
+	return prefix->bits ? json_string(nat64_format(prefix, text)) : json_null();
+}
+
+static json_t *json_captive(const struct api_call *c)
+{
+	struct ov_addr by;
+	return node_captive(c->a->cfg.node, c->now, &by) ? api_json_addr(&by) : json_null();
+}
+
 json_t *api_op_netcheck(struct api_call *c)
 {
-	return json_pack("{s:s, s:o, s:o, s:o}", "udp", udp_word(c->a, c->now), "ipv4",
-		json_family(c->a, false), "ipv6", json_family(c->a, true), "facilitators",
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "udp", udp_word(c->a, c->now), "captive",
+		json_captive(c), "nat64", json_nat64(c->a), "ipv4", json_family(c->a, false),
+		"ipv6", json_family(c->a, true), "facilitators",
 		api_json_facilitators(c->a, c->now));
 }

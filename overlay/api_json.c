@@ -183,10 +183,10 @@ json_t *api_json_tcp(const struct tcp_counters *t)
 {
 	if (!t)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections",
 		(json_int_t)t->connections, "half_open", (json_int_t)t->half_open, "accepted",
 		(json_int_t)t->accepted, "dialled", (json_int_t)t->dialled, "failed",
 		(json_int_t)t->failed, "refused", (json_int_t)t->refused, "silent",
-		(json_int_t)t->silent, "malformed", (json_int_t)t->malformed, "idle",
-		(json_int_t)t->idle, "lost", (json_int_t)t->lost);
+		(json_int_t)t->silent, "malformed", (json_int_t)t->malformed, "foreign",
+		(json_int_t)t->foreign, "idle", (json_int_t)t->idle, "lost", (json_int_t)t->lost);
 }

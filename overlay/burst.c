@@ -19,11 +19,25 @@
 #define AGAIN_AFTER   (20 * OV_SEC)
 #define HOUR          (3600 * OV_SEC)
 
+bool burst_must_wait(const struct node *n, ov_time now, const struct peer *p, ov_time *until)
+{
+	*until = p->bursts[1] == OV_NEVER ? 0 : p->bursts[1] + HOUR;
+	return n->burst.peer != p && now < *until;
+}
+
 static bool may_begin(const struct node *n, ov_time now, const struct peer *p)
 {
+	ov_time until;
 	if (n->burst.peer || (n->burst.ended_at != 0 && now - n->burst.ended_at < AGAIN_AFTER))
 		return false;
-	return p->bursts[1] == OV_NEVER || now - p->bursts[1] >= HOUR;
+	return !burst_must_wait(n, now, p, &until);
+}
+
+enum nat_method burst_method(const struct node *n, const struct peer *p)
+{
+	const struct meeting *m = &p->association->meeting;
+	struct nat_class own = netcheck_class(n, true);
+	return m->told_side ? nat_method(nat_side(&own), (enum nat_side)m->their_side) : NAT_PUNCH;
 }
 
 static bool is_coprime(uint32_t stride)
@@ -106,7 +120,7 @@ static int near(uint32_t i)
 	return part == 2 ? -(third + 1) : 2 * third + part + 1;
 }
 
-static struct dgram next_probe(const struct burst *b)
+static struct dgram next_probe(const struct node *n, const struct burst *b)
 {
 	struct dgram d = { .carrier = CARRIER_UDP, .remote = b->target };
 	if (b->opens)
@@ -116,6 +130,8 @@ static struct dgram next_probe(const struct burst *b)
 	else
 		d.remote.port = (uint16_t)(LOWEST_PORT +
 					   (b->first + (uint64_t)b->stride * b->sent) % PORTS);
+	if (!b->opens)
+		d.remote = network_target(n, &d.remote);
 	return d;
 }
 
@@ -137,7 +153,7 @@ void burst_tick(struct node *n, ov_time now)
 	struct keys *k = keys_sending(b->peer->association, now);
 	ov_time every = b->opens ? OPEN_EVERY : PROBE_EVERY;
 	for (; k && b->sent < b->most && now >= b->next_at; b->next_at += every, b->sent++) {
-		struct dgram where = next_probe(b);
+		struct dgram where = next_probe(n, b);
 		send(n, k, &where);
 	}
 	if (!k || now - b->peer->bursts[0] >= LAST_FOR)

@@ -121,11 +121,11 @@ static bool path_takes_hs1(const struct call *c, const struct path *path)
 	return path_budget(path) >= c->handshake.hs1_len;
 }
 
-static bool was_sent_to(const struct association *a, const struct candidate *c)
+static bool was_sent_to(const struct association *a, uint8_t carrier, const struct ov_addr *remote)
 {
 	for (size_t i = 0; i < a->path_count; i++)
-		if (path_takes_hs1(a->call, a->paths[i]) && a->paths[i]->carrier == c->carrier &&
-			addr_equal(&a->paths[i]->remote, &c->addr))
+		if (path_takes_hs1(a->call, a->paths[i]) && a->paths[i]->carrier == carrier &&
+			addr_equal(&a->paths[i]->remote, remote))
 			return true;
 	return false;
 }
@@ -133,12 +133,12 @@ static bool was_sent_to(const struct association *a, const struct candidate *c)
 static bool send_to_candidate(struct node *n, ov_time now, struct peer *p, struct candidate *to)
 {
 	struct call *c = p->association->call;
-	if (to->carrier != CARRIER_UDP || was_sent_to(p->association, to) ||
+	struct dgram where = { .carrier = CARRIER_UDP, .remote = network_target(n, &to->addr) };
+	if (to->carrier != CARRIER_UDP || was_sent_to(p->association, CARRIER_UDP, &where.remote) ||
 		meet_is_foreign(n, p, &to->addr) ||
 		(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
 		!meet_may_ask(n, now, p, to))
 		return false;
-	struct dgram where = { .carrier = CARRIER_UDP, .remote = to->addr };
 	send_to(n, now, c, &where, NULL);
 	return true;
 }

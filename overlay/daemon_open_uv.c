@@ -41,6 +41,26 @@ static void on_portmap(void *context, size_t family)
 	daemon_do_not_sleep(d);
 }
 
+static void on_nat64(void *context, const struct ov_addr *answers, size_t count)
+{
+	struct daemon *d = context;
+	struct nat64 found;
+	char text[NAT64_TEXT_MAX];
+	if (nat64_find(&found, answers, count))
+		log_info(d->log, clock_now(), "nat64", "found prefix=%s",
+			nat64_format(&found, text));
+	d->nat64_due = false;
+	node_set_nat64(d->node, clock_now(), &found);
+	daemon_do_not_sleep(d);
+}
+
+/* A network without IPv4 may have a router that translates (RFC 7050). */
+void daemon_find_nat64(struct daemon *d)
+{
+	if (node_wants_nat64(d->node))
+		resolver_nat64(d->resolver, on_nat64);
+}
+
 static void on_network(
 	void *context, ov_time at, const struct local_address *list, size_t count, bool resumed)
 {
@@ -55,6 +75,8 @@ static void on_network(
 	node_network_changed(d->node, now, list, count, resumed);
 	portmapper_network(d->portmapper, now, d->netmon, resumed);
 	lan_edge_network(d->lan, now, list, count, resumed);
+	d->nat64_due = true;
+	daemon_find_nat64(d);
 	d->housekeeping_at = now; /* names may resolve differently here */
 	daemon_do_not_sleep(d);   /* the monitor's timer brought us here */
 }
@@ -93,6 +115,16 @@ static void on_tcp_closed(void *context, uint32_t number)
 {
 	struct daemon *d = context;
 	node_tcp_closed(d->node, clock_now(), number);
+	daemon_do_not_sleep(d);
+}
+
+static void on_tcp_foreign(void *context, const struct ov_addr *remote)
+{
+	struct daemon *d = context;
+	char addr[ADDR_TEXT_MAX];
+	log_info(d->log, clock_now(), "tcp", "foreign addr=%s hint=%s", addr_format(remote, addr),
+		"a captive portal, or another server, answers there");
+	node_tcp_foreign(d->node, clock_now(), remote);
 	daemon_do_not_sleep(d);
 }
 
@@ -286,6 +318,7 @@ static bool open_tcp(struct daemon *d)
 	struct tcp_options o = { .on_datagrams = on_tcp_datagrams,
 		.on_opened = on_tcp_opened,
 		.on_closed = on_tcp_closed,
+		.on_foreign = on_tcp_foreign,
 		.context = d };
 	char why[200];
 	d->tcp = tcp_open(&d->loop, &o);

@@ -43,6 +43,7 @@ struct daemon {
 	json_t *features;
 	char tun_why[256];
 	ov_time timer_at, ticked_at, housekeeping_at;
+	bool nat64_due;    /* of this network nothing is known */
 	ov_time clock_gap; /* BOOTTIME less MONOTONIC at the last tick: grows by what the machine
 			      slept */
 	bool stopping, tun_opened, tun_watched;
@@ -61,4 +62,5 @@ void daemon_set_wall(struct daemon *d, ov_time now);
 bool daemon_open_edges(struct daemon *d, const struct aead_table *aead, char *why, size_t size);
 /* More sockets, made when they are wanted first: most machines never need any. */
 void daemon_open_ports(struct daemon *d, ov_time now, size_t count);
+void daemon_find_nat64(struct daemon *d);
 void daemon_open_probe(struct daemon *d, ov_time now);

@@ -151,6 +151,8 @@ static void housekeeping(struct daemon *d, ov_time now)
 				info.state == PEER_SUSPECT))
 			resolver_contact(d->resolver, c, d->cfg->node.listen_port);
 	}
+	if (d->nat64_due)
+		daemon_find_nat64(d);
 }
 
 static bool needs_housekeeping(const struct daemon *d)

@@ -43,11 +43,11 @@ static size_t targets(const struct node *n, const struct peer *p, struct ov_addr
 	for (int trusted = 1; trusted >= 0; trusted--)
 		for (size_t i = 0; i < p->candidates.count && count < DIAL_TARGETS; i++)
 			if (is_target_of(n, p, &p->candidates.list[i], trusted))
-				out[count++] = p->candidates.list[i].addr;
+				out[count++] = network_target(n, &p->candidates.list[i].addr);
 	if (count > 0 || !p->registration)
 		return count;
 	for (size_t i = 0; i < p->candidates.count && count < DIAL_TARGETS; i++) {
-		struct ov_addr a = p->candidates.list[i].addr;
+		struct ov_addr a = network_target(n, &p->candidates.list[i].addr);
 		a.port = ENDPOINT_TCP_PORT;
 		bool known = false;
 		for (size_t k = 0; k < count; k++)
@@ -90,10 +90,11 @@ static void ask_for(struct node *n, const struct ov_addr *remote)
 /* Each attempt costs whoever is there a SYN or two. */
 static bool may_dial(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
 {
+	struct ov_addr plain = network_plain(n, remote);
 	struct candidate *c = NULL;
 	for (size_t i = 0; i < p->candidates.count && !c; i++)
 		if (p->candidates.list[i].carrier == CARRIER_TCP &&
-			addr_equal(&p->candidates.list[i].addr, remote))
+			addr_equal(&p->candidates.list[i].addr, &plain))
 			c = &p->candidates.list[i];
 	if (!c)
 		return true; /* a facilitator's usual port */
@@ -164,7 +165,9 @@ static void step(struct node *n, ov_time now, struct peer *p)
 	switch (need_of(p, now)) {
 	case NEED_NOTHING: break;
 	case NEED_ANSWER:
-		if (dial(n, now, p) > 0 && p->association->call && !p->association->call->once)
+		if (now < p->dial_after)
+			d->at = p->dial_after;
+		else if (dial(n, now, p) > 0 && p->association->call && !p->association->call->once)
 			d->at = now + CALL_GAP;
 		break;
 	case NEED_BETTER:
@@ -379,6 +382,39 @@ void node_tcp_closed(struct node *n, ov_time now, uint32_t number)
 	for (size_t i = 0; i < n->peer_count; i++)
 		if (n->peers[i]->association)
 			closed(n, now, n->peers[i], number);
+}
+
+/* A portal answers whatever is asked: it is asked ever more rarely. */
+void node_tcp_foreign(struct node *n, ov_time now, const struct ov_addr *remote)
+{
+	for (size_t i = 0; i < n->peer_count; i++) {
+		struct peer *p = n->peers[i];
+		if (!is_target(n, p, remote))
+			continue;
+		n->foreign = *remote;
+		p->dial_after = now + doubled(n, ASK_FIRST, p->foreign_count);
+		p->foreign_count =
+			(uint8_t)(p->foreign_count < UINT8_MAX ? p->foreign_count + 1 : UINT8_MAX);
+		peer_touch(n, p);
+	}
+}
+
+void dial_forget_foreign(struct node *n)
+{
+	n->foreign = (struct ov_addr){ 0 };
+	for (size_t i = 0; i < n->peer_count; i++) {
+		n->peers[i]->dial_after = 0;
+		n->peers[i]->foreign_count = 0;
+	}
+}
+
+bool node_captive(const struct node *n, ov_time now, struct ov_addr *by)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++)
+		if (association_reaches(n->facilitators[i]->association, now))
+			return false;
+	*by = n->foreign;
+	return !addr_is_any(by);
 }
 
 bool node_dial(struct node *n, struct ov_addr *remote)

@@ -97,13 +97,15 @@ size_t node_peer_paths(
 	return count;
 }
 
-static const char *candidate_state(const struct peer *p, const struct candidate *c)
+static const char *candidate_state(
+	const struct node *n, const struct peer *p, const struct candidate *c)
 {
+	struct ov_addr target = network_target(n, &c->addr);
 	const struct association *a = p->association;
 	const char *state = c->tried_at == OV_NEVER ? "untried" : "silent";
 	for (size_t i = 0; a && i < a->path_count; i++) {
 		const struct path *path = a->paths[i];
-		if (path->carrier != c->carrier || !addr_equal(&path->remote, &c->addr))
+		if (path->carrier != c->carrier || !addr_equal(&path->remote, &target))
 			continue;
 		if (path->state == PATH_VALID)
 			return "answers";
@@ -122,7 +124,7 @@ size_t node_peer_candidates(
 		out[count] = (struct candidate_info){ .addr = c->addr,
 			.carrier = c->carrier,
 			.source = (enum candidate_source)c->source,
-			.state = candidate_state(p, c),
+			.state = candidate_state(n, p, c),
 			.added = c->added_at };
 	}
 	return count;

@@ -127,6 +127,14 @@ bool meet_is_foreign(const struct node *n, const struct peer *p, const struct ov
 	return !may_probe(n, a, p->association && p->association->meeting.same_site);
 }
 
+bool meet_is_all_foreign(const struct node *n, const struct peer *p)
+{
+	for (size_t i = 0; i < p->candidates.count; i++)
+		if (!meet_is_foreign(n, p, &p->candidates.list[i].addr))
+			return false;
+	return p->candidates.count > 0;
+}
+
 static void begin_probes(struct meeting *m, ov_time now)
 {
 	m->step = 0;
@@ -250,6 +258,8 @@ enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struc
 	struct association *a = p->association;
 	if (f->flags & ~PUNCH_ANSWER)
 		return DROP_FORMAT;
+	a->meeting.told_side = f->side <= NAT_SIDE_HARD;
+	a->meeting.their_side = f->side;
 	if (!is_relayed(a))
 		return DROP_NONE; /* we see it directly already; its question will be answered */
 	if ((f->flags & PUNCH_ANSWER) && f->round != a->meeting.round)

@@ -58,3 +58,54 @@ struct network *network_keep(struct node *n)
 		(struct network){ .id = id_here(n), .used = true, .measured_at = OV_NEVER };
 	return &n->networks[0];
 }
+
+bool node_wants_nat64(const struct node *n)
+{
+	bool ipv6 = false;
+	for (size_t i = 0; i < n->local_count; i++) {
+		if (!n->locals[i].has_default_route)
+			continue;
+		if (addr_is_v4(&n->locals[i].addr))
+			return false;
+		ipv6 = true;
+	}
+	return ipv6;
+}
+
+const struct nat64 *node_nat64(const struct node *n)
+{
+	static const struct nat64 none;
+	return node_wants_nat64(n) ? &n->nat64 : &none;
+}
+
+void node_set_nat64(struct node *n, ov_time now, const struct nat64 *prefix)
+{
+	if (memcmp(&n->nat64, prefix, sizeof(n->nat64)) == 0 || !node_wants_nat64(n))
+		return;
+	n->nat64 = *prefix;
+	for (size_t i = 0; i < n->peer_count; i++) {
+		struct peer *p = n->peers[i];
+		if (p->association && p->association->call)
+			call_hurry(n, now, p);
+		else if (peer_is_wanted(p, now) && !association_reaches(p->association, now))
+			call_start(n, now, p, false);
+		else if (p->association)
+			meet_start(n, now, p);
+	}
+}
+
+/* RFC 6052 3.1: the well-known prefix is for global addresses; those that are not are nobody's
+ * behind another's router. */
+struct ov_addr network_target(const struct node *n, const struct ov_addr *a)
+{
+	if (n->nat64.bits == 0 || !addr_is_v4(a) || addr_scope(a) != ADDR_GLOBAL ||
+		!node_wants_nat64(n))
+		return *a;
+	return nat64_from_v4(&n->nat64, a);
+}
+
+struct ov_addr network_plain(const struct node *n, const struct ov_addr *a)
+{
+	struct ov_addr v4;
+	return nat64_to_v4(&n->nat64, a, &v4) ? v4 : *a;
+}

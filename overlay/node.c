@@ -411,6 +411,7 @@ void node_network_changed(
 	memcpy(n->locals, list, n->local_count * sizeof(*list));
 	netcheck_forget(n, now);
 	probing_forget(n, now);
+	dial_forget_foreign(n);
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
 		if (p->association)

@@ -16,6 +16,7 @@
 #include "core/drop.h"
 #include "core/handshake.h"
 #include "discovery/candidates.h"
+#include "discovery/nat64.h"
 #include "overlay/contact.h"
 #include "overlay/offload.h"
 
@@ -142,6 +143,12 @@ struct local_address {
  * re-checked at once). */
 void node_network_changed(
 	struct node *n, ov_time now, const struct local_address *list, size_t count, bool resumed);
+/* Is this machine on a network with IPv6 and without IPv4? Then its NAT64 is looked for. */
+bool node_wants_nat64(const struct node *n);
+/* The prefix found here, `bits` 0: none. IPv4 addresses are reached by it while node_wants_nat64.
+ */
+void node_set_nat64(struct node *n, ov_time now, const struct nat64 *prefix);
+const struct nat64 *node_nat64(const struct node *n); /* bits 0: none is in use */
 /* The kernel refused to send a run (EMSGSIZE: its size; unreachable: no route). Local facts,
  * therefore trusted. */
 void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool too_big);
@@ -161,6 +168,8 @@ bool node_dial(struct node *n, struct ov_addr *remote);
 void node_tcp_opened(struct node *n, ov_time now, const struct dgram *where);
 /* The connection of this number is gone, whoever made it. */
 void node_tcp_closed(struct node *n, ov_time now, uint32_t number);
+/* What answers there is no overlayd; the connection is gone (node_tcp_closed). */
+void node_tcp_foreign(struct node *n, ov_time now, const struct ov_addr *remote);
 void node_set_pairing(struct node *n, bool pairing);
 
 /* ---- events ---- */
@@ -250,8 +259,7 @@ size_t node_peer_candidates(
 
 /* Why the peer is reached the way it is, or not at all. */
 struct why {
-	const char
-		*code; /* "direct" "udp-blocked" "no-candidates" "peer-silent" "no-route" "idle" */
+	const char *code;        /* docs/nat.md 2.2 */
 	char text[WHY_TEXT_MAX]; /* one sentence, for people; without the peer's name */
 };
 bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);
@@ -288,6 +296,9 @@ struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 
 	bool measuring;              /* these are not final */
 	ov_time keepalive;           /* of paths through it; 0: it needs none */
 };
+/* Does something else answer in place of all facilitators, as the portal of a network does that
+ * asks for a login? Where: *by. */
+bool node_captive(const struct node *n, ov_time now, struct ov_addr *by);
 struct nat_info node_nat_info(const struct node *n, bool ipv6);
 
 struct facilitator_refusals {      /* why we did not serve */

@@ -202,8 +202,10 @@ struct meeting { /* the way from a relay to a direct path */
 	uint8_t step; /* of the probes of this round */
 	bool moved;   /* one round is due, whoever wants it */
 	uint8_t backoff;
-	bool same_site;   /* the world sees both of us at one address */
-	ov_time probe_at; /* OV_NEVER: no round is on */
+	bool same_site;     /* the world sees both of us at one address */
+	bool told_side;     /* it said how hard it is to reach: */
+	uint8_t their_side; /* enum nat_side */
+	ov_time probe_at;   /* OV_NEVER: no round is on */
 	ov_time started_at;
 	ov_time round_at;  /* next round; OV_NEVER: none is wanted */
 	struct limit told; /* its endpoints */
@@ -321,6 +323,8 @@ struct peer {
 	struct limit refusals;             /* told: 1/s */
 	struct limit hurries;              /* calls begun anew */
 	struct limit liveness_cookies;     /* 1 per 5 s */
+	ov_time dial_after;                /* something else answered its connections */
+	uint8_t foreign_count;             /* how often, one after the other */
 	ov_time bursts[2];                 /* when the last two were begun; OV_NEVER: not */
 	struct registration *registration; /* it is a facilitator of ours */
 	struct client *client;             /* we are one of its */
@@ -422,7 +426,9 @@ struct node {
 	struct ov_addr observed;         /* last address of ours that a peer told */
 	struct ov_addr dials[DIALS_MAX]; /* to be connected to */
 	size_t dial_count;
+	struct ov_addr foreign; /* what answered there by TCP was no overlayd; any: nothing */
 	struct network networks[NETWORKS_MAX]; /* latest first */
+	struct nat64 nat64;                    /* the last one found, maybe of another network */
 	struct node_counters counters;
 };
 
@@ -649,6 +655,9 @@ bool registration_tag(struct node *n, struct peer *pair, const struct peer_id *d
 void burst_begin(struct node *n, ov_time now, struct peer *p, const struct punch_frame *theirs);
 void burst_tick(struct node *n, ov_time now);
 ov_time burst_deadline(const struct node *n);
+/* What would both NATs allow (the peer told of its own), and is it too early to try it again? */
+enum nat_method burst_method(const struct node *n, const struct peer *p);
+bool burst_must_wait(const struct node *n, ov_time now, const struct peer *p, ov_time *until);
 void burst_found(struct node *n, ov_time now, const struct peer *p, const struct path *path);
 void burst_forget(struct node *n, const struct peer *p);
 
@@ -681,6 +690,11 @@ void probing_info(const struct node *n, struct nat_info *out);
 struct network *network_here(struct node *n); /* NULL: nothing is known of it */
 const struct network *network_known(const struct node *n);
 struct network *network_keep(struct node *n); /* the oldest gives way */
+/* How this address is reached from here: a global one of IPv4 by NAT64, where there is no other
+ * way. */
+struct ov_addr network_target(const struct node *n, const struct ov_addr *a);
+/* The same address as everybody else knows it. */
+struct ov_addr network_plain(const struct node *n, const struct ov_addr *a);
 
 /* ---- facilitator.c: others at us ---- */
 enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,
@@ -735,6 +749,8 @@ void meet_tick(struct node *n, ov_time now, struct peer *p);
 ov_time meet_deadline(const struct association *a);
 /* An address that somebody claims for a peer, of which nothing else is known. */
 bool meet_may_probe(const struct node *n, const struct ov_addr *a);
+/* Are all of its addresses private ones of somebody else's network? */
+bool meet_is_all_foreign(const struct node *n, const struct peer *p);
 enum drop meet_on_endpoints(
 	struct node *n, ov_time now, struct peer *p, const struct endpoints_frame *f);
 enum drop meet_on_tcp_endpoints(
@@ -755,6 +771,7 @@ void dial_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, 
 void dial_on_keys(struct node *n, ov_time now, struct peer *p);  /* HS2 came, by whatever way */
 void dial_on_route(struct node *n, ov_time now, struct peer *p); /* another path is in use */
 void dial_network_changed(struct node *n, ov_time now, struct peer *p);
+void dial_forget_foreign(struct node *n); /* another network, or a facilitator answers */
 bool dial_is_ours(const struct association *a, const struct path *path); /* we connected */
 void dial_told(struct node *n, ov_time now, struct peer *p); /* of an address that was not known */
 /* A connection answered: where it leads is no longer only somebody's word. */

@@ -292,6 +292,8 @@ enum drop registration_on_answer(
 	bool first = !r->registered;
 	if (first)
 		netcheck_begin(n, now, p, f->second_port);
+	if (first)
+		dial_forget_foreign(n);
 	r->registered = true;
 	r->attempts = 0;
 	r->next_at = now + (ov_time)(f->lifetime_s < 60 ? 60 : f->lifetime_s) * OV_SEC / 2;

@@ -4,6 +4,7 @@
 #include "overlay/resolve_uv.h"
 
 #include "core/bytes.h"
+#include "discovery/nat64.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -24,7 +25,10 @@ struct lookup {
 	struct peer_id peer;
 	enum carrier carrier;
 	uint16_t port;
+	void (*on_nat64)(void *context, const struct ov_addr *answers, size_t count); /* or NULL */
 };
+
+#define NAT64_ANSWERS 16
 
 struct resolver *resolver_new(uv_loop_t *loop,
 	void (*on_addr)(void *context, const struct peer_id *peer, enum carrier carrier,
@@ -65,10 +69,19 @@ static void on_done(uv_getaddrinfo_t *request, int status, struct addrinfo *list
 {
 	struct lookup *l = (struct lookup *)request;
 	struct resolver *r = l->resolver;
-	struct ov_addr a;
-	for (const struct addrinfo *ai = list; status == 0 && ai && !r->closed; ai = ai->ai_next)
-		if (to_addr(ai, l->port, &a))
+	struct ov_addr a, answers[NAT64_ANSWERS];
+	size_t count = 0;
+	for (const struct addrinfo *ai = list; status == 0 && ai && !r->closed; ai = ai->ai_next) {
+		if (!to_addr(ai, l->port, &a))
+			continue;
+		if (!l->on_nat64)
 			r->on_addr(r->context, &l->peer, l->carrier, &a);
+		else if (count < NAT64_ANSWERS)
+			answers[count++] = a;
+	}
+	bool known = status == 0 || status == UV_EAI_NONAME || status == UV_EAI_NODATA;
+	if (l->on_nat64 && known && !r->closed)
+		l->on_nat64(r->context, answers, count);
 	uv_freeaddrinfo(list);
 	free(l);
 	r->running--;
@@ -104,6 +117,22 @@ static void start(
 	l->carrier = tcp ? CARRIER_TCP : CARRIER_UDP;
 	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG };
 	if (uv_getaddrinfo(r->loop, &l->request, on_done, host, NULL, &hints) != 0) {
+		free(l);
+		return;
+	}
+	r->running++;
+}
+
+void resolver_nat64(struct resolver *r,
+	void (*on_nat64)(void *context, const struct ov_addr *answers, size_t count))
+{
+	struct addrinfo hints = { .ai_family = AF_INET6, .ai_socktype = SOCK_DGRAM };
+	struct lookup *l = r->running < RESOLVE_AT_ONCE ? calloc(1, sizeof(*l)) : NULL;
+	if (!l)
+		return;
+	l->resolver = r;
+	l->on_nat64 = on_nat64;
+	if (uv_getaddrinfo(r->loop, &l->request, on_done, NAT64_NAME, NULL, &hints) != 0) {
 		free(l);
 		return;
 	}

@@ -151,9 +151,9 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
 	output_forget(&n->output, path);
+	struct ov_addr plain = network_plain(n, &path->remote);
 	if (path->validated && path->carrier == CARRIER_UDP && !path->for_checks)
-		(void)candidates_add(
-			&p->candidates, path->created_at, &path->remote, SOURCE_OBSERVED);
+		(void)candidates_add(&p->candidates, path->created_at, &plain, SOURCE_OBSERVED);
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i] == path) {
 			a->paths[i] = a->paths[--a->path_count];
@@ -320,7 +320,7 @@ void route_on_answer(
 	if (path->carrier == CARRIER_UDP)
 		node_emit(n, &(struct node_event){ .type = NODE_ENDPOINT,
 				     .peer = p->contact.id,
-				     .addr = path->remote });
+				     .addr = network_plain(n, &path->remote) });
 	else if (peer_is_wanted(p, now))
 		meet_start(n, now, p);
 	dial_answered(now, p, path);
@@ -469,8 +469,9 @@ static bool local_exists(const struct node *n, const struct path *path)
 
 /* Challenge `remote` from wherever the kernel would send, and from every other interface that could
  * reach it. By the port of the node: what comes on another of a burst is a path of its own. */
-static void try_remote(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
+static void try_remote(struct node *n, ov_time now, struct peer *p, const struct ov_addr *address)
 {
+	struct ov_addr target = network_target(n, address), *remote = &target;
 	struct dgram where = { .carrier = CARRIER_UDP, .remote = *remote };
 	bool any = addr_scope(remote) == ADDR_LOOPBACK;
 	for (size_t i = 0; i < n->local_count; i++) {
@@ -513,23 +514,27 @@ void route_probe(
 	struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote, bool anew)
 {
 	const struct association *a = p->association;
+	struct ov_addr target = network_target(n, remote);
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->state == PATH_VALID && a->paths[i]->carrier == CARRIER_UDP &&
-			addr_equal(&a->paths[i]->remote, remote))
+			addr_equal(&a->paths[i]->remote, &target))
 			return;
 	if (anew)
-		forget_attempts(n, p, remote);
-	try_remote(n, now, p, remote);
+		forget_attempts(n, p, &target);
+	try_remote(n, now, p, &target);
 }
 
 /* They answered before our own address changed. */
-static void trust_again(struct association *a, const struct ov_addr *remotes, size_t count)
+static void trust_again(
+	const struct node *n, struct association *a, const struct ov_addr *remotes, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		struct ov_addr target = network_target(n, &remotes[i]);
 		for (size_t j = 0; j < a->path_count; j++)
 			if (a->paths[j]->carrier == CARRIER_UDP &&
-				addr_equal(&a->paths[j]->remote, &remotes[i]))
+				addr_equal(&a->paths[j]->remote, &target))
 				a->paths[j]->validated = true;
+	}
 }
 
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed)
@@ -541,7 +546,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 						      anew: each path would have a 3x budget */
 		if (a->paths[i]->validated && a->paths[i]->carrier == CARRIER_UDP &&
 			!a->paths[i]->for_checks)
-			remotes[count++] = a->paths[i]->remote;
+			remotes[count++] = network_plain(n, &a->paths[i]->remote);
 	proved = count;
 	for (size_t i = 0; i < p->candidates.count; i++)
 		if (meet_may_ask(n, now, p, &p->candidates.list[i]))
@@ -564,7 +569,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 			try_remote(n, now, p, &remotes[i]);
 	meet_start(n, now, p);
 	dial_network_changed(n, now, p);
-	trust_again(a, remotes, proved);
+	trust_again(n, a, remotes, proved);
 	if (!a->active)
 		route_elect(n, now, p);
 	if (resumed && !association_reaches(a, now))

@@ -6,6 +6,7 @@
 #include "core/bytes.h"
 #include "core/handshake.h"
 #include "core/packet.h"
+#include "core/tcp_frame.h"
 
 #define PER_SECOND    20 /* connections of one source, as handshakes under load */
 #define BURST         64
@@ -144,4 +145,13 @@ bool tcp_gate_may_greet(const uint8_t *stream, size_t len)
 		return true;
 	size_t first = load_le16(stream);
 	return first >= HS1_LEN && first <= HS1_MAX && (len == 2 || stream[2] == PACKET_HS1);
+}
+
+bool tcp_gate_may_answer(const uint8_t *stream, size_t len)
+{
+	if (len < 2)
+		return true;
+	size_t first = load_le16(stream);
+	bool known = len == 2 || (stream[2] >= PACKET_HS1 && stream[2] <= PACKET_RELAY);
+	return first > 0 && first <= TCP_FRAME_MAX && known;
 }

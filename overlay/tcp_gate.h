@@ -18,6 +18,7 @@ struct tcp_counters {
 	uint64_t refused;   /* not let in: too many, too fast */
 	uint64_t silent;    /* no greeting that we answer within 5 s, or pushed out by newer ones */
 	uint64_t malformed; /* what came is no datagram, or the first one no HS1 */
+	uint64_t foreign;   /* of ours: what answers there speaks something else */
 	uint64_t idle;      /* nothing came for 120 s */
 	uint64_t lost;      /* datagrams: the other end reads too slowly */
 	uint64_t connections, half_open; /* now */
@@ -56,3 +57,6 @@ struct tcp_entry *tcp_gate_expired(struct tcp_gate *g, ov_time now);
 ov_time tcp_gate_pause(const struct tcp_gate *g);
 /* Can a stream that begins so (with its first length) still become a greeting? */
 bool tcp_gate_may_greet(const uint8_t *stream, size_t len);
+/* Can what begins so be the answer of an overlayd? No web server's is: the first two letters of
+ * "HTTP" are no length, and the version of a TLS record is no type. */
+bool tcp_gate_may_answer(const uint8_t *stream, size_t len);

@@ -259,7 +259,7 @@ static void on_alloc(uv_handle_t *h, size_t wanted, uv_buf_t *out)
 /* Also of the bytes of a first datagram that is not whole yet. */
 static bool still_greets(struct conn *k, const uint8_t *data, size_t len)
 {
-	if (k->greeted || k->entry.ours)
+	if (k->greeted)
 		return true;
 	uint8_t head[TCP_FRAME_HEADER + 1];
 	size_t have = k->in.have < sizeof(head) ? k->in.have : sizeof(head);
@@ -268,7 +268,7 @@ static bool still_greets(struct conn *k, const uint8_t *data, size_t len)
 		head[have++] = *data++;
 		len--;
 	}
-	return tcp_gate_may_greet(head, have);
+	return k->entry.ours ? tcp_gate_may_answer(head, have) : tcp_gate_may_greet(head, have);
 }
 
 static bool hand_over(struct conn *k, const struct dgram *in, size_t count)
@@ -307,6 +307,15 @@ static int take(struct conn *k, struct tcp_bytes *in)
 	return more;
 }
 
+static void on_foreign(struct conn *k)
+{
+	struct tcp *t = k->owner;
+	struct ov_addr remote = k->entry.remote;
+	t->gate.counters.foreign++;
+	conn_end(k);
+	t->o.on_foreign(t->o.context, &remote);
+}
+
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct conn *k = s->data;
@@ -318,7 +327,10 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 	}
 	struct tcp_bytes in = { (uint8_t *)buf->base, (size_t)n };
 	k->entry.heard_at = clock_now();
-	if (!still_greets(k, in.next, in.left) || take(k, &in) < 0) {
+	bool greets = still_greets(k, in.next, in.left);
+	if (!greets && k->entry.ours) {
+		on_foreign(k);
+	} else if (!greets || take(k, &in) < 0) {
 		k->owner->gate.counters.malformed++;
 		conn_end(k);
 	}
@@ -491,7 +503,7 @@ static size_t connections_max(void)
 
 struct tcp *tcp_open(uv_loop_t *loop, const struct tcp_options *o)
 {
-	assert(o->on_datagrams && o->on_opened && o->on_closed);
+	assert(o->on_datagrams && o->on_opened && o->on_closed && o->on_foreign);
 	struct tcp *t = calloc(1, sizeof(*t));
 	struct rng rng = entropy_rng();
 	size_t max = connections_max();

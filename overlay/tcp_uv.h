@@ -16,6 +16,8 @@ struct tcp_options {
 	void (*on_datagrams)(void *context, const struct dgram *in, size_t count);
 	/* A connection of ours stands: carrier, number (`interface`), local and remote. */
 	void (*on_opened)(void *context, const struct dgram *where);
+	/* What answers on a connection of ours is no overlayd; it is closed. */
+	void (*on_foreign)(void *context, const struct ov_addr *remote);
 	/* One that was opened, or that something was sent on, is gone. */
 	void (*on_closed)(void *context, uint32_t number);
 	void *context;

@@ -145,6 +145,12 @@ int cmd_netcheck(struct cli *cli)
 	else
 		printf("UDP       %s\n",
 			strcmp(udp, "works") == 0 ? "works" : "no facilitator answers by it");
+	if (json_is_string(json_object_get(r, "captive")))
+		printf("captive   yes: at %s something else answers in place of the facilitator; sign\n"
+		       "          in to this network with a browser, the rest happens by itself\n",
+			field_text(r, "captive"));
+	if (json_is_string(json_object_get(r, "nat64")))
+		printf("NAT64     IPv4 addresses are reached by %s\n", field_text(r, "nat64"));
 	print_family("IPv4", json_object_get(r, "ipv4"));
 	print_family("IPv6", json_object_get(r, "ipv6"));
 	json_decref(r);

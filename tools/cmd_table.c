@@ -81,7 +81,10 @@ const struct command commands[] = {
 { "why", "PEER", "say in one sentence why a peer is reached the way it is",
   PEER_HELP "  overlay why laptop\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_why },
 { "netcheck", "", "say what NAT stands before this machine (RFC 4787)",
-  "Asks nothing new: the facilitators have told it when this machine registered with them.\n\n"
+  "Asks nothing new. Facilitators told the kind of NAT when this machine registered with them; how\n"
+  "long it remembers an idle connection is measured in the minutes after, once a day and network,\n"
+  "and decides how often keepalives are sent. Also says whether the network has a login page in the\n"
+  "way, and by which prefix IPv4 is reached where there is IPv6 only.\n\n"
   "  overlay netcheck\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_netcheck },
 { "facilitator status", "", "show who serves this machine, and whom it serves",
   "A facilitator tells peers where others are and relays between those that cannot meet directly.\n"

@@ -108,6 +108,7 @@ class Router:
         self._inside = f"{inside}.{self.number}" + ("" if is_carrier else ".0")
         self.gateway, self.lan = f"{self._inside}.1", f"{self._inside}.0/24"
         self.ns.ip("link add lan type bridge")
+        self._route_hairpins()
         self.ns.address("lan", f"{self.gateway}/24")
         if world.v6:
             self.gateway6 = f"2a45:{self.number}::1"
@@ -115,6 +116,14 @@ class Router:
         self._hosts = self._outside = 0
         self._connect()
         self._load()
+
+    def _route_hairpins(self):
+        """What comes from the lan and goes back there is routed like the rest: by default the bridge
+        would take it as translated inwards, and never hand it back to the machine that it came from."""
+        for key in ("conf.all", "conf.lan"):
+            self.ns.sysctl(f"net.ipv4.{key}.send_redirects", 0)
+        with contextlib.suppress(FileNotFoundError):  # the module that does so is not loaded
+            self.ns.sysctl("net.bridge.bridge-nf-call-iptables", 0)
 
     def take_address(self):
         """An address of the inside network that nobody has, and the one of IPv6 that goes with it."""

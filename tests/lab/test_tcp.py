@@ -286,6 +286,61 @@ def facilitator_restarts():
     return {"connected_ms": connected_ms, "registered_ms": registered_ms, "again_ms": again_ms}
 
 
+PORTAL = """
+    table ip portal {
+        chain pre { type nat hook prerouting priority -100
+            iifname "lan" tcp dport { 80, 443 } dnat to 10.1.0.1:8443
+        }
+    }"""
+ANSWERS = {"http": b"HTTP/1.0 302 Found\r\nLocation: http://10.1.0.1/login\r\n\r\n",
+    "tls": bytes([0x15, 3, 3, 0, 2, 2, 0x46])}
+
+
+def _portal(world, answer):
+    """Whatever is asked at port 443 anywhere, the router answers it; what was asked is handed back."""
+    listener, asked = world.router.socket(socket.AF_INET, socket.SOCK_STREAM), []
+    listener.bind(("10.1.0.1", 8443))
+    listener.listen()
+
+    def serve():
+        while True:
+            sock, _ = listener.accept()
+            with sock:
+                asked.append(sock.recv(2048))
+                sock.sendall(answer)
+    threading.Thread(target=serve, daemon=True).start()
+    world.router.nft(PORTAL)
+    return asked
+
+
+def captive(kind):
+    """A network that wants a login first: said by netcheck and why, not hurried, and over after it."""
+    def run():
+        world = World()
+        asked = _portal(world, ANSWERS[kind])
+        world.bob = world.client(world.bob_ns)
+        world.alice = world.client(world.alice_ns)
+        lab.wait_for("the portal", 3, lambda: world.alice.cli("netcheck")["captive"], 0.1)
+        found = world.alice.cli("netcheck")
+        lab.check((found["captive"], found["udp"]) == (f"{FACILITATOR}:443", "no-answer"), f"netcheck says {found}")
+        text = world.alice_ns.run(node.program("overlay"), "--socket", world.alice.socket, "netcheck")
+        lab.check("sign" in text and f"at {FACILITATOR}:443" in text, text)
+        world.alice.add(world.bob)
+        why = world.alice.cli("why", "bob")
+        lab.check(why["code"] == "captive" and "sign in" in why["text"], f"why says {why}")
+        time.sleep(2)
+        lab.check(len(asked) == 1 and len(asked[0]) == 298, f"{len(asked)} attempts in 2 s")
+        lab.check(tcp(world.alice)["foreign"] == 1, f"counters {tcp(world.alice)}")
+        world.router.run("nft", "delete", "table", "ip", "portal")
+        start = time.monotonic()
+        lab.wait_for("registration after the login", 12, lambda: registered(world.alice), 0.1)
+        lab.check(world.alice.cli("netcheck")["captive"] is None, "still captive")
+        after_s = time.monotonic() - start
+        world.stop()
+        return {"after_s": after_s}
+    return run
+
+
 def slow_reader():
     """A client that reads nothing costs the relay a bounded queue; what is too much is lost and counted."""
     world = World()
@@ -310,4 +365,5 @@ def slow_reader():
 
 if __name__ == "__main__":
     sys.exit(lab.main({"relayed": relayed, "direct": direct, "hostile": hostile,
-        "facilitator_restarts": facilitator_restarts, "slow_reader": slow_reader}, node.logs))
+        "facilitator_restarts": facilitator_restarts, "slow_reader": slow_reader,
+        "captive_http": captive("http"), "captive_tls": captive("tls")}, node.logs))

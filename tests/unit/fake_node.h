@@ -190,6 +190,20 @@ size_t node_peer_candidates(
 	return 1;
 }
 
+const struct nat64 *node_nat64(const struct node *n)
+{
+	static const struct nat64 none;
+	(void)n;
+	return &none;
+}
+
+bool node_captive(const struct node *n, ov_time now, struct ov_addr *by)
+{
+	(void)now;
+	*by = (struct ov_addr){ 0 };
+	return n->unregistered && (*by = addr_v4(192, 0, 2, 1, 443), true);
+}
+
 struct nat_info node_nat_info(const struct node *n, bool ipv6)
 {
 	(void)n;

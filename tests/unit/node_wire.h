@@ -78,6 +78,7 @@ struct wire {
 	void *context;
 	struct wire_connection connections[WIRE_CONNECTIONS];
 	size_t connection_count;
+	bool portal; /* something else answers every connection */
 };
 
 /* A test may define WIRE_FAIL before it includes this. */
@@ -356,6 +357,11 @@ static inline void wire_stands(struct wire *w, uint32_t number)
 		.carrier = CARRIER_TCP, .interface = number, .local = c->from, .remote = c->to
 	};
 	node_tcp_opened(w->nodes[c->client].node, w->now, &where);
+	wire_drain(w, c->client);
+	if (!w->portal)
+		return;
+	wire_cut(w, number);
+	node_tcp_foreign(w->nodes[c->client].node, w->now, &c->to);
 	wire_drain(w, c->client);
 }
 

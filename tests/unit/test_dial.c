@@ -565,6 +565,58 @@ static void a_replay_by_tcp_moves_nothing(void **state)
 	wire_free(w);
 }
 
+static const char *why(const struct wire *w, size_t a, size_t b)
+{
+	static struct why found;
+	assert_true(node_why(w->nodes[a].node, w->now, &w->nodes[b].id.id, &found));
+	return found.code;
+}
+
+/* It is said, asked ever more rarely, and over when the facilitator itself answers. */
+static void a_captive_portal_is_told_and_not_hurried(void **state)
+{
+	(void)state;
+	struct ov_addr by;
+	struct wire *w = world();
+	w->portal = true;
+	wire_know(w, A, B, NULL, "all");
+	wire_use_facilitator(w, A, F);
+	assert_false(node_captive(w->nodes[A].node, w->now, &by));
+	wire_run(w, OV_SEC);
+	assert_true(node_captive(w->nodes[A].node, w->now, &by));
+	assert_true(addr_equal(&by, &w->nodes[F].tcp));
+	assert_string_equal(why(w, A, F), "captive");
+	wire_send(w, A, B, 1, 100);
+	assert_string_equal(why(w, A, B), "captive");
+	wire_run(w, 99 * OV_SEC);
+	assert_in_range(w->nodes[A].dialled, 3, 6);
+	wire_run(w, 3500 * OV_SEC);
+	assert_in_range(w->nodes[A].dialled, 10, 20);
+	w->portal = false;
+	wire_run(w, 400 * OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	assert_false(node_captive(w->nodes[A].node, w->now, &by));
+	wire_free(w);
+}
+
+/* What a portal at one place did is forgotten at the next. */
+static void another_network_is_asked_at_once(void **state)
+{
+	(void)state;
+	struct ov_addr by;
+	struct wire *w = world();
+	w->portal = true;
+	wire_use_facilitator(w, A, F);
+	wire_run(w, 300 * OV_SEC);
+	assert_true(node_captive(w->nodes[A].node, w->now, &by));
+	w->portal = false;
+	wire_set_address(w, A, addr_v4(198, 51, 109, 10, 27182));
+	assert_false(node_captive(w->nodes[A].node, w->now, &by));
+	wire_run(w, OV_SEC);
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -590,6 +642,8 @@ int main(void)
 		cmocka_unit_test(an_idle_client_keeps_its_connection_warm),
 		cmocka_unit_test(a_local_address_that_went_takes_its_connections_along),
 		cmocka_unit_test(a_replay_by_tcp_moves_nothing),
+		cmocka_unit_test(a_captive_portal_is_told_and_not_hurried),
+		cmocka_unit_test(another_network_is_asked_at_once),
 	};
 	return cmocka_run_group_tests_name("dial", tests, NULL, NULL);
 }

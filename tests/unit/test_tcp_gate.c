@@ -185,6 +185,35 @@ static void what_greets(void **state)
 	assert_false(tcp_gate_may_greet(http, sizeof(http)));
 }
 
+static void nothing_of_the_web_is_an_answer(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *bytes;
+		size_t len;
+		bool may;
+	} streams[] = {
+		{ "HTTP/1.0 302 Found", 18, false },
+		{ "<html>", 6, false },
+		{ "SSH-2.0", 7, false },
+		{ "\x15\x03\x01\x00\x02\x02\x46", 7, false }, /* TLS alert */
+		{ "\x15\x03\x03\x00\x02", 5, false },
+		{ "\x16\x03\x03\x00\x7a", 5, false }, /* ServerHello */
+		{ "\x00\x00\x05", 3, false },
+		{ "\x80\x00\x05", 3, true },  /* HS2, 128 bytes */
+		{ "\x48\x00\x06", 3, true },  /* COOKIE */
+		{ "\x40\x00\x07", 3, true },  /* under keys of before */
+		{ "\x40\x00\x0b", 3, false }, /* no BEACON comes by TCP */
+		{ "\x80\x00", 2, true },
+		{ "\x80", 1, true },
+		{ "", 0, true },
+	};
+	for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++)
+		assert_int_equal(
+			tcp_gate_may_answer((const uint8_t *)streams[i].bytes, streams[i].len),
+			streams[i].may);
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, begin, end)
@@ -197,6 +226,7 @@ int main(void)
 		T(all_in_all),
 		T(attempts_of_ours_end_after_ten_seconds),
 		T(what_greets),
+		T(nothing_of_the_web_is_an_answer),
 	};
 #undef T
 	return cmocka_run_group_tests_name("tcp_gate", tests, NULL, NULL);

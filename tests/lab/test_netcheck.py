@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""What overlay netcheck says of a NAT with and without a hairpin, and that it says so to people too."""
+import sys
+
+import lab
+import nat
+import node
+
+
+class Home:
+    """A daemon behind a router of the kind, registered with the facilitator."""
+
+    def __init__(self, world, server, facilitator, name, kind):
+        host = world.host(name, world.router(kind))
+        use = f"{facilitator.peer}@{server.address}:27182"
+        self.daemon = node.Node(host.ns, args=["--no-portmap", "--facilitators", use]).start()
+
+    def found(self):
+        return self.daemon.cli("netcheck")["ipv4"] or {}
+
+
+def homes(*kinds):
+    world = nat.World(None)
+    server = world.server("server")
+    facilitator = node.Node(server.ns, args=["--facilitator", "--facilitator-policy", "open", "--no-tun"]).start()
+    return [Home(world, server, facilitator, f"h{i}", kind) for i, kind in enumerate(kinds)]
+
+
+def hairpin():
+    """Where the filter is by address and port, too: both ports open it for each other."""
+    kinds = {"full-cone+hairpin": "yes", "port-restricted+hairpin": "yes", "port-restricted": "no",
+        "symmetric": "no"}
+    sites = homes(*kinds)
+    lab.wait_for("an answer", 12, lambda: all(s.found().get("hairpin", "unknown") != "unknown" for s in sites))
+    said = {kind: site.found()["hairpin"] for kind, site in zip(kinds, sites)}
+    lab.check(said == kinds, f"netcheck says {said}")
+    lifetime = sites[0].found()["lifetime"]
+    lab.check(lifetime == {"measuring": True, "survived_s": None, "lost_s": None, "keepalive_ms": 25000},
+        f"lifetime {lifetime}")
+    text = sites[0].daemon.ns.run(node.program("overlay"), "--socket", sites[0].daemon.socket, "netcheck")
+    lab.check("hairpin yes" in text and "being measured; keepalive every 25 s" in text, text)
+    return {}
+
+
+if __name__ == "__main__":
+    sys.exit(lab.main({"hairpin": hairpin}, node.logs))
