@@ -21,7 +21,11 @@ static const ov_time gaps[] = { 500 * OV_MS, 500 * OV_MS, OV_SEC, 2 * OV_SEC, OV
 
 static bool has_targets(const struct node *n, ov_time now, const struct peer *p)
 {
-	return p->candidates.count > 0 || p->association->path_count > 0 || link_possible(n, now);
+	if (p->association->path_count > 0)
+		return true;
+	if (reach_is_lan_only(n, p))
+		return reach_is_possible(n, p);
+	return p->candidates.count > 0 || link_possible(n, now);
 }
 
 void call_end(struct node *n, struct peer *p)
@@ -155,7 +159,7 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 	for (size_t i = 0; i < p->candidates.count && left > 0; i++) {
 		struct candidate *to = &p->candidates.list[i];
 		if (to->carrier != CARRIER_UDP || was_sent_to(a, to) ||
-			meet_is_foreign(n, p, &to->addr) ||
+			meet_is_foreign(n, p, &to->addr) || !reach_allows_addr(n, p, &to->addr) ||
 			(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
 			!meet_may_ask(n, now, p, to))
 			continue;
@@ -163,7 +167,8 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 		send_to(n, now, c, &where, NULL);
 		left--;
 	}
-	link_call(n, now, p, c->handshake.hs1, HS1_LEN);
+	if (!reach_is_lan_only(n, p))
+		link_call(n, now, p, c->handshake.hs1, HS1_LEN);
 	dial_call(n, now, p, c->handshake.hs1, HS1_LEN);
 }
 

@@ -97,9 +97,12 @@ size_t node_peer_paths(
 	return count;
 }
 
-static const char *candidate_state(const struct peer *p, const struct candidate *c)
+static const char *candidate_state(
+	const struct node *n, const struct peer *p, const struct candidate *c)
 {
 	const struct association *a = p->association;
+	if (!reach_allows_addr(n, p, &c->addr))
+		return "policy";
 	const char *state = c->tried_at == OV_NEVER ? "untried" : "silent";
 	for (size_t i = 0; a && i < a->path_count; i++) {
 		const struct path *path = a->paths[i];
@@ -122,7 +125,7 @@ size_t node_peer_candidates(
 		out[count] = (struct candidate_info){ .addr = c->addr,
 			.carrier = c->carrier,
 			.source = (enum candidate_source)c->source,
-			.state = candidate_state(p, c),
+			.state = candidate_state(n, p, c),
 			.added = c->added_at };
 	}
 	return count;

@@ -68,6 +68,16 @@ struct ov_addr link_observed(const struct node *n, const struct path *path)
 	return c ? c->observed : (struct ov_addr){ 0 };
 }
 
+void link_close(struct node *n, ov_time now, struct peer *p)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++) {
+		struct association *a = n->facilitators[i]->association;
+		struct channel *c = a ? find(a, &p->contact.id) : NULL;
+		if (c)
+			channel_close(n, now, c, true);
+	}
+}
+
 static struct link_request *request_of(struct peer *relay, uint32_t id)
 {
 	struct registration *r = relay->registration;
@@ -151,7 +161,10 @@ enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct r
 		return DROP_FORMAT;
 	if (peer_id_equal(&f->source, &p->contact.id))
 		return DROP_LOOP;
-	if (!node_peer(n, &f->source)) {
+	const struct peer *source = node_peer(n, &f->source);
+	if (n->config.lan_only || (source && reach_is_lan_only(n, source)))
+		return DROP_POLICY;
+	if (!source) {
 		if (!n->config.pairing && n->invite_count == 0)
 			return DROP_STRANGER;
 		limit_strangers(n, now, p);

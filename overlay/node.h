@@ -37,7 +37,8 @@ struct node_config {
 	uint32_t max_clients;  /* strangers served, 10,000 */
 	uint16_t relay_channels;         /* of one client, 64 */
 	uint32_t relay_bytes_per_second; /* of one client, 12,500,000 */
-	bool pairing; /* strangers with a valid handshake are listed as requests */
+	bool lan_only; /* no way out of the networks we are on, to or from anybody */
+	bool pairing;  /* strangers with a valid handshake are listed as requests */
 	struct handshake_network network;
 	struct blocks
 		key_memory; /* node_key_size() bytes each, for session keys; alloc NULL: the heap */
@@ -230,7 +231,8 @@ struct candidate_info {
 	struct ov_addr addr;
 	uint8_t carrier; /* CARRIER_UDP or CARRIER_TCP */
 	enum candidate_source source;
-	const char *state; /* "untried" "asked" "silent" "answers" "suspect" */
+	const char *state; /* "untried" "asked" "silent" "answers" "suspect"; "policy": not tried,
+			      because of lan_only */
 	ov_time added;
 };
 size_t node_peer_candidates(
@@ -240,8 +242,8 @@ size_t node_peer_candidates(
 
 /* Why the peer is reached the way it is, or not at all. */
 struct why {
-	const char
-		*code; /* "direct" "udp-blocked" "no-candidates" "peer-silent" "no-route" "idle" */
+	const char *code; /* "direct" "udp-blocked" "no-candidates" "peer-silent" "no-route" "idle"
+			     "policy" */
 	char text[WHY_TEXT_MAX]; /* one sentence, for people; without the peer's name */
 };
 bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);

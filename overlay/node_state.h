@@ -408,6 +408,20 @@ enum drop answer_hs1(
 	struct node *n, ov_time now, const struct dgram *from, const uint8_t *data, size_t len);
 void pending_free(struct node *n, struct pending *w);
 
+/* ---- reach.c: lan_only ---- */
+/* In a prefix of an interface of ours (0: of any), or on this machine. */
+bool reach_is_on_link(const struct node *n, const struct ov_addr *a, uint32_t interface);
+bool reach_is_lan_only(const struct node *n, const struct peer *p);
+/* May we send to p there, and hear it from there? */
+bool reach_allows(const struct node *n, const struct peer *p, const struct dgram *where);
+bool reach_allows_addr(const struct node *n, const struct peer *p, const struct ov_addr *a);
+/* May anybody be heard from there? */
+bool reach_admits(const struct node *n, const struct dgram *from);
+/* Is there a candidate that may be tried? */
+bool reach_is_possible(const struct node *n, const struct peer *p);
+/* Its contact or our network did: what is no longer allowed ends. */
+void reach_changed(struct node *n, ov_time now, struct peer *p);
+
 /* ---- route.c ---- */
 struct path *route_find(const struct association *a, const struct dgram *where);
 void route_pin(
@@ -478,7 +492,8 @@ enum drop channel_input(
 /* ---- link.c: our end of a channel through a relay ---- */
 /* HS1 to p through every relay that may reach it. */
 void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, size_t len);
-bool link_possible(const struct node *n, ov_time now); /* is there a relay at all? */
+bool link_possible(const struct node *n, ov_time now);        /* is there a relay at all? */
+void link_close(struct node *n, ov_time now, struct peer *p); /* all links to it */
 /* Where the relay of this path sees the peer; any: not told. */
 struct ov_addr link_observed(const struct node *n, const struct path *path);
 enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f);

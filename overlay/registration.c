@@ -49,9 +49,9 @@ void registration_invite_tag(const uint8_t hash[HS1_INVITE_HASH_LEN],
 	tag(hash, destination, facilitator, out);
 }
 
-static bool is_reachable_for(const struct peer *p)
+static bool is_reachable_for(const struct node *n, const struct peer *p)
 {
-	return contact_is_known(p->contact.source);
+	return contact_is_known(p->contact.source) && !reach_is_lan_only(n, p);
 }
 
 /* The tags of one page: open invites, then contacts in the order of the node. */
@@ -64,7 +64,7 @@ static size_t tags_of_page(struct node *n, struct peer *facilitator, uint8_t pag
 				&facilitator->contact.id, tags + RELAY_TAG_LEN * count++);
 	for (size_t i = 0; i < n->peer_count && count < REGISTER_TAGS_MAX; i++) {
 		struct peer *p = n->peers[i];
-		if (!is_reachable_for(p) || at++ < first)
+		if (!is_reachable_for(n, p) || at++ < first)
 			continue;
 		count += registration_tag(
 			n, p, &n->self->id, &facilitator->contact.id, tags + count * RELAY_TAG_LEN);
@@ -76,7 +76,7 @@ static uint8_t page_count(const struct node *n)
 {
 	size_t contacts = n->invite_count;
 	for (size_t i = 0; i < n->peer_count; i++)
-		contacts += is_reachable_for(n->peers[i]);
+		contacts += is_reachable_for(n, n->peers[i]);
 	size_t pages = (contacts + REGISTER_TAGS_MAX - 1) / REGISTER_TAGS_MAX;
 	return (uint8_t)(pages < 1 ? 1 : pages > REGISTER_PAGES_MAX ? REGISTER_PAGES_MAX : pages);
 }

@@ -109,6 +109,8 @@ void route_on_keys(struct node *n, ov_time now, struct association *a)
 struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
 {
 	struct association *a = p->association;
+	if (!reach_allows(n, p, where))
+		return NULL;
 	struct path *path = route_find(a, where);
 	if (path) {
 		route_pin(path, where);
@@ -515,7 +517,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 			remotes[count++] = p->candidates.list[i].addr;
 
 	for (size_t i = 0; i < a->path_count;) {
-		if (local_exists(n, a->paths[i])) {
+		struct dgram where = route_where(a->paths[i]);
+		if (local_exists(n, a->paths[i]) && reach_allows(n, p, &where)) {
 			i++;
 			continue;
 		}
