@@ -30,6 +30,7 @@
 	X(DROP_SOURCE,      "source")       /* inner source is not the sending peer's */           \
 	X(DROP_DESTINATION, "destination")  /* inner destination is not ours, or multicast */      \
 	X(DROP_GRANT,       "grant")        /* peer has no grant for it and it answers nothing */  \
+	X(DROP_POLICY,      "policy")       /* lan_only: not from a network of ours */             \
 	X(DROP_NO_PEER,     "no_peer")      /* local packet to an address of no contact */         \
 	X(DROP_AWAY,        "away")         /* local packet, peer cannot be reached now */         \
 	X(DROP_LOOP,        "loop")         /* our own key spoke to us, or the address is ours */  \

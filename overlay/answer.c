@@ -66,7 +66,9 @@ static bool is_repetition(struct node *n, ov_time now, const struct dgram *from,
 	if (!w || memcmp(w->mac1, mac1, MAC_LEN) != 0)
 		return false;
 	*why = DROP_NONE;
-	if (limit_take(&w->resend, now, RESEND_PER_SECOND, RESEND_BURST, 1))
+	if (!reach_allows(n, w->peer, from))
+		*why = DROP_POLICY;
+	else if (limit_take(&w->resend, now, RESEND_PER_SECOND, RESEND_BURST, 1))
 		reply(n, now, from, w->hs2, HS2_LEN);
 	else
 		*why = DROP_RATE;
@@ -264,6 +266,8 @@ static enum drop judge(struct node *n, ov_time now, const struct dgram *from, st
 	if (!channel_carries(n, from, &h->payload.peer))
 		return DROP_CHANNEL;
 	struct peer *p = node_peer(n, &h->payload.peer);
+	if (p && !reach_allows(n, p, from))
+		return DROP_POLICY;
 	bool shows = h->payload.has_invite;
 	enum drop why = shows ? joining_on_hs1(n, now, &h->payload, &from->remote)
 			      : guest_on_hs1(n, now, &h->payload, &from->remote, &p);
@@ -289,6 +293,8 @@ enum drop answer_hs1(
 	struct node *n, ov_time now, const struct dgram *from, const uint8_t *data, size_t len)
 {
 	enum drop why = handshake_check_hs1(n->mac1_key, data, len);
+	if (why == DROP_NONE && !reach_admits(n, from))
+		why = DROP_POLICY;
 	if (why != DROP_NONE)
 		return why;
 	if (is_repetition(n, now, from, data, len, &why))

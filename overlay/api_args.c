@@ -45,6 +45,15 @@ bool api_integer(struct api_call *c, const char *key, int64_t low, int64_t high,
 	return true;
 }
 
+bool api_flag(struct api_call *c, const char *key, bool *value)
+{
+	const json_t *j = json_object_get(c->args, key);
+	if (j && !json_is_boolean(j))
+		api_fail(c, "bad-argument", "", "%s: %s must be true or false", c->op, key);
+	*value = json_is_true(j);
+	return json_is_boolean(j);
+}
+
 const json_t *api_list(struct api_call *c, const char *key)
 {
 	const json_t *list = json_object_get(c->args, key);

@@ -165,6 +165,8 @@ const char *api_text(struct api_call *c, const char *key, bool required);
 /* Integer in [low, high]; `absent` when it is not there. False: error set. */
 bool api_integer(struct api_call *c, const char *key, int64_t low, int64_t high, int64_t *value);
 /* Array of texts; NULL when absent or wrong (error set). */
+/* True: it is there; false: it is not, or no boolean (error set). */
+bool api_flag(struct api_call *c, const char *key, bool *value);
 const json_t *api_list(struct api_call *c, const char *key);
 /* The contact that an argument names, by name or PeerId; NULL: error set, with a suggestion. */
 const struct contact *api_contact(struct api_call *c, const char *key);
@@ -207,6 +209,7 @@ json_t *api_op_peer_show(struct api_call *c);
 json_t *api_op_peer_rename(struct api_call *c);
 json_t *api_op_peer_remove(struct api_call *c);
 json_t *api_op_peer_allow(struct api_call *c);
+json_t *api_op_peer_lan_only(struct api_call *c);
 json_t *api_op_peer_deny(struct api_call *c);
 json_t *api_op_peer_requests(struct api_call *c);
 json_t *api_op_peer_accept(struct api_call *c);

@@ -83,10 +83,10 @@ json_t *api_json_contact(const struct api *a, const struct contact *c)
 	/* The contact holds what the store knew at the start. */
 	bool direct = info.has_active && info.active.carrier == CARRIER_UDP;
 	const struct ov_addr *last = direct ? &info.active.remote : &c->last_endpoint;
-	return json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o}", "peer",
+	return json_pack("{s:o, s:s, s:o, s:s, s:b, s:o, s:o, s:o, s:o}", "peer",
 		api_json_peer_id(&c->id), "name", c->name, "address", json_address(&c->id),
-		"source", c->source == CONTACT_CONFIG ? "config" : "added", "allow",
-		api_json_grants(&c->grants), "endpoints", endpoints, "last_endpoint",
+		"source", c->source == CONTACT_CONFIG ? "config" : "added", "lan_only", c->lan_only,
+		"allow", api_json_grants(&c->grants), "endpoints", endpoints, "last_endpoint",
 		api_json_addr(last), "last_seen_at", json_seen(a, info.last_heard, c));
 }
 

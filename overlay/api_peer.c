@@ -255,12 +255,15 @@ json_t *api_op_peer_add(struct api_call *c)
 	if (!name || !parse_peer(c, &id))
 		return NULL;
 	const json_t *endpoints = api_list(c, "endpoints"), *allow = api_list(c, "allow");
+	bool lan_only = false, given = api_flag(c, "lan_only", &lan_only);
 	struct contact contact = { .name = "" };
 	if (c->code || !start_contact(c, &contact, &id, name) ||
 		!add_endpoints(c, &contact, endpoints) || !api_add_grants(c, &contact, allow)) {
 		contact_fini(&contact);
 		return NULL;
 	}
+	if (given)
+		contact.lan_only = lan_only;
 	return post_take(c, PENDING_PUT, &contact, true);
 }
 
@@ -328,6 +331,20 @@ json_t *api_op_peer_allow(struct api_call *c)
 json_t *api_op_peer_deny(struct api_call *c)
 {
 	return change_grants(c, "deny", remove_grants);
+}
+
+json_t *api_op_peer_lan_only(struct api_call *c)
+{
+	struct contact contact;
+	bool lan_only;
+	if (!api_flag(c, "lan_only", &lan_only))
+		return c->code ? NULL
+			       : api_fail(c, "bad-argument", "true or false",
+					 "%s: lan_only is missing", c->op);
+	if (!copy_for_change(c, &contact))
+		return NULL;
+	contact.lan_only = lan_only;
+	return post_take(c, PENDING_PUT, &contact, !lan_only);
 }
 
 /* ---- strangers ---- */

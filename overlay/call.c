@@ -24,7 +24,11 @@ static const ov_time gaps[] = { 500 * OV_MS, 500 * OV_MS, OV_SEC, 2 * OV_SEC, OV
 
 static bool has_targets(const struct node *n, ov_time now, const struct peer *p)
 {
-	return p->candidates.count > 0 || p->association->path_count > 0 || link_possible(n, now);
+	if (p->association->path_count > 0)
+		return true;
+	if (reach_is_lan_only(n, p))
+		return reach_is_possible(n, p);
+	return p->candidates.count > 0 || link_possible(n, now);
 }
 
 void call_end(struct node *n, struct peer *p)
@@ -135,7 +139,7 @@ static bool send_to_candidate(struct node *n, ov_time now, struct peer *p, struc
 	struct call *c = p->association->call;
 	struct dgram where = { .carrier = CARRIER_UDP, .remote = network_target(n, &to->addr) };
 	if (to->carrier != CARRIER_UDP || was_sent_to(p->association, CARRIER_UDP, &where.remote) ||
-		meet_is_foreign(n, p, &to->addr) ||
+		meet_is_foreign(n, p, &to->addr) || !reach_allows_addr(n, p, &to->addr) ||
 		(!candidate_is_trusted(to) && c->attempts >= CLAIM_TRIES) ||
 		!meet_may_ask(n, now, p, to))
 		return false;

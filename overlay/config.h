@@ -27,6 +27,7 @@ enum config_key { /* index into the table; file keys first */
 	CONFIG_CONTACTS,
 	CONFIG_PAIRING,
 	CONFIG_LAN,
+	CONFIG_LAN_ONLY,
 	CONFIG_PORTMAP,
 	CONFIG_FACILITATORS,
 	CONFIG_FACILITATOR_POLICY,
@@ -59,7 +60,7 @@ struct config {
 	uint16_t listen_udp;                  /* 0: any free port */
 	uint16_t listen_tcp, facilitator_tcp; /* 0: none; the second only as facilitator */
 	uint16_t tun_mtu;
-	bool tun_enabled, pairing, lan, portmap;
+	bool tun_enabled, pairing, lan, lan_only, portmap;
 	char network_key[CONFIG_NETWORK_KEY_MAX];   /* "": none */
 	char facilitators[CONFIG_FACILITATORS_LEN]; /* "PEERID@ENDPOINT,..." */
 	uint8_t facilitator_policy;                 /* enum facilitator_policy */

@@ -1,8 +1,9 @@
 /* "contacts": [ {"name": "laptop", "peer": "...", "endpoints": ["host:27182"], "allow": ["tcp/22"]}
  * ]
  *
- * `name` and `peer` are required. Without `allow` a contact gets the default grants; with it,
- * exactly what it lists. Duplicates are found by sorting an index, as there may be 16,384. */
+ * `name` and `peer` are required; `"lan_only": true` keeps the contact to networks of ours. Without
+ * `allow` a contact gets the default grants; with it, exactly what it lists. Duplicates are found
+ * by sorting an index, as there may be 16,384. */
 #include "overlay/config_option.h"
 #include "overlay/json_line.h"
 
@@ -90,7 +91,8 @@ static int parse_name_and_peer(const struct place *p, const json_t *object, stru
 
 static int parse_contact(const struct place *p, json_t *object, struct contact *c)
 {
-	static const char *const known[] = { "name", "peer", "endpoints", "allow" };
+	static const char *const known[] = { "name", "peer", "endpoints", "allow", "lan_only" };
+	const size_t count = sizeof(known) / sizeof(*known);
 	const char *key;
 	json_t *value;
 	if (!json_is_object(object))
@@ -98,16 +100,21 @@ static int parse_contact(const struct place *p, json_t *object, struct contact *
 	json_object_foreach(object, key, value)
 	{
 		size_t i = 0;
-		while (i < 4 && strcmp(key, known[i]) != 0)
+		while (i < count && strcmp(key, known[i]) != 0)
 			i++;
-		if (i == 4)
+		if (i == count)
 			return refuse(p, key,
-				"unknown key \"%.40s\": there are name, peer, endpoints, allow",
+				"unknown key \"%.40s\": there are name, peer, endpoints, allow, "
+				"lan_only",
 				key);
 	}
 	int err = parse_name_and_peer(p, object, c);
 	if (err != OV_OK)
 		return err;
+	const json_t *lan_only = json_object_get(object, "lan_only");
+	if (lan_only && !json_is_boolean(lan_only))
+		return refuse(p, "lan_only", "lan_only: expected true or false");
+	c->lan_only = json_is_true(lan_only);
 	const json_t *allow = json_object_get(object, "allow");
 	if (allow == NULL)
 		c->grants = grants_default();

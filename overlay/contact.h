@@ -27,6 +27,7 @@ struct contact {
 	struct peer_id id;
 	char name[CONTACT_NAME_MAX];
 	uint8_t source; /* enum contact_source */
+	bool lan_only;  /* neither called nor answered outside the networks we are on */
 	struct grants grants;
 	char **endpoints; /* owned texts as the user wrote them, "1.2.3.4:5" or "host:port"; may be
 			     NULL */

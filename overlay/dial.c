@@ -32,7 +32,7 @@ static bool is_target_of(
 {
 	bool written = c->source == SOURCE_CONFIG || c->source == SOURCE_USER;
 	return c->carrier == CARRIER_TCP && candidate_is_trusted(c) == trusted &&
-	       (written || !meet_is_foreign(n, p, &c->addr));
+	       reach_allows_addr(n, p, &c->addr) && (written || !meet_is_foreign(n, p, &c->addr));
 }
 
 /* Those we were told of, what is only claimed last; of a facilitator else the usual port wherever
@@ -52,7 +52,7 @@ static size_t targets(const struct node *n, const struct peer *p, struct ov_addr
 		bool known = false;
 		for (size_t k = 0; k < count; k++)
 			known |= addr_equal(&out[k], &a);
-		if (!known)
+		if (!known && reach_allows_addr(n, p, &a))
 			out[count++] = a;
 	}
 	return count;

@@ -102,6 +102,8 @@ static const char *candidate_state(
 {
 	struct ov_addr target = network_target(n, &c->addr);
 	const struct association *a = p->association;
+	if (!reach_allows_addr(n, p, &c->addr))
+		return "policy";
 	const char *state = c->tried_at == OV_NEVER ? "untried" : "silent";
 	for (size_t i = 0; a && i < a->path_count; i++) {
 		const struct path *path = a->paths[i];

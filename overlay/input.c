@@ -27,6 +27,8 @@ static enum drop input_handshake(struct node *n, ov_time now, const struct dgram
 		return DROP_INDEX;
 	if (!channel_carries(n, run, &r->peer->contact.id))
 		return DROP_CHANNEL;
+	if (!reach_allows(n, r->peer, run))
+		return DROP_POLICY;
 	return h->type == PACKET_HS2 ? call_on_hs2(n, now, r->peer, run, data, len)
 				     : call_on_cookie(n, now, r->peer, data, len);
 }
@@ -117,6 +119,8 @@ static enum drop input_sealed(struct node *n, ov_time now, struct cursor *c, con
 			return DROP_INDEX;
 		if (!channel_carries(n, c->run, &r->peer->contact.id))
 			return DROP_CHANNEL;
+		if (!reach_allows(n, r->peer, c->run))
+			return DROP_POLICY;
 		*c = (struct cursor){
 			.run = c->run, .keys = keys_of(r), .index = h->receiver, .peer = r->peer
 		};

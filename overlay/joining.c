@@ -128,11 +128,11 @@ size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
 {
 	struct ov_addr seen[OBSERVED_MAX];
 	size_t count = 0, observed = registration_observed(n, seen, OBSERVED_MAX);
-	for (size_t i = 0; i < n->mapped_count; i++)
+	for (size_t i = 0; i < n->mapped_count && !n->config.lan_only; i++)
 		count = add_address(out, count, max, &n->mapped[i]);
 	if (observed == 0)
 		seen[observed++] = n->observed; /* by a peer that we met */
-	for (size_t i = 0; i < observed; i++)
+	for (size_t i = 0; i < observed && !n->config.lan_only; i++)
 		if (is_of_use(&seen[i]))
 			count = add_address(out, count, max, &seen[i]);
 	for (int v4 = 1; v4 >= 0; v4--) {

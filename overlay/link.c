@@ -55,6 +55,8 @@ void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p)
 
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k)
 {
+	if (reach_is_lan_only(n, p))
+		return NULL;
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		struct peer *relay = n->facilitators[i];
 		if (relay != p && is_relay(relay, now) && !watch_says_absent(relay, p) && k-- == 0)
@@ -67,6 +69,8 @@ void link_call(struct node *n, ov_time now, struct peer *p)
 {
 	const struct call *c = p->association->call;
 	bool spares = c->once || c->attempts >= CALLS_SURE;
+	if (reach_is_lan_only(n, p))
+		return;
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		struct peer *relay = n->facilitators[i];
 		if (relay != p && is_relay(relay, now) && !(spares && watch_says_absent(relay, p)))
@@ -79,6 +83,16 @@ struct ov_addr link_observed(const struct node *n, const struct path *path)
 	const struct channel *c =
 		path->carrier == CARRIER_RELAY ? channel_of_addr(n, &path->remote) : NULL;
 	return c ? c->observed : (struct ov_addr){ 0 };
+}
+
+void link_close(struct node *n, ov_time now, struct peer *p)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++) {
+		struct association *a = n->facilitators[i]->association;
+		struct channel *c = a ? find(a, &p->contact.id) : NULL;
+		if (c)
+			channel_close(n, now, c, true);
+	}
 }
 
 static struct link_request *request_of(struct peer *relay, uint32_t id)
@@ -180,7 +194,10 @@ enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct r
 		return DROP_FORMAT;
 	if (peer_id_equal(&f->source, &p->contact.id))
 		return DROP_LOOP;
-	if (!node_peer(n, &f->source)) {
+	const struct peer *source = node_peer(n, &f->source);
+	if (n->config.lan_only || (source && reach_is_lan_only(n, source)))
+		return DROP_POLICY;
+	if (!source) {
 		if (!n->config.pairing && n->invite_count == 0)
 			return DROP_STRANGER;
 		limit_strangers(n, now, p);

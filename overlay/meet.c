@@ -84,15 +84,6 @@ bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate 
 	return c->carrier == CARRIER_UDP && meet_may_try(n, now, p, c); /* TCP: dial.c */
 }
 
-static bool same_prefix(const struct ov_addr *x, const struct ov_addr *y, uint8_t bits)
-{
-	size_t len = bits + (addr_is_v4(x) ? 96u : 0u);
-	if (addr_is_v4(x) != addr_is_v4(y) || memcmp(x->ip, y->ip, len / 8) != 0)
-		return false;
-	uint8_t mask = (uint8_t)(0xff00u >> len % 8);
-	return len % 8 == 0 || ((x->ip[len / 8] ^ y->ip[len / 8]) & mask) == 0;
-}
-
 /* A private address is somebody else's here unless it is on one of our links, or the peer shares
  * the address that the world sees us at (nat.md: scans of foreign private ranges are punished). */
 static bool may_probe(const struct node *n, const struct ov_addr *a, bool same_site)
@@ -104,10 +95,7 @@ static bool may_probe(const struct node *n, const struct ov_addr *a, bool same_s
 		return true;
 	if (scope != ADDR_PRIVATE)
 		return false;
-	for (size_t i = 0; i < n->local_count; i++)
-		if (same_prefix(&n->locals[i].addr, a, n->locals[i].prefix_len))
-			return true;
-	return same_site;
+	return same_site || reach_is_on_link(n, a, 0);
 }
 
 bool meet_may_probe(const struct node *n, const struct ov_addr *a)
@@ -215,6 +203,8 @@ enum drop meet_on_endpoints(
 	struct association *a = p->association;
 	if (!contact_is_known(p->contact.source))
 		return DROP_GRANT; /* we call neither our clients nor, at other places, relays */
+	if (reach_is_lan_only(n, p))
+		return DROP_POLICY;
 	if (!limit_take(&a->meeting.told, now, TOLD_PER_SECOND, TOLD_BURST, 1))
 		return DROP_RATE;
 	struct ov_addr observed[FRAME_ENDPOINTS_MAX / 2];
@@ -243,6 +233,8 @@ enum drop meet_on_tcp_endpoints(
 	bool fresh = false;
 	if (!contact_is_known(p->contact.source))
 		return DROP_GRANT;
+	if (reach_is_lan_only(n, p))
+		return DROP_POLICY;
 	if (!limit_take(&a->meeting.told_tcp, now, TOLD_PER_SECOND, TOLD_BURST, 1))
 		return DROP_RATE;
 	for (size_t i = 0; i < f->count; i++)

@@ -39,7 +39,8 @@ struct node_config {
 	uint16_t relay_channels;               /* of one client, 64 */
 	uint32_t relay_bytes_per_second;       /* of one client, 12,500,000; at least 16,000 */
 	uint32_t relay_total_bytes_per_second; /* of all, 125,000,000; the same */
-	bool pairing; /* strangers with a valid handshake are listed as requests */
+	bool lan_only; /* no way out of the networks we are on, to or from anybody */
+	bool pairing;  /* strangers with a valid handshake are listed as requests */
 	struct handshake_network network;
 	struct blocks
 		key_memory; /* node_key_size() bytes each, for session keys; alloc NULL: the heap */
@@ -249,7 +250,8 @@ struct candidate_info {
 	struct ov_addr addr;
 	uint8_t carrier; /* CARRIER_UDP or CARRIER_TCP */
 	enum candidate_source source;
-	const char *state; /* "untried" "asked" "silent" "answers" "suspect" */
+	const char *state; /* "untried" "asked" "silent" "answers" "suspect"; "policy": not tried,
+			      because of lan_only */
 	ov_time added;
 };
 size_t node_peer_candidates(

@@ -533,6 +533,20 @@ enum drop answer_hs1(
 	struct node *n, ov_time now, const struct dgram *from, const uint8_t *data, size_t len);
 void pending_free(struct node *n, struct pending *w);
 
+/* ---- reach.c: lan_only ---- */
+/* In a prefix of an interface of ours (0: of any), or on this machine. */
+bool reach_is_on_link(const struct node *n, const struct ov_addr *a, uint32_t interface);
+bool reach_is_lan_only(const struct node *n, const struct peer *p);
+/* May we send to p there, and hear it from there? */
+bool reach_allows(const struct node *n, const struct peer *p, const struct dgram *where);
+bool reach_allows_addr(const struct node *n, const struct peer *p, const struct ov_addr *a);
+/* May anybody be heard from there? */
+bool reach_admits(const struct node *n, const struct dgram *from);
+/* Is there a candidate that may be tried? */
+bool reach_is_possible(const struct node *n, const struct peer *p);
+/* Its contact or our network did: what is no longer allowed ends. */
+void reach_changed(struct node *n, ov_time now, struct peer *p);
+
 /* ---- route.c ---- */
 struct path *route_find(const struct association *a, const struct dgram *where);
 void route_pin(
@@ -563,6 +577,14 @@ void route_on_keys(struct node *n, ov_time now,
 struct dgram route_where(const struct path *path);
 /* How often this path shall speak when idle; 0: never. */
 ov_time route_keepalive(const struct node *n, const struct peer *p, const struct path *path);
+/* Nothing goes by this path: asks by whatever way the kernel chooses now. */
+void route_leave_to_kernel(struct node *n, ov_time now, struct peer *p, const struct path *stuck);
+/* Our kernel has no way there: for another valid path this one is left at once. */
+void route_on_refused(struct node *n, ov_time now, struct peer *p, struct path *path);
+/* From an address of an interface that is a candidate; not by a tunnel. */
+bool route_is_from_own(const struct node *n, const struct path *path);
+/* Was the kernel's choice the way of the path that the answer came by? */
+bool route_is_same_way(const struct path *chosen, const struct path *came);
 /* Asks at this address from wherever we can send, unless a path there is valid. */
 void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote,
 	bool anew); /* anew: with a full number of packets */
@@ -611,7 +633,8 @@ void link_open(
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k);
 /* A direct answer came first: the way by relay is kept beside it, while it is young. */
 void link_stand_by(struct node *n, ov_time now, struct peer *p);
-bool link_possible(const struct node *n, ov_time now); /* is there a relay at all? */
+bool link_possible(const struct node *n, ov_time now);        /* is there a relay at all? */
+void link_close(struct node *n, ov_time now, struct peer *p); /* all links to it */
 /* Where the relay of this path sees the peer; any: not told. */
 struct ov_addr link_observed(const struct node *n, const struct path *path);
 enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f);

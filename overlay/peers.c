@@ -178,6 +178,7 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 		add_endpoints(n, now, p, &p->registration->written);
 	if (!addr_is_any(&c->last_endpoint))
 		(void)candidates_add(&p->candidates, now, &c->last_endpoint, SOURCE_CACHE);
+	reach_changed(n, now, p);
 	if (contact_is_known(c->source))
 		registration_renew_all(n, now); /* who may reach us changed */
 	if (call)

@@ -54,9 +54,9 @@ void registration_invite_tag(const uint8_t hash[HS1_INVITE_HASH_LEN],
 	tag(hash, destination, facilitator, out);
 }
 
-static bool is_reachable_for(const struct peer *p)
+static bool is_reachable_for(const struct node *n, const struct peer *p)
 {
-	return contact_is_known(p->contact.source);
+	return contact_is_known(p->contact.source) && !reach_is_lan_only(n, p);
 }
 
 /* The tags of one page: open invites, then contacts in the order of the node. */
@@ -69,7 +69,7 @@ static size_t tags_of_page(struct node *n, struct peer *facilitator, uint8_t pag
 				&facilitator->contact.id, tags + RELAY_TAG_LEN * count++);
 	for (size_t i = 0; i < n->peer_count && count < REGISTER_TAGS_MAX; i++) {
 		struct peer *p = n->peers[i];
-		if (!is_reachable_for(p) || at++ < first)
+		if (!is_reachable_for(n, p) || at++ < first)
 			continue;
 		count += registration_tag(
 			n, p, &n->self->id, &facilitator->contact.id, tags + count * RELAY_TAG_LEN);
@@ -81,7 +81,7 @@ static uint8_t page_count(const struct node *n)
 {
 	size_t contacts = n->invite_count;
 	for (size_t i = 0; i < n->peer_count; i++)
-		contacts += is_reachable_for(n->peers[i]);
+		contacts += is_reachable_for(n, n->peers[i]);
 	size_t pages = (contacts + REGISTER_TAGS_MAX - 1) / REGISTER_TAGS_MAX;
 	return (uint8_t)(pages < 1 ? 1 : pages > REGISTER_PAGES_MAX ? REGISTER_PAGES_MAX : pages);
 }
@@ -189,12 +189,14 @@ void registration_tick(struct node *n, ov_time now, struct peer *p)
 	say(n, now, p);
 }
 
-/* A facilitator may say what it likes: it must not be the only one heard. */
-static bool is_news(const struct path *path, const struct ov_addr *told, size_t count)
+/* A facilitator may say what it likes: it must not be the only one heard. How it sees us by way of
+ * a VPN is no place to be met: that may end, and belongs to somebody else's network. */
+static bool is_news(
+	const struct node *n, const struct path *path, const struct ov_addr *told, size_t count)
 {
 	enum addr_scope scope = addr_scope(&path->observed);
-	if (path->carrier != CARRIER_UDP || path->state != PATH_VALID ||
-		(scope != ADDR_PRIVATE && scope != ADDR_GLOBAL))
+	if (!route_is_from_own(n, path) || path->carrier != CARRIER_UDP ||
+		path->state != PATH_VALID || (scope != ADDR_PRIVATE && scope != ADDR_GLOBAL))
 		return false;
 	for (size_t k = 0; k < count; k++)
 		if (addr_equal(&told[k], &path->observed))
@@ -209,7 +211,7 @@ size_t registration_observed(const struct node *n, struct ov_addr *out, size_t m
 		const struct association *a = n->facilitators[i]->association;
 		size_t end = count + OBSERVED_EACH < max ? count + OBSERVED_EACH : max;
 		for (size_t j = 0; a && j < a->path_count && count < end; j++)
-			if (is_news(a->paths[j], out, count))
+			if (is_news(n, a->paths[j], out, count))
 				out[count++] = a->paths[j]->observed;
 	}
 	return count;

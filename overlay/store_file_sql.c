@@ -75,6 +75,8 @@ static const char *const migrations[STORE_SCHEMA] = {
 	" token BLOB NOT NULL,"
 	" expires_at INTEGER NOT NULL"
 	") STRICT, WITHOUT ROWID;",
+
+	"ALTER TABLE contacts ADD COLUMN lan_only INTEGER NOT NULL DEFAULT 0;",
 };
 
 static int exec(sqlite3 *db, const char *sql)

@@ -7,7 +7,7 @@
 #include <sqlite3.h>
 
 #define STORE_PATH_MAX 1200
-#define STORE_SCHEMA   2 /* current user_version */
+#define STORE_SCHEMA   3 /* current user_version */
 
 /* Opens (creates 0600) the database. On failure *db is NULL. */
 int store_file_open(const char *path, sqlite3 **db);

@@ -25,6 +25,8 @@ static void row_sum(const struct contact *c, const char *grants, const char *end
 	sum_text(&h, c->name);
 	sum_text(&h, grants);
 	sum_text(&h, endpoints);
+	if (c->lan_only) /* rows of before it was there keep their sum */
+		sum_text(&h, "lan_only");
 	(void)crypto_generichash_final(&h, out, STORE_ROW_SUM_LEN);
 }
 
@@ -92,7 +94,8 @@ static void load_last(struct contact *c, sqlite3_stmt *st)
 bool store_row_read(struct contact *c, sqlite3_stmt *st)
 {
 	uint8_t sum[STORE_ROW_SUM_LEN];
-	*c = (struct contact){ .source = (uint8_t)sqlite3_column_int(st, 2) };
+	*c = (struct contact){ .source = (uint8_t)sqlite3_column_int(st, 2),
+		.lan_only = sqlite3_column_int(st, 8) != 0 };
 	const char *name = column_text(st, 1), *grants = column_text(st, 3);
 	const char *endpoints = column_text(st, 4);
 	const void *peer = sqlite3_column_blob(st, 0), *stored = sqlite3_column_blob(st, 5);

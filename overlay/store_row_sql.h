@@ -19,7 +19,7 @@ struct store_row {
 
 /* OV_OK or OV_ENOMEM. */
 OV_MUST_CHECK int store_row_make(struct store_row *r, const struct contact *c);
-/* Reads the columns peer, name, source, grants, endpoints, sum, address, seen_at (the last two may
- * be NULL) of the current row. False, and c is nothing to finish: the sum does not hold or a value
- * does not parse. */
+/* Reads the columns peer, name, source, grants, endpoints, sum, address, seen_at (these two may be
+ * NULL), lan_only of the current row. False, and c is nothing to finish: the sum does not hold or a
+ * value does not parse. */
 OV_MUST_CHECK bool store_row_read(struct contact *c, sqlite3_stmt *st);

@@ -46,19 +46,21 @@ static const char *const statements[ST_COUNT] = {
 	[ST_KEEP] = "RELEASE job",
 	[ST_UNDO] = "ROLLBACK TO job",
 	[ST_PUT] =
-		"INSERT INTO contacts (peer, name, source, grants, endpoints, added_at, sum)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, unixepoch(), ?6)"
+		"INSERT INTO contacts (peer, name, source, grants, endpoints, added_at, sum,"
+		" lan_only) VALUES (?1, ?2, ?3, ?4, ?5, unixepoch(), ?6, ?7)"
 		" ON CONFLICT (peer) DO UPDATE SET name = excluded.name, source = excluded.source,"
-		" grants = excluded.grants, endpoints = excluded.endpoints, sum = excluded.sum",
+		" grants = excluded.grants, endpoints = excluded.endpoints, sum = excluded.sum,"
+		" lan_only = excluded.lan_only",
 	[ST_REMOVE] = "DELETE FROM contacts WHERE peer = ?1",
 	[ST_FORGET] = "DELETE FROM last_endpoints WHERE peer = ?1",
 	[ST_LAST] = "INSERT INTO last_endpoints (peer, address, seen_at)"
 		    " SELECT peer, ?2, ?3 FROM contacts WHERE peer = ?1"
 		    " ON CONFLICT (peer) DO UPDATE SET address = excluded.address,"
 		    " seen_at = excluded.seen_at",
-	[ST_LOAD] = "SELECT c.peer, c.name, c.source, c.grants, c.endpoints, c.sum, l.address,"
-		    " l.seen_at FROM contacts c LEFT JOIN last_endpoints l ON l.peer = c.peer"
-		    " ORDER BY c.added_at, c.name",
+	[ST_LOAD] =
+		"SELECT c.peer, c.name, c.source, c.grants, c.endpoints, c.sum, l.address,"
+		" l.seen_at, c.lan_only FROM contacts c LEFT JOIN last_endpoints l ON l.peer = c.peer"
+		" ORDER BY c.added_at, c.name",
 	[ST_EPOCH_GET] = "SELECT value FROM meta WHERE key = 'boot_epoch'",
 	[ST_EPOCH_SET] = "UPDATE meta SET value = ?1 WHERE key = 'boot_epoch'",
 };
@@ -135,6 +137,7 @@ static int put_contact(struct store_sql *s, const struct contact *c)
 	rc = first_error(rc, bind_text(s, ST_PUT, 5, r.endpoints));
 	rc = first_error(
 		rc, sqlite3_bind_blob(s->st[ST_PUT], 6, r.sum, sizeof(r.sum), SQLITE_STATIC));
+	rc = first_error(rc, sqlite3_bind_int(s->st[ST_PUT], 7, c->lan_only));
 	rc = rc == SQLITE_OK ? run(s, ST_PUT) : finish(s, ST_PUT, rc);
 	free(r.endpoints);
 	return rc;

@@ -24,7 +24,8 @@ static size_t watched_count(const struct node *n, const struct peer *relay)
 	return count;
 }
 
-/* Each contact has its place, also one whose key is no key: tag 0. */
+/* Each contact has its place, also one whose key is no key, or that is not for facilitators to know
+ * of: tag 0. */
 static size_t tags_of_page(struct node *n, struct peer *relay, uint8_t page, uint8_t *tags)
 {
 	size_t first = (size_t)page * REGISTER_TAGS_MAX, at = 0, count = 0;
@@ -33,8 +34,9 @@ static size_t tags_of_page(struct node *n, struct peer *relay, uint8_t page, uin
 		if (!is_watched(p, relay) || at++ < first)
 			continue;
 		uint8_t *tag = tags + RELAY_TAG_LEN * count++;
-		if (!joining_tag(p, &relay->contact.id, tag) &&
-			!registration_tag(n, p, &p->contact.id, &relay->contact.id, tag))
+		if (reach_is_lan_only(n, p) ||
+			(!joining_tag(p, &relay->contact.id, tag) &&
+				!registration_tag(n, p, &p->contact.id, &relay->contact.id, tag)))
 			memset(tag, 0, RELAY_TAG_LEN);
 	}
 	return count;

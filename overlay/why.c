@@ -97,6 +97,24 @@ static bool is_refused(const struct node *n)
 	return refused;
 }
 
+static void why_forbidden(const struct node *n, const struct peer *p, struct why *w)
+{
+	const char *of = n->config.lan_only ? "of this machine" : "of this contact";
+	unsigned here = 0;
+	for (size_t i = 0; i < p->candidates.count; i++)
+		here += reach_allows_addr(n, p, &p->candidates.list[i].addr);
+	if (here == 0)
+		say(w, "policy",
+			"not connected: lan_only %s, and none of its %u addresses is on a network of "
+			"ours",
+			of, p->candidates.count);
+	else
+		say(w, "policy",
+			"not connected: lan_only %s, and it does not answer on a network of ours "
+			"(addresses there: %u of %u)",
+			of, here, p->candidates.count);
+}
+
 static void why_not(const struct node *n, ov_time now, const struct peer *p, struct why *w)
 {
 	const struct call *c = p->association ? p->association->call : NULL;
@@ -146,7 +164,10 @@ bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struc
 	if (!p)
 		return false;
 	*out = (struct why){ 0 };
-	if (!association_reaches(p->association, now))
+	bool reaches = association_reaches(p->association, now);
+	if (reach_is_lan_only(n, p) && !(reaches && p->association->active->state != PATH_SUSPECT))
+		why_forbidden(n, p, out);
+	else if (!reaches)
 		why_not(n, now, p, out);
 	else if (p->association->active->carrier == CARRIER_RELAY)
 		why_relayed(n, p, now, out);

@@ -98,6 +98,7 @@ int cmd_peer_show(struct cli *cli);
 int cmd_peer_rename(struct cli *cli);
 int cmd_peer_remove(struct cli *cli);
 int cmd_peer_allow(struct cli *cli);
+int cmd_peer_lan_only(struct cli *cli);
 int cmd_peer_requests(struct cli *cli);
 int cmd_peer_accept(struct cli *cli);
 int cmd_peer_refuse(struct cli *cli);

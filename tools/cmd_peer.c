@@ -69,6 +69,8 @@ int cmd_peer_add(struct cli *cli)
 		json_array_append_new(endpoints, json_string(cli->argv[i]));
 	json_t *args = json_pack("{s:s, s:s, s:o, s:o}", "name", cli->argv[0], "peer", cli->argv[1],
 		"endpoints", endpoints, "allow", cli_split(cli->values[0]));
+	if (cli->values[1])
+		json_object_set_new(args, "lan_only", json_true());
 	int rc = cli_call(cli, "peer.add", args, &r);
 	return finish_add(cli, rc, r);
 }
@@ -138,6 +140,19 @@ int cmd_peer_allow(struct cli *cli)
 	print_words("may", json_object_get(r, "allow"), "nothing");
 	json_decref(r);
 	return rc;
+}
+
+int cmd_peer_lan_only(struct cli *cli)
+{
+	json_t *r = NULL;
+	bool on = strcmp(cli->argv[1], "on") == 0;
+	if (!on && strcmp(cli->argv[1], "off") != 0)
+		return cli_fail(cli, EXIT_USAGE, "overlay peer lan-only PEER on",
+			"\"%.40s\" is neither on nor off", cli->argv[1]);
+	int rc = cli_call(cli, "peer.lan_only",
+		json_pack("{s:s, s:b}", "peer", cli->argv[0], "lan_only", on), &r);
+	return finish(cli, rc, r,
+		on ? "is reached on networks of this machine only" : "is reached wherever it is");
 }
 
 int cmd_peer_list(struct cli *cli)
@@ -221,6 +236,8 @@ int cmd_peer_show(struct cli *cli)
 	printf("peer       %s\naddress    %s\n", field_text(r, "peer"), field_text(r, "address"));
 	print_words("may", json_object_get(r, "allow"), "nothing");
 	print_words("given", json_object_get(r, "endpoints"), "no endpoint");
+	if (field_true(r, "lan_only"))
+		printf("lan only   elsewhere it is neither called nor answered\n");
 	if (json_is_string(json_object_get(r, "suite")))
 		printf("session    %s (%s), keys %s old\n", field_text(r, "suite"),
 			field_text(r, "backend"),

@@ -22,7 +22,8 @@ const struct command commands[] = {
   "  overlay peer add laptop PEERID 192.168.1.7:27182\n"
   "  overlay peer add server PEERID server.example:27182 --allow tcp/22,tcp/443\n"
   "  overlay ping laptop         does it answer?\n",
-  2, 18, { { "--allow", 'a', "LIST", "grants: icmp tcp/PORT udp/PORT all service:NAME message ..." } },
+  2, 18, { { "--allow", 'a', "LIST", "grants: icmp tcp/PORT udp/PORT all service:NAME message ..." },
+	   { "--lan-only", 'l', NULL, "reach it on networks of this machine only (peer lan-only)" } },
   cmd_peer_add },
 { "peer list", "", "list contacts, their addresses and what they may do",
   "  overlay peer list\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_peer_list },
@@ -41,6 +42,13 @@ const struct command commands[] = {
   "  overlay peer allow laptop tcp/22,udp/53\n"
   "  overlay peer allow laptop --remove tcp/22\n",
   2, 64, { { "--remove", 'r', NULL, "take the grants away" } }, cmd_peer_allow },
+{ "peer lan-only", "PEER on|off", "keep a contact to the networks this machine is on",
+  PEER_HELP
+  "on: it is called and answered at addresses of the local network alone. No facilitator hears of it, no\n"
+  "relay carries it, and a call from outside gets no answer. `overlay why` then says `policy`.\n"
+  "For all contacts: the key \"lan_only\" of the configuration (overlayd --lan-only).\n\n"
+  "  overlay peer lan-only printer on\n",
+  2, 2, { { NULL, 0, NULL, NULL } }, cmd_peer_lan_only },
 { "peer requests", "", "list strangers who want to become contacts",
   "They are listed while \"pairing\" is on in the configuration. Compare the PeerId with what\n"
   "`overlay id` prints on their machine before you accept.\n\n"

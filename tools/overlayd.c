@@ -105,7 +105,7 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 		.tun_mtu = c->tun_mtu,
 		.socket_path = c->socket,
 		.state_dir = c->state,
-		.portmap = c->portmap,
+		.portmap = c->portmap && !c->lan_only,
 		.config_path = c->file,
 		.version = OVERLAY_VERSION,
 		.max_clients = c->limits_clients,
@@ -122,6 +122,7 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 	d.node.max_flows = c->limits_flows;
 	d.node.max_requests = c->limits_requests;
 	d.node.pairing = c->pairing;
+	d.node.lan_only = c->lan_only;
 	d.node.facilitator = c->facilitator_policy;
 	d.node.max_clients = c->facilitator_clients;
 	d.node.relay_channels = c->facilitator_channels;

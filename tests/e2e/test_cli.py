@@ -87,6 +87,10 @@ def right_input():
             {"endpoints"}),
         (["peer", "allow", "c", "tcp/22,udp/53", "icmp"], "may +icmp message tcp/22 udp/53", {"allow"}),
         (["peer", "allow", "c", "--remove", "tcp/22"], "may +icmp message udp/53", {"allow"}),
+        (["peer", "lan-only", "c", "on"], "c is reached on networks of this machine only", {"lan_only"}),
+        (["peer", "show", "c"], "lan only ", {"lan_only"}),
+        (["why", "c"], r"lan_only of this contact.*\(policy\)", {"code", "text"}),
+        (["peer", "lan-only", "c", "off"], "c is reached wherever", {"lan_only"}),
         (["peer", "rename", "c", "sea"], "sea is the new name of c", {"name"}),
         (["peer", "remove", "sea"], "sea removed", {"name"}),
         (["peer", "requests"], "pairing is off", {"requests", "pairing"}),
@@ -116,7 +120,7 @@ def right_input():
 def contacts(node):
     """What the owner set; where and when a peer was seen changes by itself."""
     listed = json.loads(overlay(node, "peer", "list", "--json").stdout)
-    return [{key: c[key] for key in ("peer", "name", "allow", "endpoints", "source")} for c in listed["peers"]]
+    return [{key: c[key] for key in ("peer", "name", "allow", "endpoints", "source", "lan_only")} for c in listed["peers"]]
 
 
 def wrong_input():
@@ -130,6 +134,8 @@ def wrong_input():
         (["peer", "ad"], 2, ["did you mean: overlay peer add"]),
         (["status", "now"], 2, ["too many arguments", "usage: overlay status"]),
         (["status", "--jsno"], 2, ["unknown option", "overlay status --help"]),
+        (["peer", "lan-only", "b", "yes"], 2, ["neither on nor off", "overlay peer lan-only PEER on"]),
+        (["peer", "lan-only", "nobody", "on"], 1, ["no peer", "nobody"]),
         (["peer", "add", "x"], 2, ["too few arguments", "usage: overlay peer add NAME PEERID"]),
         (["peer", "add", "x", nearly], 2, ["is not a PeerId", "56 characters", "overlay id"]),
         (["peer", "add", "x", a.peer], 2, ["PeerId of this machine", "on the other machine"]),

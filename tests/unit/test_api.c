@@ -339,6 +339,26 @@ static void test_two_quick_changes_both_survive(void **state)
 	assert_false(grants_tcp(&s->node.contacts[0].grants, 22));
 }
 
+static void test_lan_only(void **state)
+{
+	struct scene *s = *state;
+	add(s, "{\"op\":\"peer.add\",\"args\":{\"name\":\"nas\",\"peer\":\"$A\",\"lan_only\":true}}");
+	HAS(s->last, "\"lan_only\":true");
+	assert_true(s->node.contacts[0].lan_only);
+	/* what is not said stays as it is */
+	add(s, "{\"op\":\"peer.add\",\"args\":{\"name\":\"nas\",\"peer\":\"$A\"}}");
+	assert_true(s->node.contacts[0].lan_only);
+	add(s, "{\"op\":\"peer.lan_only\",\"args\":{\"peer\":\"nas\",\"lan_only\":false}}");
+	HAS(s->last, "\"lan_only\":false");
+	assert_false(s->node.contacts[0].lan_only);
+	HAS(ask(s, "{\"op\":\"peer.lan_only\",\"args\":{\"peer\":\"nas\"}}"),
+		"lan_only is missing");
+	HAS(ask(s, "{\"op\":\"peer.lan_only\",\"args\":{\"peer\":\"nas\",\"lan_only\":\"yes\"}}"),
+		"lan_only must be true or false");
+	HAS(ask(s, "{\"op\":\"peer.lan_only\",\"args\":{\"peer\":\"no\",\"lan_only\":true}}"),
+		"unknown-peer");
+}
+
 static void test_rename_and_remove(void **state)
 {
 	struct scene *s = *state;
@@ -612,7 +632,7 @@ int main(void)
 		T(test_permission_column), T(test_add_is_durable_before_it_counts),
 		T(test_status_tells_of_the_lan), T(test_add_is_durable_before_it_counts),
 		T(test_failed_store_changes_nothing), T(test_node_refusal_is_undone_in_the_store),
-		T(test_add_refusals), T(test_two_quick_changes_both_survive),
+		T(test_add_refusals), T(test_two_quick_changes_both_survive), T(test_lan_only),
 		T(test_rename_and_remove), T(test_config_contacts_belong_to_the_file),
 		T(test_requests), T(test_ping), T(test_deadlines_and_departures),
 		T(test_waiting_requests_are_bounded), T(test_status_pages_fit_a_line),

@@ -51,14 +51,15 @@ static void test_every_key_of_the_file(void **state)
 	(void)snprintf(text, sizeof(text),
 		"{\n \"listen\": {\"udp\": 0},\n \"network_key\": \"sixteen letters!\",\n"
 		" \"tun\": {\"enabled\": false, \"name\": \"ov1\", \"mtu\": 1280},\n"
-		" \"pairing\": true, \"portmap\": false, \"aead\": \"openssl:aes-256-gcm\",\n"
+		" \"pairing\": true, \"portmap\": false, \"lan_only\": true,"
+		" \"aead\": \"openssl:aes-256-gcm\",\n"
 		" \"limits\": {\"contacts\": 10, \"handshakes\": 20, \"flows\": 128,"
 		" \"requests\": 5, \"clients\": 16, \"clients_per_uid\": 8},\n"
 		" \"log\": {\"level\": \"debug\", \"format\": \"json\"},\n"
 		" \"contacts\": [\n  {\"name\": \"laptop\", \"peer\": \"%s\"},\n"
 		"  {\"name\": \"nas\", \"peer\": \"%s\",\n"
 		"   \"endpoints\": [\"nas.example:27182\", \"192.0.2.1:5\"], "
-		"\"allow\": [\"tcp/22\"]}\n ]\n}\n",
+		"\"allow\": [\"tcp/22\"], \"lan_only\": true}\n ]\n}\n",
 		peer_text(1), peer_text(2));
 	config_default(&c);
 	if (parse(&c, text) != OV_OK)
@@ -71,6 +72,7 @@ static void test_every_key_of_the_file(void **state)
 	assert_int_equal(c.tun_mtu, 1280);
 	assert_true(c.pairing);
 	assert_false(c.portmap);
+	assert_true(c.lan_only);
 	assert_string_equal(c.aead, "openssl:aes-256-gcm");
 	assert_int_equal(c.limits_contacts, 10);
 	assert_int_equal(c.limits_clients_per_uid, 8);
@@ -78,6 +80,8 @@ static void test_every_key_of_the_file(void **state)
 	assert_int_equal(c.log_format, LOG_FORMAT_JSON);
 	assert_int_equal(c.contact_count, 2);
 	const struct contact *nas = &c.contacts[1].contact;
+	assert_true(nas->lan_only);
+	assert_false(c.contacts[0].contact.lan_only);
 	assert_int_equal(c.contacts[0].line, 9);
 	assert_int_equal(c.contacts[1].line, 10);
 	assert_int_equal(nas->source, CONTACT_CONFIG);
@@ -199,6 +203,8 @@ static void test_messages_of_contacts(void **state)
 		"o.json:4: contacts: allow: expected an array of texts");
 	T(object("a", p1, ",\n\"endpoints\":[\"::::\"]"), "",
 		"o.json:4: contacts: endpoints: \"::::\" is not understood");
+	T(object("a", p1, ",\n\"lan_only\":1"), "",
+		"o.json:4: contacts: lan_only: expected true or false");
 	T(object("a", p1, ",\"endpoints\":[7]"), "", "expected an array of texts");
 	T(object("a", p1, ",\"endpoints\":[\"h:1\"]"), object("a.b", p2, ",\"allow\":[]"), "ok");
 #undef T

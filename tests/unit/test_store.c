@@ -248,6 +248,50 @@ static void sql(struct place *p, const char *text)
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+static bool is_lan_only(struct place *p, size_t expected, uint32_t n)
+{
+	struct contact *list;
+	struct store_sql *s = must_open(p);
+	assert_int_equal(store_sql_take_contacts(s, &list), expected);
+	const struct contact *c = find(list, expected, n);
+	bool lan_only = c && c->lan_only;
+	free_contacts(list, expected);
+	store_sql_close(s);
+	return lan_only;
+}
+
+static void test_lan_only_survives(void **state)
+{
+	struct place *p = *state;
+	fill(p, 2);
+	struct store_sql *s = must_open(p);
+	struct contact c = contact(1, 1);
+	c.lan_only = true;
+	assert_int_equal(commit(s, STORE_CONTACT_PUT, c), OV_OK);
+	store_sql_close(s);
+	assert_true(is_lan_only(p, 2, 1));
+	assert_false(is_lan_only(p, 2, 0));
+	sql(p, "UPDATE contacts SET lan_only = 0"); /* a flipped bit must not let it out */
+	assert_false(is_lan_only(p, 1, 0));
+}
+
+/* A database of before there was such a column. */
+static void test_schema_2_is_taken_over(void **state)
+{
+	struct place *p = *state;
+	fill(p, 2);
+	sql(p, "ALTER TABLE contacts DROP COLUMN lan_only;"
+	       "PRAGMA user_version = 2; UPDATE meta SET value = 2 WHERE key = 'schema'");
+	assert_false(is_lan_only(p, 2, 1));
+	assert_string_equal(p->why, "");
+	struct store_sql *s = must_open(p);
+	struct contact c = contact(1, 1);
+	c.lan_only = true;
+	assert_int_equal(commit(s, STORE_CONTACT_PUT, c), OV_OK);
+	store_sql_close(s);
+	assert_true(is_lan_only(p, 2, 1));
+}
+
 static void test_newer_schema_is_left_alone(void **state)
 {
 	struct place *p = *state;
@@ -255,7 +299,7 @@ static void test_newer_schema_is_left_alone(void **state)
 	sql(p, "PRAGMA user_version = 7; UPDATE meta SET value = 7 WHERE key = 'schema'");
 	assert_null(store_sql_open(p->dir, p->why, sizeof(p->why)));
 	assert_non_null(strstr(p->why, "schema 7"));
-	sql(p, "PRAGMA user_version = 1; UPDATE meta SET value = 1 WHERE key = 'schema'");
+	sql(p, "PRAGMA user_version = 3; UPDATE meta SET value = 3 WHERE key = 'schema'");
 	struct store_sql *s = must_open(p);
 	struct contact *list;
 	assert_int_equal(store_sql_take_contacts(s, &list), 3);
@@ -632,6 +676,8 @@ int main(void)
 		T(test_contacts_survive),
 		T(test_one_failure_undoes_nothing_else),
 		T(test_second_opener_and_bad_directory),
+		T(test_lan_only_survives),
+		T(test_schema_2_is_taken_over),
 		T(test_newer_schema_is_left_alone),
 		T(test_changed_row_is_noticed_and_the_rest_saved),
 		cmocka_unit_test_setup_teardown(test_random_damage, set_up_in_memory, tear_down),

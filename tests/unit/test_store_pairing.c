@@ -337,6 +337,7 @@ static void schema_1_is_taken_over(void **state)
 	assert_int_equal(use(s, 1, guest(1, "kept")), OV_OK);
 	store_sql_close(s);
 	sql(p, "DROP TABLE invites; DROP TABLE joins; DROP TABLE facilitators;"
+	       "ALTER TABLE contacts DROP COLUMN lan_only;"
 	       "PRAGMA user_version = 1; UPDATE meta SET value = 1 WHERE key = 'schema'");
 	s = must_open(p);
 	expect(p, &s, 1, 0);
