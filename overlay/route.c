@@ -231,6 +231,12 @@ static int rank_of(const struct path *p)
 	return 5;
 }
 
+/* Of two that are alike the one that owes no answer: the peer may just have left the other. */
+static bool is_surer(const struct path *x, const struct path *y)
+{
+	return class_of(x) == class_of(y) && !is_better(y, x) && x->unanswered < y->unanswered;
+}
+
 static struct path *best(const struct association *a, const struct path *but)
 {
 	struct path *found = NULL;
@@ -239,7 +245,8 @@ static struct path *best(const struct association *a, const struct path *but)
 		if (p == but || p->for_checks)
 			continue;
 		if (!found || rank_of(p) < rank_of(found) ||
-			(rank_of(p) == rank_of(found) && is_better(p, found)))
+			(rank_of(p) == rank_of(found) &&
+				(is_better(p, found) || is_surer(p, found))))
 			found = p;
 	}
 	return found;
@@ -399,10 +406,11 @@ static void on_doubt(struct node *n, struct association *a, ov_time now)
 
 void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path)
 {
-	if (path != p->association->active)
-		return;
-	route_elect(n, now, p);
-	if (p->association->active != path)
+	bool was_active = path == p->association->active;
+	if (path == p->association->previous)
+		p->association->previous = NULL; /* the peer did leave it */
+	route_elect(n, now, p); /* another may have stood behind one that seemed to work */
+	if (!was_active || p->association->active != path)
 		return;
 	if (p->association->call) /* a rekey, that is more now */
 		dial_begin(n, now, p);

@@ -233,6 +233,40 @@ static void a_silent_relay_is_doubted_with_the_first_silence(void **state)
 	}
 }
 
+/* The peer moved, and for a moment the path to where it was looked as good as the new one. */
+static void a_path_that_turns_out_dead_does_not_hide_a_good_one(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	w->hook = NULL;
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 3 * OV_SEC);
+	struct peer *p[2] = { w->nodes[A].node->peers[0], w->nodes[B].node->peers[0] };
+	for (int i = 0; i < 2; i++) {
+		struct association *a = p[i]->association;
+		assert_int_equal(a->active->carrier, CARRIER_UDP);
+		for (size_t k = 0; k < a->path_count; k++)
+			if (a->paths[k]->carrier == CARRIER_RELAY)
+				route_use(w->nodes[i].node, w->now, p[i], a->paths[k]);
+		assert_int_equal(a->active->carrier, CARRIER_RELAY);
+	}
+	int lower = p[A]->lower ? A : B;
+	struct dgram left = { .carrier = CARRIER_UDP, .remote = addr_v4(203, 0, 113, 99, 27182) };
+	struct path *old = route_add(w->nodes[lower].node, w->now, p[lower], &left);
+	old->state = PATH_VALID;
+	old->validated = true;
+	p[lower]->association->previous = old;
+	path_challenge(old, w->now);
+	for (uint32_t i = 0; i < 150; i++) {
+		wire_send(w, A, B, 100 + i, 64);
+		wire_send(w, B, A, 100 + i, 64);
+		wire_run(w, 10 * OV_MS);
+	}
+	assert_int_equal(wire_info(w, A, B).active.carrier, CARRIER_UDP);
+	assert_int_equal(wire_info(w, B, A).active.carrier, CARRIER_UDP);
+	wire_free(w);
+}
+
 static bool without_a(struct wire *w, struct flight *f)
 {
 	return !addr_same_ip(&f->from, &w->nodes[A].addr) &&
@@ -398,6 +432,7 @@ int main(void)
 		cmocka_unit_test(contacts_policy_serves_contacts),
 		cmocka_unit_test(a_facilitator_that_restarts_is_used_again_in_five_seconds),
 		cmocka_unit_test(a_silent_relay_is_doubted_with_the_first_silence),
+		cmocka_unit_test(a_path_that_turns_out_dead_does_not_hide_a_good_one),
 		cmocka_unit_test(a_facilitator_that_was_out_of_reach_serves_again),
 		cmocka_unit_test(a_relay_sends_where_the_client_keeps_open),
 		cmocka_unit_test(relay_datagrams_count_only_from_their_address),
