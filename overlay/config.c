@@ -28,6 +28,8 @@ void config_default(struct config *c)
 	*c = (struct config){
 		.listen_udp = 27182,
 		.facilitator_tcp = ENDPOINT_TCP_PORT,
+		.facilitator_clients = 10000,
+		.facilitator_mbit = 100,
 		.tun_mtu = 1420,
 		.tun_enabled = true,
 		.portmap = true,

@@ -31,6 +31,8 @@ enum config_key { /* index into the table; file keys first */
 	CONFIG_FACILITATORS,
 	CONFIG_FACILITATOR_POLICY,
 	CONFIG_FACILITATOR_TCP,
+	CONFIG_FACILITATOR_CLIENTS,
+	CONFIG_FACILITATOR_MBIT,
 	CONFIG_AEAD,
 	CONFIG_LIMITS_CONTACTS,
 	CONFIG_LIMITS_HANDSHAKES,
@@ -56,9 +58,10 @@ struct config {
 	uint16_t listen_tcp, facilitator_tcp; /* 0: none; the second only as facilitator */
 	uint16_t tun_mtu;
 	bool tun_enabled, pairing, lan, portmap;
-	char network_key[CONFIG_NETWORK_KEY_MAX];   /* "": none */
-	char facilitators[CONFIG_FACILITATORS_LEN]; /* "PEERID@ENDPOINT,..." */
-	uint8_t facilitator_policy;                 /* enum facilitator_policy */
+	char network_key[CONFIG_NETWORK_KEY_MAX];       /* "": none */
+	char facilitators[CONFIG_FACILITATORS_LEN];     /* "PEERID@ENDPOINT,..." */
+	uint8_t facilitator_policy;                     /* enum facilitator_policy */
+	uint32_t facilitator_clients, facilitator_mbit; /* mbit: relayed for each */
 	char tun_name[CONFIG_TUN_NAME_MAX];
 	char aead[CONFIG_WORD_MAX]; /* as aead_load takes it */
 	uint32_t limits_contacts, limits_handshakes, limits_flows, limits_requests;

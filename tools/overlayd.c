@@ -123,6 +123,8 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 	d.node.max_requests = c->limits_requests;
 	d.node.pairing = c->pairing;
 	d.node.facilitator = c->facilitator_policy;
+	d.node.max_clients = c->facilitator_clients;
+	d.node.relay_bytes_per_second = c->facilitator_mbit * 125000u;
 	d.facilitators = o->facilitators;
 	d.facilitator_count = o->facilitator_count;
 	if (c->network_key[0]) {

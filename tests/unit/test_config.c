@@ -236,6 +236,8 @@ static void test_facilitators_with_several_endpoints(void **state)
 	struct contact list[CONFIG_FACILITATORS_MAX];
 	config_default(&c);
 	assert_int_equal(c.facilitator_tcp, 443);
+	assert_int_equal(c.facilitator_clients, 10000);
+	assert_int_equal(c.facilitator_mbit, 100);
 	assert_int_equal(c.listen_tcp, 0);
 	(void)snprintf(c.facilitators, sizeof(c.facilitators),
 		"%s@f.example:27182,%s@192.0.2.1:5,%s@tcp:f.example:8443", peer, other, peer);
@@ -292,6 +294,8 @@ static void test_flags(void **state)
 	T("--dns", NULL, "--dns is not available in this version yet");
 	T("--listen-tcp=1", NULL, "ok");
 	T("--facilitator-tcp", "8443", "ok");
+	T("--facilitator-clients", "500", "ok");
+	T("--facilitator-mbit", "20000", "ok");
 	T("--facilitator-limits=1", NULL,
 		"--facilitator-limits=1 is not available in this version yet");
 	T("--frobnicate", NULL, "unknown option --frobnicate: see --help");
