@@ -478,6 +478,8 @@ enum drop channel_input(
 /* HS1 to p through every relay that may reach it. */
 void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t *hs1, size_t len);
 bool link_possible(const struct node *n, ov_time now); /* is there a relay at all? */
+bool link_has_spare(const struct node *n, ov_time now,
+	const struct path *path); /* another relay than that of this path */
 /* Where the relay of this path sees the peer; any: not told. */
 struct ov_addr link_observed(const struct node *n, const struct path *path);
 enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f);

@@ -390,8 +390,9 @@ static void ask_relay(struct node *n, ov_time now, const struct path *path)
 
 /* Nothing was heard on the active path: ask everywhere else too, and let data go twice for a
  * moment. */
-static void on_doubt(struct node *n, struct association *a, ov_time now)
+static void on_doubt(struct node *n, ov_time now, struct peer *p)
 {
+	struct association *a = p->association;
 	if (now < a->duplicate_until + OV_SEC)
 		return;
 	a->duplicate_until = now + DUPLICATE_FOR;
@@ -402,6 +403,8 @@ static void on_doubt(struct node *n, struct association *a, ov_time now)
 		if (a->paths[i]->carrier == CARRIER_RELAY)
 			ask_relay(n, now, a->paths[i]);
 	}
+	if (a->active->carrier == CARRIER_RELAY && link_has_spare(n, now, a->active))
+		call_start(n, now, p, false); /* a path through the other is made by a call */
 }
 
 void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path)
@@ -452,7 +455,7 @@ void route_tick(struct node *n, ov_time now, struct peer *p)
 		i++;
 	}
 	if (a->active && path_is_doubtful(a->active, now))
-		on_doubt(n, a, now);
+		on_doubt(n, now, p);
 	if (a->up && !best(a, NULL)) {
 		while (a->path_count > 0) /* for checks */
 			route_remove(n, p, a->paths[0]);

@@ -20,8 +20,8 @@ MOVE_MS, REBOOT_MS, RELAYED_MS, DIRECT_MS = 500, 3000, 5000, 3000
 class Running:
     """Traffic of a pair that is connected. The pings are those that the core counts."""
 
-    def __init__(self, kind_a, kind_b, direct=True, megabytes=30):
-        self.meeting = matrix.Meeting(kind_a, kind_b)
+    def __init__(self, kind_a, kind_b, direct=True, megabytes=30, two=False):
+        self.meeting = matrix.Meeting(kind_a, kind_b, two=two)
         first = self.meeting.pings(interval_ms=matrix.INTERVAL_MS)
         lab.check(matrix.wait(matrix.CONNECT_S, first.so_far), "no first contact")
         first.stop()
@@ -119,6 +119,19 @@ def relayed_facilitator_dies():
     return run.gap(event, 6.0, RELAYED_MS)
 
 
+def one_of_two_facilitators_dies():
+    """The one that relays, for good: the other one goes on at once."""
+    run = Running("symmetric", "symmetric", direct=False, megabytes=14, two=True)
+    first = run.meeting.facilitator
+    path = run.meeting.nodes[0].cli("status")["peers"][0]["path"]
+    lab.check(path and path["carrier"] == "relay", f"the path is {path}")
+    used = first if path["remote"] == f"relay:{first.peer}" else first.second
+    event = time.monotonic_ns()
+    used.process.kill()
+    used.process.wait(5)
+    return run.gap(event, 4.0, MOVE_MS * 2)
+
+
 def cases():
     return {
         "roam": roam("port-restricted", "port-restricted", "port-restricted"),
@@ -129,6 +142,7 @@ def cases():
         "udp_blocked_here": udp_blocked(0, "port-restricted", "full-cone"),
         "udp_blocked_there": udp_blocked(1, "full-cone", "port-restricted"),
         "relayed_facilitator_dies": relayed_facilitator_dies,
+        "one_of_two_facilitators_dies": one_of_two_facilitators_dies,
     }
 
 

@@ -1,4 +1,5 @@
 /* Two peers that cannot reach each other and a facilitator that both reach: 0 and 1, and 2. */
+#define WIRE_NODES 4
 #include "tests/unit/relay_world.h"
 
 static uint8_t carrier(const struct wire *w, size_t a, size_t b)
@@ -267,6 +268,40 @@ static void a_path_that_turns_out_dead_does_not_hide_a_good_one(void **state)
 	wire_free(w);
 }
 
+static bool by_either(struct wire *w, struct flight *f)
+{
+	struct ov_addr second = w->nodes[3].addr;
+	return only_by_facilitator(w, f) || addr_same_ip(&f->to, &second) ||
+	       addr_same_ip(&f->from, &second);
+}
+
+/* The first silence is enough to call through the other one. */
+static void of_two_facilitators_one_may_die(void **state)
+{
+	(void)state;
+	struct wire *w = world_of(4);
+	restart_as(w, 3, FACILITATOR_OPEN);
+	w->hook = by_either;
+	wire_use_facilitator(w, A, 3);
+	wire_use_facilitator(w, B, 3);
+	wire_run(w, OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 2 * OV_SEC);
+	const struct association *a = wire_peer(w, A, B)->association;
+	assert_int_equal(a->active->carrier, CARRIER_RELAY);
+	const struct channel *c = channel_of_addr(w->nodes[A].node, &a->active->remote);
+	wire_stop(w, c->session == wire_peer(w, A, F) ? F : 3);
+	for (uint32_t i = 0; i < 32; i++) { /* 800 ms */
+		wire_send(w, A, B, 100 + i, 64);
+		wire_send(w, B, A, 100 + i, 64);
+		wire_run(w, 25 * OV_MS);
+	}
+	wire_run(w, 100 * OV_MS);
+	assert_int_equal(wire_got(w, A, B, 131, 64), 1);
+	assert_int_equal(wire_got(w, B, A, 131, 64), 1);
+	wire_free(w);
+}
+
 static bool without_a(struct wire *w, struct flight *f)
 {
 	return !addr_same_ip(&f->from, &w->nodes[A].addr) &&
@@ -433,6 +468,7 @@ int main(void)
 		cmocka_unit_test(a_facilitator_that_restarts_is_used_again_in_five_seconds),
 		cmocka_unit_test(a_silent_relay_is_doubted_with_the_first_silence),
 		cmocka_unit_test(a_path_that_turns_out_dead_does_not_hide_a_good_one),
+		cmocka_unit_test(of_two_facilitators_one_may_die),
 		cmocka_unit_test(a_facilitator_that_was_out_of_reach_serves_again),
 		cmocka_unit_test(a_relay_sends_where_the_client_keeps_open),
 		cmocka_unit_test(relay_datagrams_count_only_from_their_address),
