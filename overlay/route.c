@@ -81,6 +81,7 @@ static struct path *least_useful(const struct association *a)
 	struct path *worst = NULL;
 	for (size_t i = 0; i < a->path_count; i++) {
 		struct path *p = a->paths[i];
+		assert(p); /* they lie without gaps */
 		if (p == a->active || p->state == PATH_VALID)
 			continue;
 		if (!worst || p->created_at < worst->created_at)

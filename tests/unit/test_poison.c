@@ -55,6 +55,7 @@ static bool watch(struct wire *w, struct flight *f)
 /* B's words, every second for a minute, with traffic that makes A want a better way. */
 static void claim(struct wire *w, const struct endpoints_frame *e, uint8_t side)
 {
+	assert(e->count > 0);
 	for (uint32_t i = 0; i < 60; i++) {
 		uint8_t plain[600];
 		struct wr f = wr_init(plain, sizeof(plain));
