@@ -232,12 +232,6 @@ static int rank_of(const struct path *p)
 	return 5;
 }
 
-/* Of two that are alike the one that owes no answer: the peer may just have left the other. */
-static bool is_surer(const struct path *x, const struct path *y)
-{
-	return class_of(x) == class_of(y) && !is_better(y, x) && x->unanswered < y->unanswered;
-}
-
 static struct path *best(const struct association *a, const struct path *but)
 {
 	struct path *found = NULL;
@@ -246,8 +240,7 @@ static struct path *best(const struct association *a, const struct path *but)
 		if (p == but || p->for_checks)
 			continue;
 		if (!found || rank_of(p) < rank_of(found) ||
-			(rank_of(p) == rank_of(found) &&
-				(is_better(p, found) || is_surer(p, found))))
+			(rank_of(p) == rank_of(found) && is_better(p, found)))
 			found = p;
 	}
 	return found;
