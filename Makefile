@@ -46,7 +46,7 @@ AREA          ?= foundation
 SIM_SEEDS     ?= 2000
 FUZZ_SECONDS  ?= 60
 SOAK_MINUTES  ?= 60
-export SIM_SEEDS FUZZ_SECONDS SOAK_MINUTES CLANG_FORMAT
+export SIM_SEEDS FUZZ_SECONDS SOAK_MINUTES CLANG_FORMAT DEMO
 
 # ---- targets that install packages or start make again: they need nothing but make and bash ----
 DRIVERS := help setup run check check-all fuzz soak bench demo accept clean
@@ -68,6 +68,7 @@ help:
 #: make soak [SOAK_MINUTES=N]    simulator over new seeds for N minutes, a line in docs/runs.tsv
 #: make bench [T=NAME]           figures against other programs, tables and plots in docs/bench
 #: make demo                     two laptops, two networks, one moves: watch it
+#: DEMO=nat make demo            two laptops behind two NATs meet: invite, relay, direct, a visit
 #: make accept [AREA=foundation] every line of that issue with command, bound, figure, pass or miss;
 #:                               SECTIONS='1 5': only these
 #: make install DESTDIR= PREFIX= programs, liboverlay, overlay.h, pkg-config file, documents

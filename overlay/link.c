@@ -29,6 +29,15 @@ bool link_possible(const struct node *n, ov_time now)
 	return false;
 }
 
+bool link_has_spare(const struct node *n, ov_time now, const struct path *path)
+{
+	const struct channel *c = channel_of_addr(n, &path->remote);
+	for (size_t i = 0; c && i < n->facilitator_count; i++)
+		if (n->facilitators[i] != c->session && is_relay(n->facilitators[i], now))
+			return true;
+	return false;
+}
+
 static void remember(struct registration *r, uint32_t request, const struct peer_id *destination)
 {
 	r->requests[r->next_request] =

@@ -635,6 +635,8 @@ struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p,
 void link_stand_by(struct node *n, ov_time now, struct peer *p);
 bool link_possible(const struct node *n, ov_time now);        /* is there a relay at all? */
 void link_close(struct node *n, ov_time now, struct peer *p); /* all links to it */
+bool link_has_spare(const struct node *n, ov_time now,
+	const struct path *path); /* another relay than that of this path */
 /* Where the relay of this path sees the peer; any: not told. */
 struct ov_addr link_observed(const struct node *n, const struct path *path);
 enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f);

@@ -81,6 +81,7 @@ static struct path *least_useful(const struct association *a)
 	struct path *worst = NULL;
 	for (size_t i = 0; i < a->path_count; i++) {
 		struct path *p = a->paths[i];
+		assert(p); /* they lie without gaps */
 		if (p == a->active || p->state == PATH_VALID)
 			continue;
 		if (!worst || p->created_at < worst->created_at)
@@ -434,8 +435,9 @@ static void ask_relay(struct node *n, ov_time now, const struct path *path)
 
 /* Nothing was heard on the active path: ask everywhere else too, and let data go twice for a
  * moment. */
-static void on_doubt(struct node *n, struct association *a, ov_time now)
+static void on_doubt(struct node *n, ov_time now, struct peer *p)
 {
+	struct association *a = p->association;
 	if (now < a->duplicate_until + OV_SEC)
 		return;
 	a->duplicate_until = now + DUPLICATE_FOR;
@@ -446,15 +448,19 @@ static void on_doubt(struct node *n, struct association *a, ov_time now)
 		if (a->paths[i]->carrier == CARRIER_RELAY)
 			ask_relay(n, now, a->paths[i]);
 	}
+	if (a->active->carrier == CARRIER_RELAY && link_has_spare(n, now, a->active))
+		call_start(n, now, p, false); /* a path through the other is made by a call */
 }
 
 void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *path)
 {
-	if (path != p->association->active)
-		return;
-	route_leave_to_kernel(n, now, p, path);
-	route_elect(n, now, p);
-	if (p->association->active != path)
+	bool was_active = path == p->association->active;
+	if (path == p->association->previous)
+		p->association->previous = NULL; /* the peer did leave it */
+	if (was_active)
+		route_leave_to_kernel(n, now, p, path);
+	route_elect(n, now, p); /* another may have stood behind one that seemed to work */
+	if (!was_active || p->association->active != path)
 		return;
 	if (p->association->call) /* a rekey, that is more now */
 		dial_begin(n, now, p);
@@ -496,7 +502,7 @@ void route_tick(struct node *n, ov_time now, struct peer *p)
 		i++;
 	}
 	if (a->active && path_is_doubtful(a->active, now))
-		on_doubt(n, a, now);
+		on_doubt(n, now, p);
 	if (a->up && !best(a, NULL)) {
 		while (a->path_count > 0) /* for checks */
 			route_remove(n, p, a->paths[0]);

@@ -88,22 +88,31 @@ def listening(kind):
 
 # --- the one place that knows how daemons are told of a facilitator and of each other -------------
 
-def introduce(hub, a, b):
-    """Starts the facilitator and hands it back; afterwards a and b are ready to be started: each has
+SECOND = 27190  # port of a second facilitator on the hub
+
+
+def introduce(hub, a, b, two=False):
+    """Starts the facilitator (two: another beside it, its field `second`) and hands it back; afterwards a and b are ready to be started: each has
     the other as a contact by its PeerId alone, and the facilitator by PeerId and endpoint. Their
     identities are made and their contacts stored in a namespace without a network: nothing is
     cached."""
     _born(a, b)
     facilitator = node.Node(hub.ns, args=["--facilitator", "--facilitator-policy", "open"]).start()
+    known = [f"{facilitator.peer}@{hub.address}:{PORT}"]
+    if two:
+        facilitator.second = node.Node(hub.ns, "hub2", port=SECOND, args=["--no-tun", "--facilitator",
+            "--facilitator-policy", "open", "--facilitator-tcp", "0"]).start()
+        known.append(f"{facilitator.second.peer}@{hub.address}:{SECOND}")
     for site in (a, b):
         config = site.dir / "overlay.json"
-        config.write_text(json.dumps({"facilitators": [f"{facilitator.peer}@{hub.address}:{PORT}"]}))
+        config.write_text(json.dumps({"facilitators": known}))
         site.args += ["--config", config]
     return facilitator
 
 
-def introduce_static(_hub, a, b):
+def introduce_static(_hub, a, b, two=False):
     """No facilitator: a has b's endpoint, b waits to be called."""
+    assert not two
     _born(a, b, node.endpoint(b.address4, PORT))
 
 
@@ -153,8 +162,8 @@ class Meeting:
     """Two sites, proven, whose daemons run: hosts (nat.Host) and nodes (node.Node) of A and B, the hub
     (nat.Server) with the facilitator (node.Node; static: None), zero in ns."""
 
-    def __init__(self, kind_a, kind_b, static=False, furnish=None):
-        """furnish(router of A) adds to it what its kind has not, before the daemons start."""
+    def __init__(self, kind_a, kind_b, static=False, furnish=None, two=False):
+        """furnish(router of A) adds to it what its kind has not, before the daemons start. two: facilitators."""
         self.world = nat.World()
         self.hub = self.world.server("hub")
         self.hosts = [self.world.host(name, self.world.router(kind))
@@ -167,7 +176,7 @@ class Meeting:
             for host, kind in zip(self.hosts, (kind_a, kind_b))]
         for one, host in zip(self.nodes, self.hosts):
             one.address4 = host.address
-        self.facilitator = (introduce_static if static else introduce)(self.hub, *self.nodes)
+        self.facilitator = (introduce_static if static else introduce)(self.hub, *self.nodes, two=two)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             list(pool.map(node.Node.start, self.nodes))
         self.zero = time.monotonic_ns()

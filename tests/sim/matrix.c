@@ -347,8 +347,9 @@ static void print_replay(
 	for (uint64_t i = 0; i < o->seeds; i++) {
 		if (!is_bad(c, &list[i]))
 			continue;
+		unsigned long long seed = o->from + i;
 		fprintf(stderr, "  replay: %s --cell %s,%s --seed %llu --trace\n", o->self, c->a,
-			c->b, (unsigned long long)(o->from + i));
+			c->b, seed);
 		return;
 	}
 }

@@ -250,6 +250,8 @@ static void test_facilitators_with_several_endpoints(void **state)
 	struct contact list[CONFIG_FACILITATORS_MAX];
 	config_default(&c);
 	assert_int_equal(c.facilitator_tcp, 443);
+	assert_int_equal(c.facilitator_clients, 10000);
+	assert_int_equal(c.facilitator_rate, 12500000);
 	assert_int_equal(c.listen_tcp, 0);
 	(void)snprintf(c.facilitators, sizeof(c.facilitators),
 		"%s@f.example:27182,%s@192.0.2.1:5,%s@tcp:f.example:8443", peer, other, peer);

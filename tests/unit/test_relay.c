@@ -1,4 +1,5 @@
 /* Two peers that cannot reach each other and a facilitator that both reach: 0 and 1, and 2. */
+#define WIRE_NODES 4
 #include "tests/unit/relay_world.h"
 
 static uint8_t carrier(const struct wire *w, size_t a, size_t b)
@@ -233,6 +234,74 @@ static void a_silent_relay_is_doubted_with_the_first_silence(void **state)
 	}
 }
 
+/* The peer moved, and for a moment the path to where it was looked as good as the new one. */
+static void a_path_that_turns_out_dead_does_not_hide_a_good_one(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	w->hook = NULL;
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 3 * OV_SEC);
+	struct peer *p[2] = { w->nodes[A].node->peers[0], w->nodes[B].node->peers[0] };
+	for (int i = 0; i < 2; i++) {
+		struct association *a = p[i]->association;
+		assert_int_equal(a->active->carrier, CARRIER_UDP);
+		for (size_t k = 0; k < a->path_count; k++)
+			if (a->paths[k]->carrier == CARRIER_RELAY)
+				route_use(w->nodes[i].node, w->now, p[i], a->paths[k]);
+		assert_int_equal(a->active->carrier, CARRIER_RELAY);
+	}
+	int lower = p[A]->lower ? A : B;
+	struct dgram left = { .carrier = CARRIER_UDP, .remote = addr_v4(203, 0, 113, 99, 27182) };
+	struct path *old = route_add(w->nodes[lower].node, w->now, p[lower], &left);
+	old->state = PATH_VALID;
+	old->validated = true;
+	p[lower]->association->previous = old;
+	path_challenge(old, w->now);
+	for (uint32_t i = 0; i < 150; i++) {
+		wire_send(w, A, B, 100 + i, 64);
+		wire_send(w, B, A, 100 + i, 64);
+		wire_run(w, 10 * OV_MS);
+	}
+	assert_int_equal(wire_info(w, A, B).active.carrier, CARRIER_UDP);
+	assert_int_equal(wire_info(w, B, A).active.carrier, CARRIER_UDP);
+	wire_free(w);
+}
+
+static bool by_either(struct wire *w, struct flight *f)
+{
+	struct ov_addr second = w->nodes[3].addr;
+	return only_by_facilitator(w, f) || addr_same_ip(&f->to, &second) ||
+	       addr_same_ip(&f->from, &second);
+}
+
+/* The first silence is enough to call through the other one. */
+static void of_two_facilitators_one_may_die(void **state)
+{
+	(void)state;
+	struct wire *w = world_of(4);
+	restart_as(w, 3, FACILITATOR_OPEN);
+	w->hook = by_either;
+	wire_use_facilitator(w, A, 3);
+	wire_use_facilitator(w, B, 3);
+	wire_run(w, OV_SEC);
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, 2 * OV_SEC);
+	const struct association *a = wire_peer(w, A, B)->association;
+	assert_int_equal(a->active->carrier, CARRIER_RELAY);
+	const struct channel *c = channel_of_addr(w->nodes[A].node, &a->active->remote);
+	wire_stop(w, c->session == wire_peer(w, A, F) ? F : 3);
+	for (uint32_t i = 0; i < 32; i++) { /* 800 ms */
+		wire_send(w, A, B, 100 + i, 64);
+		wire_send(w, B, A, 100 + i, 64);
+		wire_run(w, 25 * OV_MS);
+	}
+	wire_run(w, 100 * OV_MS);
+	assert_int_equal(wire_got(w, A, B, 131, 64), 1);
+	assert_int_equal(wire_got(w, B, A, 131, 64), 1);
+	wire_free(w);
+}
+
 static bool without_a(struct wire *w, struct flight *f)
 {
 	return !addr_same_ip(&f->from, &w->nodes[A].addr) &&
@@ -398,6 +467,8 @@ int main(void)
 		cmocka_unit_test(contacts_policy_serves_contacts),
 		cmocka_unit_test(a_facilitator_that_restarts_is_used_again_in_five_seconds),
 		cmocka_unit_test(a_silent_relay_is_doubted_with_the_first_silence),
+		cmocka_unit_test(a_path_that_turns_out_dead_does_not_hide_a_good_one),
+		cmocka_unit_test(of_two_facilitators_one_may_die),
 		cmocka_unit_test(a_facilitator_that_was_out_of_reach_serves_again),
 		cmocka_unit_test(a_relay_sends_where_the_client_keeps_open),
 		cmocka_unit_test(relay_datagrams_count_only_from_their_address),

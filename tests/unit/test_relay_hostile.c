@@ -78,6 +78,29 @@ static void what_a_relay_carries_does_not_spoil_the_run_around_it(void **state)
 	wire_free(w);
 }
 
+/* What a client has relayed beyond its share is dropped and counted; another's is not touched. */
+static void a_client_over_its_bytes_is_cut_off_alone(void **state)
+{
+	(void)state;
+	struct wire *w = relayed_world();
+	struct node *f = w->nodes[F].node;
+	f->config.relay_bytes_per_second = 20000;
+	uint64_t dropped = wire_drops(w, F, DROP_RATE), relayed = f->counters.relayed_bytes;
+	for (uint32_t i = 0; i < 200; i++) { /* 100 kB/s of A, 1 kB/s of B */
+		wire_send(w, A, B, 1000 + i, 1000);
+		wire_send(w, B, A, 1000 + i, 10);
+		wire_run(w, 10 * OV_MS);
+	}
+	relayed = f->counters.relayed_bytes - relayed;
+	assert_in_range(wire_drops(w, F, DROP_RATE) - dropped, 100, 200);
+	assert_in_range(relayed, 20000, 2 * 20000 + 20000 / 8 + 40000);
+	size_t got = 0;
+	for (uint32_t i = 0; i < 200; i++)
+		got += wire_got(w, B, A, 1000 + i, 10) > 0;
+	assert_in_range(got, 195, 200);
+	wire_free(w);
+}
+
 static void peers_that_become_contacts_are_counted_once(void **state)
 {
 	(void)state;
@@ -405,6 +428,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_relay_is_not_reached_through_itself),
 		cmocka_unit_test(what_a_relay_carries_does_not_spoil_the_run_around_it),
+		cmocka_unit_test(a_client_over_its_bytes_is_cut_off_alone),
 		cmocka_unit_test(peers_that_become_contacts_are_counted_once),
 		cmocka_unit_test(a_facilitator_stays_one_when_it_is_no_contact_any_more),
 		cmocka_unit_test(a_stranger_whose_call_is_refused_leaves_nothing),

@@ -24,9 +24,9 @@ def pin(core, *argv):
     return ["taskset", "-c", str(core % (os.cpu_count() or 1)), *map(str, argv)]
 
 
-def network():
+def network(whole=False):
     hub, net = lab.Ns("hub"), lab.Ns("net")
-    lab.veth(hub, "eth0", net, "eth0", whole=False)
+    lab.veth(hub, "eth0", net, "eth0", whole)
     hub.address("eth0", f"{HUB}/16")
     net.address("eth0", f"{NET}/16")
     net.ip("route add local 10.77.1.0/24 dev lo")

@@ -2,14 +2,14 @@
  * socket.
  *
  *   peers_sim --target PEERID --to ENDPOINT [--first K] [--count N] [--spread SECONDS]
- *             [--bind IPV4] [--apart] [--natted] [--echo] [--stream MBIT]
+ *             [--bind IPV4] [--apart] [--over N] [--natted] [--register] [--echo] [--stream MBIT]
  *
  * Peers K to K+N-1 (peer_seed.h) call the target, spread evenly over --spread seconds. --echo: each
  * sends an ICMPv6 echo request a second through its session, which the kernel behind the target's
  * interface answers. --stream: the first one also sends inner UDP to port 9. --apart: each has an
- * address of its own, --bind and the following ones. --natted: the nodes
- * believe that they have another local address than the one observed, as behind a NAT, and keep
- * their paths warm.
+ * address of its own, --bind and the following ones; --over: of N of them in turn. --natted: the
+ * nodes believe that they have another local address than the one observed, as behind a NAT, and
+ * keep their paths warm. --register: they use the target as facilitator.
  *
  * `stat` on its standard input prints one line of name=value: sums since the start, round trips
  * since the last `stat`. It ends with its standard input. */
@@ -58,11 +58,11 @@ static struct {
 	struct peer_id target;
 	struct ov_addr to;
 	const char *to_text;
-	uint32_t first, count, stream_mbit;
+	uint32_t first, count, stream_mbit, over;
 	ov_time spread;
-	bool natted, echo, apart;
+	bool natted, echo, apart, registers;
 	in_addr_t bind_ip;
-} option = { .count = 1 };
+} option = { .count = 1, .over = UINT32_MAX };
 
 static struct {
 	uint64_t echo_sent, echo_received, stream_sent, datagrams_out, datagrams_in;
@@ -236,7 +236,8 @@ static void call(struct one *o, ov_time now)
 		.id = option.target, .name = "target", .grants = { .bits = GRANT_ALL }
 	};
 	if (contact_add_endpoint(&c, option.to_text) != OV_OK ||
-		node_contact_put(o->node, now, &c, true) != OV_OK)
+		(option.registers ? node_facilitator_put(o->node, now, &c, NULL)
+				  : node_contact_put(o->node, now, &c, true)) != OV_OK)
 		die("contact");
 	contact_fini(&c);
 	o->called_at = now;
@@ -275,7 +276,7 @@ static void open_one(struct one *o, uint32_t i, ov_time now)
 	c.max_flows = 64;
 	c.boot_epoch = (uint32_t)time(NULL); /* above that of an earlier run */
 	if (option.apart)
-		at.sin_addr.s_addr = htonl(ntohl(option.bind_ip) + i);
+		at.sin_addr.s_addr = htonl(ntohl(option.bind_ip) + i % option.over);
 	o->self = bench_identity(option.first + i);
 	o->node = node_new(&c, &o->self, &aead, entropy_rng(), now);
 	o->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
@@ -340,7 +341,8 @@ static void parse(int argc, char **argv)
 	static const struct option names[] = { { "target", 1, 0, 't' }, { "to", 1, 0, 'a' },
 		{ "first", 1, 0, 'f' }, { "count", 1, 0, 'n' }, { "spread", 1, 0, 's' },
 		{ "bind", 1, 0, 'b' }, { "natted", 0, 0, 'k' }, { "echo", 0, 0, 'e' },
-		{ "stream", 1, 0, 'm' }, { "apart", 0, 0, 'r' }, { 0 } };
+		{ "stream", 1, 0, 'm' }, { "apart", 0, 0, 'r' }, { "over", 1, 0, 'o' },
+		{ "register", 0, 0, 'g' }, { 0 } };
 	struct in_addr ip = { 0 };
 	bool good = true;
 	int o;
@@ -355,6 +357,12 @@ static void parse(int argc, char **argv)
 		case 'k': option.natted = true; break;
 		case 'e': option.echo = true; break;
 		case 'r': option.apart = true; break;
+		case 'g': option.registers = true; break;
+		case 'o':
+			option.apart = true;
+			option.over = (uint32_t)strtoul(optarg, NULL, 10);
+			good &= option.over > 0;
+			break;
 		case 'm': option.stream_mbit = (uint32_t)strtoul(optarg, NULL, 10); break;
 		default: good = false;
 		}
