@@ -181,7 +181,7 @@ static void add_contact(struct client *c, const struct client *other, ov_time no
 	struct contact peer = { .id = other->self.id, .grants = { .bits = GRANT_ALL } };
 	snprintf(peer.name, sizeof(peer.name), "other");
 	if (contact_add_endpoint(&f, option.to_text) != OV_OK ||
-		node_facilitator_put(c->node, now, &f) != OV_OK ||
+		node_facilitator_put(c->node, now, &f, NULL) != OV_OK ||
 		node_contact_put(c->node, now, &peer, false) != OV_OK)
 		die("contacts");
 	contact_fini(&f);
