@@ -53,7 +53,8 @@ struct network *network_keep(struct node *n)
 	struct network *known = network_here(n);
 	if (known)
 		return known;
-	memmove(n->networks + 1, n->networks, sizeof(n->networks) - sizeof(n->networks[0]));
+	for (size_t i = NETWORKS_MAX - 1; i > 0; i--)
+		n->networks[i] = n->networks[i - 1];
 	n->networks[0] =
 		(struct network){ .id = id_here(n), .used = true, .measured_at = OV_NEVER };
 	return &n->networks[0];
