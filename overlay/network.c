@@ -50,11 +50,10 @@ struct network *network_here(struct node *n)
 
 struct network *network_keep(struct node *n)
 {
-	struct network *known = network_here(n);
-	if (known)
-		return known;
-	for (size_t i = NETWORKS_MAX - 1; i > 0; i--)
-		n->networks[i] = n->networks[i - 1];
+	size_t known = place_here(n);
+	if (known < NETWORKS_MAX)
+		return &n->networks[known];
+	memmove(n->networks + 1, n->networks, sizeof(n->networks) - sizeof(n->networks[0]));
 	n->networks[0] =
 		(struct network){ .id = id_here(n), .used = true, .measured_at = OV_NEVER };
 	return &n->networks[0];
