@@ -50,9 +50,9 @@ struct network *network_here(struct node *n)
 
 struct network *network_keep(struct node *n)
 {
-	struct network *known = network_here(n);
-	if (known)
-		return known;
+	size_t known = place_here(n);
+	if (known < NETWORKS_MAX)
+		return &n->networks[known];
 	memmove(n->networks + 1, n->networks, sizeof(n->networks) - sizeof(n->networks[0]));
 	n->networks[0] =
 		(struct network){ .id = id_here(n), .used = true, .measured_at = OV_NEVER };
