@@ -250,6 +250,8 @@ struct why {
 };
 bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);
 
+bool node_is_self(const struct node *n, const struct peer_id *id);
+
 /* i-th contact in insertion order, or NULL. */
 const struct contact *node_contact_at(const struct node *n, size_t i);
 
