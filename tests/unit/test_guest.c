@@ -286,7 +286,7 @@ static void a_revoked_invite_leads_nowhere(void **state)
 {
 	(void)state;
 	struct wire *w = world_with(FACILITATOR_CONTACTS);
-	node_set_invites(w->nodes[A].node, w->now, NULL, 0);
+	node_set_invites(w->nodes[A].node, w->now, secret, 0);
 	wire_know(w, B, A, NULL, "all");
 	show_good(w, B);
 	assert_int_equal(node_join(w->nodes[B].node, w->now, &w->nodes[A].id.id, secret), OV_OK);
