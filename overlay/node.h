@@ -302,6 +302,6 @@ struct node_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
 		controls_in, handshakes, pings, pending_handshakes, under_load, relayed_bytes,
-		relay_refusals, guests /* admitted */, vouchers_refused;
+		relay_refusals, vouchers_refused;
 };
 const struct node_counters *node_counters(const struct node *n);
