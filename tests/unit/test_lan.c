@@ -628,6 +628,20 @@ static void who_shows_itself_is_listed_without_any_contact(void **state)
 	segment_free(&s);
 }
 
+/* The loop comes late: what was due before the end is not said after it, nor asked for for ever. */
+static void it_ends_in_time(void **state)
+{
+	(void)state;
+	struct segment s = segment_new(2);
+	come(&s, 0);
+	lan_show(s.lans[0], s.wire->now, s.wire->now + OV_MS, "desk", &s.wire->nodes[0].id);
+	wire_run(s.wire, OV_SEC);
+	work(&s);
+	assert_int_equal(s.said, 0);
+	assert_true(lan_deadline(s.lans[0]) > s.wire->now);
+	segment_free(&s);
+}
+
 static void notices_do_not_crowd_out_beacons(void **state)
 {
 	(void)state;
@@ -658,6 +672,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_shows_itself_is_listed_without_any_contact),
+		cmocka_unit_test(it_ends_in_time),
 		cmocka_unit_test(notices_do_not_crowd_out_beacons),
 		cmocka_unit_test(the_second_is_found_at_once),
 		cmocka_unit_test(who_has_nothing_to_say_falls_asleep),
