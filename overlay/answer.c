@@ -25,6 +25,8 @@
 #define RESEND_PER_SECOND  4
 #define RESEND_BURST       CANDIDATES_MAX
 #define HEARD_RECENTLY     (15 * OV_SEC)
+/* A stranger has as many keys as it likes; one that needs an address for every eight is slower. */
+#define REQUESTS_PER_SOURCE 8
 
 void pending_free(struct node *n, struct pending *w)
 {
@@ -121,15 +123,18 @@ static enum drop admit(
 static void note_request(
 	struct node *n, ov_time now, const struct peer_id *id, const struct ov_addr *from)
 {
+	size_t of_source = 0;
 	if (!n->config.pairing)
 		return;
-	for (size_t i = 0; i < n->request_count; i++)
+	for (size_t i = 0; i < n->request_count; i++) {
+		of_source += addr_same_ip(&n->requests[i].from, from);
 		if (peer_id_equal(&n->requests[i].id, id)) {
 			n->requests[i].from = *from;
 			n->requests[i].at = now;
 			return;
 		}
-	if (n->request_count == n->config.max_requests)
+	}
+	if (n->request_count == n->config.max_requests || of_source >= REQUESTS_PER_SOURCE)
 		return; /* first come, first listed: a flood cannot push out an honest one */
 	n->requests[n->request_count++] =
 		(struct peer_request){ .id = *id, .from = *from, .at = now };

@@ -50,6 +50,9 @@ static const struct api_op ops[] = {
 	{ "invite.list",   api_op_invite_list,   API_READ,   "" },
 	{ "invite.revoke", api_op_invite_revoke, API_CHANGE, "id " },
 	{ "join",          api_op_join,          API_CHANGE, "line name allow " },
+	{ "nearby",        api_op_nearby,        API_READ,   "" },
+	{ "visible",       api_op_visible,       API_READ,   "" },
+	{ "visible.set",   api_op_visible_set,   API_CHANGE, "duration_s name " },
 };
 /* clang-format on */
 #define OP_COUNT (sizeof(ops) / sizeof(ops[0]))
@@ -261,7 +264,7 @@ ov_time api_deadline(const struct api *a)
 	ov_time at = OV_NEVER;
 	for (const struct pending *p = a->pending; p; p = p->next)
 		at = ov_min(at, p->deadline);
-	return ov_min(at, api_join_deadline(a));
+	return ov_min(at, ov_min(api_join_deadline(a), api_nearby_deadline(a)));
 }
 
 static void answer_timeout(struct api *a, struct pending *p)
@@ -283,6 +286,7 @@ static void answer_timeout(struct api *a, struct pending *p)
 void api_tick(struct api *a, ov_time now)
 {
 	api_join_tick(a, now);
+	api_nearby_tick(a, now);
 	for (struct pending *p = a->pending, *next; p; p = next) {
 		next = p->next;
 		if (p->deadline > now)

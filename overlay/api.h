@@ -50,6 +50,7 @@ struct api_facts {
 	const struct tcp_counters *tcp;          /* of its connections; NULL: has none */
 	const struct portmap_status *portmap[2]; /* IPv4, IPv6; NULL: port mapping is off */
 	const struct lan_counters *lan;          /* NULL: switched off */
+	struct lan *neighbours;                  /* the same */
 	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */
 };
 
@@ -104,6 +105,10 @@ void api_on_event(struct api *a, ov_time now, const struct node_event *e);
 void api_on_store_result(struct api *a, ov_time now, const struct store_result *r);
 void api_on_resumed(struct api *a, ov_time now, ov_time slept);
 void api_on_portmap(struct api *a, ov_time now, size_t family);
+/* Somebody shows itself on the LAN. */
+void api_on_nearby(struct api *a, ov_time now, const struct nearby_peer *p);
+/* facts->pairing changed: the node hears of it, with what else takes requests. */
+void api_renew_pairing(struct api *a, ov_time now);
 void api_tick(struct api *a, ov_time now);
 ov_time api_deadline(const struct api *a);
 

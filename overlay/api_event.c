@@ -8,7 +8,8 @@
 #include <string.h>
 
 const char *const api_event_names[EVENT_COUNT] = { "peer.up", "peer.down", "peer.request",
-	"path.changed", "address.changed", "portmap.changed", "sleep.resumed", "event.lost" };
+	"peer.nearby", "path.changed", "address.changed", "portmap.changed", "sleep.resumed",
+	"event.lost" };
 
 static json_t *event_line(struct api *a, ov_time now, enum api_event kind)
 {
@@ -173,6 +174,14 @@ void api_on_resumed(struct api *a, ov_time now, ov_time slept)
 	json_t *line = event_line(a, now, EVENT_SLEEP_RESUMED);
 	json_object_set_new(line, "slept_ms", json_integer((json_int_t)(slept / OV_MS)));
 	publish_take(a, now, EVENT_SLEEP_RESUMED, line);
+}
+
+void api_on_nearby(struct api *a, ov_time now, const struct nearby_peer *p)
+{
+	json_t *line = event_line(a, now, EVENT_PEER_NEARBY), *what = api_json_nearby(a, p);
+	json_object_update(line, what);
+	json_decref(what);
+	publish_take(a, now, EVENT_PEER_NEARBY, line);
 }
 
 void api_on_portmap(struct api *a, ov_time now, size_t family)

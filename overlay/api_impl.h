@@ -73,6 +73,10 @@ struct api_invites {                               /* api_invite.c */
 struct api {
 	struct api_config cfg;
 	struct api_invites invites;
+	struct {               /* api_nearby.c */
+		ov_time until; /* 0: not */
+		char name[NOTICE_NAME_MAX];
+	} visible;
 	ov_time started, wall_at;
 	int64_t wall_ms; /* Unix time at wall_at */
 	uint64_t next_token, next_event;
@@ -87,6 +91,7 @@ enum api_event { /* order of api_event_names */
 	EVENT_PEER_UP,
 	EVENT_PEER_DOWN,
 	EVENT_PEER_REQUEST,
+	EVENT_PEER_NEARBY,
 	EVENT_PATH_CHANGED,
 	EVENT_ADDRESS_CHANGED,
 	EVENT_PORTMAP_CHANGED,
@@ -155,6 +160,16 @@ void api_join_tick(struct api *a, ov_time now);
 ov_time api_join_deadline(const struct api *a);
 void api_join_fini(struct api *a);
 
+/* ---- api_nearby.c ---- */
+/* Are strangers listed that call? */
+bool api_takes_requests(const struct api *a, ov_time now);
+void api_nearby_tick(struct api *a, ov_time now);
+ov_time api_nearby_deadline(const struct api *a);
+json_t *api_json_nearby(const struct api *a, const struct nearby_peer *p);
+/* The contact may be called where it shows itself; false: it does not. */
+bool api_call_nearby(struct api *a, ov_time now, const struct peer_id *id);
+const char *api_nearby_name(const struct api *a, const struct peer_id *id); /* NULL: none */
+
 /* ---- api_read.c ---- */
 /* The strangers that wait, up to max; the caller frees the list (NULL: out of memory). */
 struct peer_request *api_requests(const struct api *a, size_t max, size_t *count);
@@ -218,3 +233,6 @@ json_t *api_op_invite_create(struct api_call *c);
 json_t *api_op_invite_list(struct api_call *c);
 json_t *api_op_invite_revoke(struct api_call *c);
 json_t *api_op_join(struct api_call *c);
+json_t *api_op_visible(struct api_call *c);
+json_t *api_op_visible_set(struct api_call *c);
+json_t *api_op_nearby(struct api_call *c);

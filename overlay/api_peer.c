@@ -365,9 +365,9 @@ static bool find_request(struct api_call *c, struct peer_request *out)
 	free(list);
 	if (!found)
 		api_fail(c, "unknown-peer",
-			c->a->cfg.facts->pairing
+			api_takes_requests(c->a, c->now)
 				? "see: overlay peer requests"
-				: "pairing is off; set \"pairing\": true, or: overlay peer add",
+				: "nobody can ask now: overlay visible 10m, or overlay peer add",
 			"this PeerId did not ask, or its request has made room for newer ones");
 	return found;
 }
@@ -428,10 +428,11 @@ static json_t *apply_put(struct api *a, ov_time now, struct pending *p)
 	bool asked = node_request_take(a->cfg.node, &p->contact.id, &request);
 	if (asked)
 		node_candidate(a->cfg.node, now, &p->contact.id, &request.from, SOURCE_OBSERVED);
+	bool nearby = p->call && api_call_nearby(a, now, &p->contact.id);
 	api_notify(a, &p->contact, false);
 	json_t *result = api_json_contact(a, &p->contact);
 	json_object_set_new(result, "calling",
-		json_boolean(p->call && (p->contact.endpoint_count > 0 || asked)));
+		json_boolean(p->call && (p->contact.endpoint_count > 0 || asked || nearby)));
 	return api_result_line(p->has_id, p->id, result);
 }
 

@@ -117,12 +117,14 @@ static json_t *json_lan(const struct lan_counters *l)
 {
 	if (!l)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "interfaces",
-		(json_int_t)l->interfaces, "sent", (json_int_t)l->sent, "received",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		"interfaces", (json_int_t)l->interfaces, "sent", (json_int_t)l->sent, "received",
 		(json_int_t)l->received, "heard", (json_int_t)l->heard, "strangers",
 		(json_int_t)l->strangers, "own", (json_int_t)l->own, "copies",
 		(json_int_t)l->copies, "malformed", (json_int_t)l->malformed, "off_link",
-		(json_int_t)l->off_link, "limited", (json_int_t)l->limited);
+		(json_int_t)l->off_link, "limited", (json_int_t)l->limited, "notices",
+		(json_int_t)l->notices, "forged", (json_int_t)l->forged, "crowded",
+		(json_int_t)l->crowded);
 }
 
 static json_t *json_daemon(struct api_call *c)
@@ -140,10 +142,11 @@ static json_t *json_daemon(struct api_call *c)
 		"{s:s, s:o, s:s, s:s?, s:s?, s:i, s:o, s:s?, s:b, s:b, s:o, s:o, s:o, s:o, s:I, s:I, s:o}",
 		"version", f->version, "peer", api_json_peer_id(&a->cfg.self), "address", address,
 		"state_dir", f->state_dir, "config", f->config_path, "udp_port", (int)f->udp_port,
-		"tun", tun, "tun_why", f->tun_why, "pairing", f->pairing, "has_requests",
-		node_requests(a->cfg.node, some, 1) > 0, "lan", json_lan(f->lan), "portmap",
-		json_portmaps(a), "features", features, "started_at", api_json_at(a, a->started),
-		"uptime_ms", (json_int_t)((c->now - a->started) / OV_MS), "peer_count",
+		"tun", tun, "tun_why", f->tun_why, "pairing", api_takes_requests(a, c->now),
+		"has_requests", node_requests(a->cfg.node, some, 1) > 0, "lan", json_lan(f->lan),
+		"portmap", json_portmaps(a), "features", features, "started_at",
+		api_json_at(a, a->started), "uptime_ms",
+		(json_int_t)((c->now - a->started) / OV_MS), "peer_count",
 		(json_int_t)node_known_count(a->cfg.node), "counters",
 		api_json_counters(node_counters(a->cfg.node)));
 }
@@ -198,10 +201,12 @@ json_t *api_op_peer_requests(struct api_call *c)
 	struct peer_request *found = api_requests(c->a, REQUESTS_LISTED, &count);
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(
-			list, json_pack("{s:o, s:o, s:o}", "peer", api_json_peer_id(&found[i].id),
-				      "from", api_json_addr(&found[i].from), "requested_at",
-				      api_json_at(c->a, found[i].at)));
+		json_array_append_new(list,
+			json_pack("{s:o, s:s?, s:o, s:o}", "peer", api_json_peer_id(&found[i].id),
+				"name", api_nearby_name(c->a, &found[i].id), "from",
+				api_json_addr(&found[i].from), "requested_at",
+				api_json_at(c->a, found[i].at)));
 	free(found);
-	return json_pack("{s:o, s:b}", "requests", list, "pairing", c->a->cfg.facts->pairing);
+	return json_pack(
+		"{s:o, s:b}", "requests", list, "pairing", api_takes_requests(c->a, c->now));
 }

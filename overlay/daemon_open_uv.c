@@ -272,6 +272,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		.pairing = d->cfg->node.pairing,
 		.tcp = tcp_counters(d->tcp),
 		.lan = lan_edge_counters(d->lan),
+		.neighbours = lan_edge_lan(d->lan),
 		.features = d->features,
 	};
 }

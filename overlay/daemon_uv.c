@@ -117,6 +117,13 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 	}
 }
 
+static void hand_on_nearby(const struct daemon *d, ov_time now)
+{
+	struct nearby_peer p;
+	while (d->facts.neighbours && lan_news(d->facts.neighbours, &p))
+		api_on_nearby(d->api, now, &p);
+}
+
 static void hand_on_events(struct daemon *d, ov_time now)
 {
 	struct node_event e;
@@ -212,6 +219,7 @@ static void on_check(uv_check_t *h)
 	pump_run(&d->pump, now); /* packets do not wait for bookkeeping */
 	tick(d, now);
 	lan_edge_run(d->lan, now);
+	hand_on_nearby(d, now);
 	hand_on_events(d, now);
 	control_flush(d->control, now);
 	pump_send(&d->pump, now);
@@ -231,6 +239,7 @@ static void close_all(struct daemon *d)
 	portmapper_close(d->portmapper, clock_now());
 	d->facts.portmap[0] = d->facts.portmap[1] = NULL;
 	lan_edge_close(d->lan);
+	d->facts.neighbours = NULL;
 	resolver_close(d->resolver);
 	store_close(d->store);
 	tcp_close(d->tcp);
@@ -267,8 +276,8 @@ static void on_hangup(uv_signal_t *h, int signum)
 	if (d->stopping || !d->cfg->reload ||
 		d->cfg->reload(d->cfg->context, &contacts, &count, &pairing) != OV_OK)
 		return;
-	node_set_pairing(d->node, pairing);
 	d->facts.pairing = pairing;
+	api_renew_pairing(d->api, clock_now());
 	roster_reload(&d->roster, clock_now(), contacts, count);
 	lan_edge_on_contact(d->lan, clock_now());
 	log_info(d->log, clock_now(), "daemon", "reloaded contacts=%zu", count);

@@ -160,7 +160,6 @@ static enum drop admit(struct node *n, ov_time now, const struct peer_id *id, st
 	g->inviter = v->inviter;
 	g->until = now + (ov_time)(left_s < LASTS_MAX_S ? left_s : LASTS_MAX_S) * OV_SEC;
 	memcpy(g->token_hash, v->token_hash, sizeof(g->token_hash));
-	n->counters.guests++;
 	return DROP_NONE;
 }
 

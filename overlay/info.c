@@ -201,6 +201,11 @@ size_t node_facilitators(
 	return count;
 }
 
+bool node_is_self(const struct node *n, const struct peer_id *id)
+{
+	return peer_id_equal(id, &n->self->id);
+}
+
 struct facilitator_role node_facilitator_role(const struct node *n, ov_time now)
 {
 	struct facilitator_role role = { .policy = n->config.facilitator,

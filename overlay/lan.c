@@ -5,7 +5,11 @@
  * A beacon that comes in passes, cheapest first: form, our own, sender on this link and sent to all
  * of it (avahi's CVE-2017-6519: unicast from afar), copies, 4 a second of one source, 20 a second
  * of one interface. Only then its tags are tried (sift.h). The source's limit comes before the
- * interface's, so that one that floods silences nobody but itself. */
+ * interface's, so that one that floods silences nobody but itself.
+ *
+ * A notice (discovery/notice.h) goes the same ways: out while the owner wants it, every 5 s and on
+ * its own; in through the same checks, with a limit of its own, so that neither kind can crowd out
+ * the other. */
 #include "overlay/lan.h"
 
 #include "core/limit.h"
@@ -25,6 +29,8 @@
 #define PER_INTERFACE        20
 #define PER_INTERFACE_BURST  40 /* a power cut ends: everybody speaks at once, on two families */
 #define SOURCES              256
+#define NOTICES              20 /* a second, of one interface */
+#define NOTICES_BURST        64
 #define BROADCAST_PREFIX_MAX 30 /* longer ones have no broadcast address */
 
 struct interface {
@@ -32,8 +38,10 @@ struct interface {
 	struct local_address addresses[LAN_ADDRESSES];
 	size_t count;
 	struct announce announce;
-	struct limit limit;
-	size_t left; /* beacons to go at this time */
+	struct limit limit, notices;
+	ov_time notice_at;     /* ours; counts while we show ourselves */
+	uint8_t notices_early; /* of the first ones */
+	size_t left;           /* beacons to go at this time */
 	ov_time quiet_until;
 };
 
@@ -53,6 +61,11 @@ struct lan {
 		struct dgram to[2 * LAN_ADDRESSES];
 	} out;
 	ov_time expire_at;
+	struct { /* we, shown to everybody */
+		ov_time until;
+		uint8_t data[NOTICE_LEN];
+	} shown;
+	struct nearby nearby;
 	struct lan_counters counters;
 };
 
@@ -128,6 +141,12 @@ static void hurry(struct interface *f, ov_time now)
 	f->left = 0;
 }
 
+static void hurry_notice(struct interface *f, ov_time now)
+{
+	f->notice_at = now;
+	f->notices_early = 0;
+}
+
 /* The interface of the new list, made when its first address is met: what goes on comes along. */
 static struct interface *take_over(struct lan *l, size_t *count, uint32_t index)
 {
@@ -157,6 +176,7 @@ void lan_network(
 		if (old && has_address(old, &list[i]) && !resumed)
 			continue;
 		hurry(f, now);
+		hurry_notice(f, now);
 		news = true;
 	}
 	memcpy(l->interfaces, l->fresh, used * sizeof(l->fresh[0]));
@@ -230,6 +250,38 @@ static bool write_beacon(struct lan *l, struct interface *f, size_t total)
 	l->out.len = beacon_encode(l->out.data, l->port, readers, used, &l->rng);
 	memcpy(l->own[l->own_next++ % OWN_NONCES], l->out.data + HEADER_LEN, BEACON_NONCE_LEN);
 	return true;
+}
+
+void lan_show(
+	struct lan *l, ov_time now, ov_time until, const char *name, const struct identity *self)
+{
+	struct notice n = { .id = self->id, .port = l->port };
+	l->shown.until = until;
+	if (until <= now)
+		return;
+	assert(notice_name_ok(name));
+	memcpy(n.name, name, strlen(name) + 1);
+	notice_encode(l->shown.data, &n, self);
+	for (size_t i = 0; i < l->count; i++)
+		hurry_notice(&l->interfaces[i], now);
+}
+
+/* At 0, 1 and 3 s, then every 5 s or as rarely as many who speak must. */
+static void speak_openly(struct lan *l, ov_time now)
+{
+	static const ov_time early[] = { OV_SEC, 2 * OV_SEC };
+	for (size_t i = 0; now < l->shown.until && i < l->count; i++) {
+		struct interface *f = &l->interfaces[i];
+		if (f->notice_at > now)
+			continue;
+		l->out.len = NOTICE_LEN;
+		memcpy(l->out.data, l->shown.data, NOTICE_LEN);
+		address_to_all(l, f);
+		bool first = f->notices_early < sizeof(early) / sizeof(early[0]);
+		f->notice_at = now + (first ? early[f->notices_early++]
+					    : rng_jitter(&l->rng, nearby_interval(&l->nearby), 20));
+		return;
+	}
 }
 
 /* One beacon of the first interface that is due. */
@@ -324,12 +376,63 @@ static bool source_may(struct lan *l, ov_time now, const struct ov_addr *from)
 	return source_limits_take(l->sources, now, &source, PER_SOURCE, PER_SOURCE_BURST);
 }
 
+static void count_notice(struct lan_counters *c, enum nearby_verdict v)
+{
+	c->notices += v == NEARBY_KNOWN || v == NEARBY_NEW;
+	c->forged += v == NEARBY_FORGED;
+	c->crowded += v == NEARBY_CROWDED;
+	c->limited += v == NEARBY_LIMITED;
+}
+
+static void on_notice(struct lan *l, ov_time now, struct interface *f, const struct dgram *in)
+{
+	struct lan_counters *c = &l->counters;
+	struct notice n;
+	if (notice_decode(&n, in->data, in->len) != DROP_NONE) {
+		c->malformed++;
+	} else if (node_is_self(l->node, &n.id)) {
+		c->own++;
+	} else if (!f || !is_on_link(f, &in->remote) || !is_to_all(f, &in->local)) {
+		c->off_link++;
+	} else if (!nearby_is_known(&l->nearby, in->data) &&
+		   (!source_may(l, now, &in->remote) ||
+			   !limit_take(&f->notices, now, NOTICES, NOTICES_BURST, 1))) {
+		c->limited++;
+	} else {
+		struct ov_addr at = in->remote;
+		at.port = n.port;
+		count_notice(c, nearby_put(&l->nearby, now, &n, in->data, &at, f->index));
+	}
+}
+
+const struct nearby *lan_nearby(const struct lan *l)
+{
+	return &l->nearby;
+}
+
+bool lan_news(struct lan *l, struct nearby_peer *out)
+{
+	for (size_t i = 0; i < l->nearby.count; i++) {
+		struct nearby_peer *e = &l->nearby.list[i];
+		if (e->told)
+			continue;
+		e->told = true;
+		*out = *e;
+		return true;
+	}
+	return false;
+}
+
 void lan_input(struct lan *l, ov_time now, const struct dgram *in)
 {
 	struct lan_counters *c = &l->counters;
 	struct interface *f = find(l, in->interface);
 	struct beacon b;
 	c->received++;
+	if (notice_is(in->data, in->len)) {
+		on_notice(l, now, f, in);
+		return;
+	}
 	if (beacon_decode(&b, in->data, in->len) != DROP_NONE) {
 		c->malformed++;
 	} else if (is_own(l, &b)) {
@@ -365,10 +468,16 @@ static void sift(struct lan *l, ov_time now)
 
 void lan_tick(struct lan *l, ov_time now)
 {
+	if (now >= l->shown.until)
+		l->shown.until = 0;
 	if (sift_deadline(l->sift) <= now)
 		sift(l, now);
 	if (l->out.next == l->out.ways)
 		speak(l, now);
+	if (l->out.next == l->out.ways)
+		speak_openly(l, now);
+	if (now >= nearby_deadline(&l->nearby))
+		nearby_expire(&l->nearby, now);
 	if (now >= l->expire_at) {
 		node_heard_expire(l->node, now, lifetime(l, now));
 		l->expire_at = now + ANNOUNCE_EVERY;
@@ -380,5 +489,8 @@ ov_time lan_deadline(const struct lan *l)
 	ov_time at = ov_min(l->expire_at, sift_deadline(l->sift));
 	for (size_t i = 0; node_peer_count(l->node) > 0 && i < l->count; i++)
 		at = ov_min(at, l->interfaces[i].announce.at);
-	return at;
+	for (size_t i = 0; i < l->count; i++)
+		if (l->interfaces[i].notice_at < l->shown.until)
+			at = ov_min(at, l->interfaces[i].notice_at);
+	return ov_min(at, nearby_deadline(&l->nearby));
 }

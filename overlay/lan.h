@@ -7,6 +7,7 @@
  *   lan_network  interfaces changed       lan_poll      next beacon to send
  *   lan_input    a datagram came          lan_deadline  when to tick next
  *   lan_tick     work on, a deadline passed; then drain lan_poll */
+#include "overlay/nearby.h"
 #include "overlay/node.h"
 
 #define LAN_PORT       27184
@@ -23,6 +24,14 @@ void lan_free(struct lan *l);
  * it heard before. resumed: the machine woke up, which is as good. */
 void lan_network(
 	struct lan *l, ov_time now, const struct local_address *list, size_t count, bool resumed);
+/* Shows us by this name (notice_name_ok) to everybody on our networks until then, in the clear; at
+ * the latest until lan_free. until <= now: no more. self is borrowed. */
+void lan_show(
+	struct lan *l, ov_time now, ov_time until, const char *name, const struct identity *self);
+/* Who shows itself; until the next lan_input or lan_tick. */
+const struct nearby *lan_nearby(const struct lan *l);
+/* The next one that appeared since the last call. */
+bool lan_news(struct lan *l, struct nearby_peer *out);
 /* Somebody became a contact: it shall hear of us now. */
 void lan_on_contact(struct lan *l, ov_time now);
 /* remote: source; local: destination; interface: which it came in by. */
@@ -39,6 +48,8 @@ struct lan_counters {
 	uint64_t sent, received;   /* datagrams */
 	uint64_t heard, strangers; /* beacons of contacts, of others */
 	uint64_t own, copies;      /* our own; the same beacon from the same address again */
+	uint64_t notices, forged;  /* of who shows itself; not signed by whom it names */
+	uint64_t crowded;          /* notices for which nearby.h has no room */
 	uint64_t malformed;        /* no beacon */
 	uint64_t off_link;         /* source is not of this network, or not sent to all of it */
 	uint64_t limited;          /* too many of one source, on one interface, or at all */

@@ -223,6 +223,11 @@ const struct lan_counters *lan_edge_counters(const struct lan_edge *e)
 	return e ? lan_counters(e->lan) : NULL;
 }
 
+struct lan *lan_edge_lan(const struct lan_edge *e)
+{
+	return e ? e->lan : NULL;
+}
+
 /* ---- open, close ---- */
 
 static int set_int(int fd, int level, int name, int value)

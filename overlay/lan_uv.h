@@ -22,3 +22,4 @@ void lan_edge_on_contact(struct lan_edge *e, ov_time now);
 void lan_edge_run(struct lan_edge *e, ov_time now);
 ov_time lan_edge_deadline(const struct lan_edge *e);
 const struct lan_counters *lan_edge_counters(const struct lan_edge *e);
+struct lan *lan_edge_lan(const struct lan_edge *e); /* NULL: e is */

@@ -266,6 +266,8 @@ struct why {
 };
 bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);
 
+bool node_is_self(const struct node *n, const struct peer_id *id);
+
 /* i-th contact in insertion order, or NULL. */
 const struct contact *node_contact_at(const struct node *n, size_t i);
 
@@ -338,7 +340,7 @@ struct node_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
 		controls_in, handshakes, pings, pending_handshakes, under_load, relayed_bytes,
-		guests /* admitted */, vouchers_refused;
+		vouchers_refused;
 	struct facilitator_refusals refused;
 };
 const struct node_counters *node_counters(const struct node *n);

@@ -64,6 +64,10 @@ int cli_fail(const struct cli *cli, enum exit_code code, const char *hint, const
 json_t *cli_split(const char *list);
 /* A number option in seconds or counts; false: usage error printed. */
 bool cli_number(const struct cli *cli, size_t option, double low, double high, double *value);
+/* "90s" "15m" "12h" "1d" in seconds; -1: none of these. */
+long long cli_duration(const char *text);
+/* What we call ourselves, if nothing else is wanted: the host name up to the first dot. */
+void cli_own_name(char out[64]);
 
 /* ---- output ---- */
 #define SHORT_TEXT 24
@@ -106,6 +110,8 @@ int cmd_invite(struct cli *cli);
 int cmd_invite_list(struct cli *cli);
 int cmd_invite_revoke(struct cli *cli);
 int cmd_join(struct cli *cli);
+int cmd_visible(struct cli *cli);
+int cmd_nearby(struct cli *cli);
 int cmd_why(struct cli *cli);
 int cmd_netcheck(struct cli *cli);
 int cmd_facilitator_status(struct cli *cli);

@@ -246,3 +246,36 @@ bool field_true(const json_t *object, const char *key)
 {
 	return json_is_true(json_object_get(object, key));
 }
+
+/* ---- what people type ---- */
+
+long long cli_duration(const char *text)
+{
+	static const struct {
+		char unit;
+		long long seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	char *end;
+	long long n = strtoll(text, &end, 10);
+	if (end == text || n <= 0 || n > 100000000 || !end[0] || end[1])
+		return -1;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (units[i].unit == end[0])
+			return n * units[i].seconds;
+	return -1;
+}
+
+void cli_own_name(char out[64])
+{
+	char host[256] = "";
+	size_t len = 0;
+	if (gethostname(host, sizeof(host) - 1) == 0)
+		len = strspn(
+			host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+	if (host[len] != '\0' && host[len] != '.')
+		len = 0;
+	if (host[0] == '-' || host[0] == '_' || len > 63 || strcmp(host, "localhost") == 0)
+		len = 0;
+	memcpy(out, host, len);
+	out[len] = '\0';
+}

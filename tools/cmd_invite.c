@@ -41,39 +41,6 @@ static void print_qr(const char *line)
 
 /* ---- invite ---- */
 
-/* "90s" "15m" "12h" "1d"; -1: none of these. */
-static long long parse_duration(const char *text)
-{
-	static const struct {
-		char unit;
-		long long seconds;
-	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-	char *end;
-	long long n = strtoll(text, &end, 10);
-	if (end == text || n <= 0 || n > 100000000 || !end[0] || end[1])
-		return -1;
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (units[i].unit == end[0])
-			return n * units[i].seconds;
-	return -1;
-}
-
-/* What we call ourselves, if nothing else is wanted: the host name up to the first dot. */
-static void own_name(char out[64])
-{
-	char host[256] = "";
-	size_t len = 0;
-	if (gethostname(host, sizeof(host) - 1) == 0)
-		len = strspn(
-			host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
-	if (host[len] != '\0' && host[len] != '.')
-		len = 0;
-	if (host[0] == '-' || host[0] == '_' || len > 63 || strcmp(host, "localhost") == 0)
-		len = 0;
-	memcpy(out, host, len);
-	out[len] = '\0';
-}
-
 static void print_invite(struct cli *cli, const json_t *r)
 {
 	const char *line = field_text(r, "line");
@@ -96,12 +63,12 @@ static void print_invite(struct cli *cli, const json_t *r)
 int cmd_invite(struct cli *cli)
 {
 	const char *expires = cli->values[OPT_EXPIRES] ? cli->values[OPT_EXPIRES] : "1d";
-	long long expires_s = parse_duration(expires);
+	long long expires_s = cli_duration(expires);
 	char host[64];
 	if (expires_s < 0)
 		return cli_fail(cli, EXIT_USAGE, "for example 15m, 12h or 1d",
 			"--expires: \"%.40s\" is no duration", expires);
-	own_name(host);
+	cli_own_name(host);
 	const char *as = cli->values[OPT_AS] ? cli->values[OPT_AS] : host;
 	json_t *args = json_pack("{s:I, s:o}", "expires_s", (json_int_t)expires_s, "allow",
 		cli_split(cli->values[OPT_ALLOW]));

@@ -283,15 +283,17 @@ int cmd_peer_requests(struct cli *cli)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *q = json_array_get(list, i);
 		char ago[SHORT_TEXT];
-		printf("%s\n  from %s, %s ago\n", field_text(q, "peer"), field_text(q, "from"),
-			text_ago(field_text(q, "requested_at"), ago));
+		bool named = json_is_string(json_object_get(q, "name"));
+		printf("%s\n  from %s, %s ago%s%s\n", field_text(q, "peer"), field_text(q, "from"),
+			text_ago(field_text(q, "requested_at"), ago), named ? ", visible as " : "",
+			named ? field_text(q, "name") : "");
 	}
 	if (json_array_size(list) > 0)
 		printf("\noverlay peer accept PEERID NAME   or   overlay peer refuse PEERID\n");
 	else if (field_true(r, "pairing"))
 		printf("no requests\n");
 	else
-		printf("no requests: pairing is off (\"pairing\": true in the configuration turns it on)\n");
+		printf("no requests: none are taken now; overlay visible 10m takes them for a while\n");
 	json_decref(r);
 	return rc;
 }

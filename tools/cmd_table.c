@@ -50,8 +50,8 @@ const struct command commands[] = {
   "  overlay peer lan-only printer on\n",
   2, 2, { { NULL, 0, NULL, NULL } }, cmd_peer_lan_only },
 { "peer requests", "", "list strangers who want to become contacts",
-  "They are listed while \"pairing\" is on in the configuration. Compare the PeerId with what\n"
-  "`overlay id` prints on their machine before you accept.\n\n"
+  "They are listed while this machine is visible (overlay visible 10m) or \"pairing\" is on in the\n"
+  "configuration. Compare the PeerId with what `overlay id` prints there before you accept.\n\n"
   "  overlay peer requests\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_peer_requests },
 { "peer accept", "PEERID [NAME]", "make a stranger who asked a contact",
   "  overlay peer requests\n"
@@ -86,6 +86,18 @@ const struct command commands[] = {
   1, 1, { { "--name", 'n', "NAME", "name for the inviter (else what it calls itself)" },
 	  { "--allow", 'a', "LIST", "grants beside icmp and message" },
 	  { "--wait", 'w', "SEC", "how long to wait for the connection (default 10)" } }, cmd_join },
+{ "visible", "[DURATION|off]", "show this machine on the LAN for a while",
+  "Name and PeerId are seen by everybody on the networks of this machine, and requests of strangers\n"
+  "are taken: overlay peer requests. It ends by itself, or when overlayd stops. Without an argument:\n"
+  "is it visible now?\n\n"
+  "  overlay visible 10m         at most 1d\n"
+  "  overlay visible off\n",
+  0, 1, { { "--as", 0, "NAME", "the name to show (else the host name)" } }, cmd_visible },
+{ "nearby", "", "list who shows itself on the LAN now",
+  "The name is what that machine says of itself; the PeerId is what counts.\n\n"
+  "  overlay nearby\n"
+  "  overlay peer add laptop PEERID      then, there: overlay peer requests\n",
+  0, 0, { { NULL, 0, NULL, NULL } }, cmd_nearby },
 { "why", "PEER", "say in one sentence why a peer is reached the way it is",
   PEER_HELP "  overlay why laptop\n", 1, 1, { { NULL, 0, NULL, NULL } }, cmd_why },
 { "netcheck", "", "say what NAT stands before this machine (RFC 4787)",
@@ -109,8 +121,8 @@ const struct command commands[] = {
 	  { "--interval", 'i', "SEC", "time between pings (default 1)" },
 	  { "--timeout", 'W', "SEC", "how long to wait for each answer (default 5)" } }, cmd_ping },
 { "watch", "[EVENT...]", "print events as they happen, one per line",
-  "Events: peer.up peer.down peer.request path.changed address.changed portmap.changed\n"
-  "sleep.resumed event.lost\n\n"
+  "Events: peer.up peer.down peer.request peer.nearby path.changed address.changed\n"
+  "portmap.changed sleep.resumed event.lost\n\n"
   "  overlay watch\n"
   "  overlay watch --json peer.up peer.down | while read -r e; do ...; done\n",
   0, 16, { { NULL, 0, NULL, NULL } }, cmd_watch },

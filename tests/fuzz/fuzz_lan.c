@@ -97,9 +97,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	check(c->received == fed, "a datagram was not counted");
 	check(c->heard <= ours, "heard what was not said");
 	check(c->heard + c->strangers + c->own + c->copies + c->malformed + c->off_link +
-				c->limited ==
+				c->limited + c->notices + c->forged + c->crowded ==
 			fed,
 		"a datagram has no end");
+	check(lan_nearby(l)->count <= NEARBY_MAX && lan_nearby(l)->count <= c->notices,
+		"listed what was not said");
 	check(c->heard > 0 || wire_info(w, 0, 1).candidate_count == 0, "a stranger's address");
 	lan_free(l);
 	wire_free(w);

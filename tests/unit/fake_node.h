@@ -2,6 +2,7 @@
 /* fake_node - the part of overlay/node.h that the api uses, as a table that a test fills. Defines
  * the functions themselves: the linker then takes none of them from libov.a. Included by exactly
  * one file of a program. */
+#include "overlay/lan.h"
 #include "overlay/node.h"
 
 #include <stdio.h>
@@ -25,7 +26,8 @@ struct node {
 	struct ov_addr own[4]; /* what node_own_addresses tells */
 	size_t own_count, joins, join_ends;
 	struct peer_id joined, facilitator;
-	bool unregistered;              /* at the facilitator */
+	bool unregistered; /* at the facilitator */
+	bool pairing;
 	uint8_t secret[HS1_INVITE_LEN]; /* of the last node_join */
 };
 
@@ -316,4 +318,30 @@ static void fake_node_fini(struct node *n)
 	for (size_t i = 0; i < n->count; i++)
 		contact_fini(&n->contacts[i]);
 	n->count = 0;
+}
+
+void node_set_pairing(struct node *n, bool pairing)
+{
+	n->pairing = pairing;
+}
+
+/* ---- the part of overlay/lan.h ---- */
+struct lan {
+	struct nearby nearby;
+	ov_time until;
+	char name[NOTICE_NAME_MAX];
+};
+
+void lan_show(
+	struct lan *l, ov_time now, ov_time until, const char *name, const struct identity *self)
+{
+	(void)now;
+	(void)self;
+	l->until = until;
+	snprintf(l->name, sizeof(l->name), "%s", name);
+}
+
+const struct nearby *lan_nearby(const struct lan *l)
+{
+	return &l->nearby;
 }

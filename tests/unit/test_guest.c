@@ -286,7 +286,7 @@ static void a_revoked_invite_leads_nowhere(void **state)
 {
 	(void)state;
 	struct wire *w = world_with(FACILITATOR_CONTACTS);
-	node_set_invites(w->nodes[A].node, w->now, NULL, 0);
+	node_set_invites(w->nodes[A].node, w->now, secret, 0);
 	wire_know(w, B, A, NULL, "all");
 	show_good(w, B);
 	assert_int_equal(node_join(w->nodes[B].node, w->now, &w->nodes[A].id.id, secret), OV_OK);
@@ -399,6 +399,24 @@ static void forged_ones_cost_a_bounded_time(void **state)
 	wire_free(w);
 }
 
+/* A list of 64 that one machine could fill would be of no use. */
+static void one_address_asks_to_be_a_contact_eight_times(void **state)
+{
+	(void)state;
+	struct wire *w = world_with(FACILITATOR_CONTACTS);
+	uint8_t pass[VOUCHER_PASS_LEN] = { 0 };
+	struct peer_request list[64];
+	node_set_pairing(w->nodes[F].node, true);
+	for (size_t i = 0; i < 20; i++)
+		stranger_shows(w, i, addr_v4(203, 0, 113, 1, (uint16_t)(1 + i)), pass);
+	assert_int_equal(node_requests(w->nodes[F].node, list, 64), 8);
+	stranger_shows(w, 0, addr_v4(203, 0, 113, 1, 99), pass); /* who is listed may ask again */
+	assert_int_equal(node_requests(w->nodes[F].node, list, 64), 8);
+	stranger_shows(w, 20, addr_v4(203, 0, 113, 2, 1), pass);
+	assert_int_equal(node_requests(w->nodes[F].node, list, 64), 9);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -415,6 +433,7 @@ int main(void)
 		cmocka_unit_test(a_replay_names_nobody_else),
 		cmocka_unit_test(a_contact_brings_a_bounded_number),
 		cmocka_unit_test(forged_ones_cost_a_bounded_time),
+		cmocka_unit_test(one_address_asks_to_be_a_contact_eight_times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

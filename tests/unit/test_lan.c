@@ -587,9 +587,93 @@ static void searching_is_bounded(void **state)
 	segment_free(&s);
 }
 
+/* ---- shown to everybody ---- */
+
+static const struct nearby *nearby(struct segment *s, size_t i)
+{
+	return lan_nearby(s->lans[i]);
+}
+
+static void who_shows_itself_is_listed_without_any_contact(void **state)
+{
+	(void)state;
+	struct segment s = segment_new(2);
+	come(&s, 0);
+	come(&s, 1);
+	run(&s, 5 * OV_SEC);
+	assert_int_equal(s.said, 0); /* no contacts, nothing to say */
+	lan_show(s.lans[0], s.wire->now, s.wire->now + 60 * OV_SEC, "desk", &s.wire->nodes[0].id);
+	run(&s, 50 * OV_MS);
+	assert_int_equal(nearby(&s, 1)->count, 1);
+	const struct nearby_peer *p = &nearby(&s, 1)->list[0];
+	struct ov_addr at = s.wire->nodes[0].addr;
+	at.port = 27182;
+	assert_string_equal(p->notice.name, "desk");
+	assert_true(peer_id_equal(&p->notice.id, &s.wire->nodes[0].id.id));
+	assert_true(addr_equal(&p->at, &at));
+	assert_int_equal(nearby(&s, 0)->count, 0); /* not itself */
+	assert_true(counters(&s, 0)->own > 0);
+	struct nearby_peer news;
+	assert_true(lan_news(s.lans[1], &news));
+	assert_false(lan_news(s.lans[1], &news));
+	run(&s, 60 * OV_SEC);
+	assert_in_range(s.said / 2, 3 + 9, 3 + 15); /* multicast and broadcast */
+	assert_true(lan_deadline(s.lans[0]) > s.wire->now);
+	size_t said = s.said;
+	run(&s, 25 * OV_SEC);
+	assert_int_equal(s.said, said);
+	assert_int_equal(nearby(&s, 1)->count, 0);
+	assert_false(lan_news(s.lans[1], &news));
+	assert_int_equal(s.wire->nodes[1].sent, 0); /* no answer to it */
+	segment_free(&s);
+}
+
+/* The loop comes late: what was due before the end is not said after it, nor asked for for ever. */
+static void it_ends_in_time(void **state)
+{
+	(void)state;
+	struct segment s = segment_new(2);
+	come(&s, 0);
+	lan_show(s.lans[0], s.wire->now, s.wire->now + OV_MS, "desk", &s.wire->nodes[0].id);
+	wire_run(s.wire, OV_SEC);
+	work(&s);
+	assert_int_equal(s.said, 0);
+	assert_true(lan_deadline(s.lans[0]) > s.wire->now);
+	segment_free(&s);
+}
+
+static void notices_do_not_crowd_out_beacons(void **state)
+{
+	(void)state;
+	struct segment s = segment_new(2);
+	know(&s, 0, 1);
+	come(&s, 1);
+	uint8_t raw[NOTICE_LEN];
+	for (unsigned i = 0; i < 1000; i++) { /* each another machine and source */
+		struct identity id;
+		uint8_t seed[32] = { 9, (uint8_t)i, (uint8_t)(i >> 8) };
+		assert_int_equal(identity_from_seed(&id, seed), OV_OK);
+		notice_encode(raw, &(struct notice){ .id = id.id, .port = 1 }, &id);
+		struct ov_addr from = s.wire->nodes[0].addr;
+		from.ip[15] = (uint8_t)(10 + i % 200);
+		struct dgram in = arrival(raw, sizeof(raw), from, lan_group(true));
+		lan_input(s.lans[1], s.wire->now, &in);
+	}
+	assert_int_equal(nearby(&s, 1)->count, NEARBY_MAX);
+	assert_true(counters(&s, 1)->limited > 900);
+	come(&s, 0);
+	run(&s, 100 * OV_MS);
+	assert_true(counters(&s, 1)->heard > 0);
+	assert_int_equal(state_of(&s, 1, 0), PEER_UP);
+	segment_free(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_shows_itself_is_listed_without_any_contact),
+		cmocka_unit_test(it_ends_in_time),
+		cmocka_unit_test(notices_do_not_crowd_out_beacons),
 		cmocka_unit_test(the_second_is_found_at_once),
 		cmocka_unit_test(who_has_nothing_to_say_falls_asleep),
 		cmocka_unit_test(who_was_gone_is_called_again),

@@ -78,6 +78,12 @@ def shown(inviter, facilitator, secret, expires_s):
         voucher_signature(inviter, facilitator, secret, expires_s)
 
 
+def notice(who, port, name):
+    """Section 11.2."""
+    signed = struct.pack("<HBB", port, len(name), 0) + who.id + name.ljust(64, b"\0")
+    return struct.pack("<BBHIQ", 11, 1, 0, 0, 0) + signed + ed_sign(who.seed, b"OVL notice v1\0" + signed)
+
+
 def endpoint(text):
     ip, port = text.rsplit(":", 1)
     return ipaddress.ip_address(ip.strip("[]")).packed + struct.pack("<H", int(port))
@@ -127,6 +133,8 @@ def main():
         "voucher": {"seed": inviter.seed, "facilitator": facilitator, "secret": secret, "token": token(secret),
                     "expires_s": 1800000000, "voucher": voucher(inviter, facilitator, secret, 1800000000),
                     "shown": shown(inviter, facilitator, secret, 1800000000)},
+        "notice": {"seed": inviter.seed, "port": 27182, "name": "desk-2.home",
+                   "notice": notice(inviter, 27182, b"desk-2.home")},
     }), indent=1))
 
 
