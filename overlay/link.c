@@ -74,6 +74,25 @@ void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t hs1[HS
 	}
 }
 
+/* Beside the one in use, so that the best is elected (route.c) and the next one is there when that
+ * one dies. Of a relay that has no channel yet the peer must be asked by HS1; only where it is
+ * known to be. One at a time: there is one call. */
+void link_spread(struct node *n, ov_time now, struct peer *p)
+{
+	struct peer *relay;
+	for (size_t k = 0; (relay = link_relay(n, now, p, k)) != NULL; k++) {
+		const struct channel *c = find(relay->association, &p->contact.id);
+		if (!c && p->here_at & 1u << relay->registration->number)
+			call_by_relay(n, now, p, k);
+		if (!c)
+			continue;
+		struct dgram where = { .carrier = CARRIER_RELAY, .remote = channel_addr(c) };
+		struct path *path = route_add(n, now, p, &where);
+		if (path)
+			path_ask(path, now);
+	}
+}
+
 struct ov_addr link_observed(const struct node *n, const struct path *path)
 {
 	const struct channel *c =

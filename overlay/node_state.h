@@ -434,6 +434,8 @@ void input_run(struct node *n, ov_time now, const struct dgram *run);
 /* DH of the static keys, computed once. False: a key of small order. */
 bool call_knows_ss(const struct node *n, struct peer *p);
 void call_start(struct node *n, ov_time now, struct peer *p, bool once);
+/* One HS1 through the k-th relay (link_relay), whatever path is in use. */
+void call_by_relay(struct node *n, ov_time now, struct peer *p, size_t k);
 void call_hurry(struct node *n, ov_time now, struct peer *p); /* begins the call in progress anew */
 void call_end(struct node *n, struct peer *p);
 void call_step(struct node *n, ov_time now, struct peer *p);
@@ -520,6 +522,8 @@ enum drop channel_input(
 void link_call(struct node *n, ov_time now, struct peer *p, const uint8_t hs1[HS1_LEN]);
 void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p,
 	const uint8_t hs1[HS1_LEN]); /* through this one */
+/* Every relay that leads to p becomes a path of its own, and is measured. */
+void link_spread(struct node *n, ov_time now, struct peer *p);
 /* The k-th relay that may reach it and does not say that p is absent; NULL: fewer. */
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k);
 bool link_possible(const struct node *n, ov_time now); /* is there a relay at all? */

@@ -161,9 +161,10 @@ static void a_guess_finds_one_of_256_ports(void **state)
 		tell_nat(w, HARD, 1234, 40001);
 		wire_send(w, EASY, HARD, 1, 100);
 		wire_run(w, 13 * OV_SEC);
-		found += carrier(w, EASY, HARD) == CARRIER_UDP &&
-			 carrier(w, HARD, EASY) == CARRIER_UDP;
-		if (found) { /* one port stays, and data goes by it */
+		bool hit = carrier(w, EASY, HARD) == CARRIER_UDP &&
+			   carrier(w, HARD, EASY) == CARRIER_UDP;
+		found += hit;
+		if (hit) { /* one port stays, and data goes by it */
 			assert_true(w->nodes[HARD].extra_count <= 1);
 			wire_send(w, HARD, EASY, 2, 1000);
 			wire_run(w, OV_SEC);
