@@ -192,14 +192,14 @@ static void send_everywhere(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
 	struct call *c = a->call;
+	if (c->only != CALL_ALL) {
+		send_to_one(n, now, p);
+		return;
+	}
 	if (a->active && a->active->state == PATH_VALID && !path_is_doubtful(a->active, now) &&
 		c->attempts < 2) {
 		struct dgram where = route_where(a->active);
 		send_to(n, now, c, &where, a->active);
-		return;
-	}
-	if (c->only != CALL_ALL) {
-		send_to_one(n, now, p);
 		return;
 	}
 	size_t left = CANDIDATES_MAX;
@@ -274,6 +274,23 @@ void call_hurry(struct node *n, ov_time now, struct peer *p)
 	dial_begin(n, now, p);
 }
 
+static void begin(struct node *n, ov_time now, struct peer *p, bool once, uint8_t only)
+{
+	struct call *c = calloc(1, sizeof(*c));
+	if (!c)
+		return;
+	c->receiver = (struct receiver){ .kind = RECEIVER_CALL, .peer = p };
+	c->started_at = now;
+	c->once = once;
+	c->only = only;
+	p->association->call = c;
+	bool tcp = asks_by_tcp(p, c);
+	p->retry_at = OV_NEVER;
+	call_step(n, now, p);
+	if (tcp)
+		dial_begin(n, now, p);
+}
+
 void call_start(struct node *n, ov_time now, struct peer *p, bool once)
 {
 	if (!association_open(n, now, p))
@@ -282,21 +299,16 @@ void call_start(struct node *n, ov_time now, struct peer *p, bool once)
 	peer_touch(n, p);
 	if (a->call && a->call->once && !once)
 		call_hurry(n, now, p); /* somebody wants it now: the attempt becomes a call */
-	if (a->call || !has_targets(n, now, p))
-		return;
-	struct call *c = calloc(1, sizeof(*c));
-	if (!c)
-		return;
-	c->receiver = (struct receiver){ .kind = RECEIVER_CALL, .peer = p };
-	c->started_at = now;
-	c->once = once;
-	a->call = c;
-	c->only = once ? place_of_attempt(n, now, p) : CALL_ALL;
-	bool tcp = asks_by_tcp(p, c);
-	p->retry_at = OV_NEVER;
-	call_step(n, now, p);
-	if (tcp)
-		dial_begin(n, now, p);
+	if (!a->call && has_targets(n, now, p))
+		begin(n, now, p, once, once ? place_of_attempt(n, now, p) : CALL_ALL);
+}
+
+void call_by_relay(struct node *n, ov_time now, struct peer *p, size_t k)
+{
+	size_t only = p->candidates.count + k;
+	if (!p->association->call && only < CALL_ALL)
+		begin(n, now, p, true, (uint8_t)only);
+	peer_touch(n, p);
 }
 
 enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct dgram *from,

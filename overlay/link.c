@@ -87,6 +87,30 @@ void link_call(struct node *n, ov_time now, struct peer *p)
 	}
 }
 
+static struct path *path_by(struct node *n, ov_time now, struct peer *p, const struct channel *c)
+{
+	struct dgram where = { .carrier = CARRIER_RELAY, .remote = channel_addr(c) };
+	return route_add(n, now, p, &where);
+}
+
+/* Beside the one in use, so that the best is elected (route.c) and the next one is there when that
+ * one dies. Of a relay that has no channel yet the peer must be asked by HS1; only where it is
+ * known to be. One at a time: there is one call. */
+void link_spread(struct node *n, ov_time now, struct peer *p)
+{
+	struct peer *relay;
+	for (size_t k = 0; (relay = link_relay(n, now, p, k)) != NULL; k++) {
+		const struct channel *c = find(relay->association, &p->contact.id);
+		if (!c && p->here_at & 1u << relay->registration->number)
+			call_by_relay(n, now, p, k);
+		if (!c)
+			continue;
+		struct path *path = path_by(n, now, p, c);
+		if (path)
+			path_ask(path, now);
+	}
+}
+
 struct ov_addr link_observed(const struct node *n, const struct path *path)
 {
 	const struct channel *c =
@@ -144,10 +168,7 @@ void link_stand_by(struct node *n, ov_time now, struct peer *p)
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		const struct association *relay = n->facilitators[i]->association;
 		const struct channel *c = relay ? find(relay, &p->contact.id) : NULL;
-		if (!c)
-			continue;
-		struct dgram where = { .carrier = CARRIER_RELAY, .remote = channel_addr(c) };
-		struct path *path = route_add(n, now, p, &where);
+		struct path *path = c ? path_by(n, now, p, c) : NULL;
 		if (path && path->state == PATH_UNTRIED)
 			path_challenge(path, now);
 		peer_touch(n, p);

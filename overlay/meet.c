@@ -135,6 +135,7 @@ static void begin_round(struct node *n, ov_time now, struct peer *p)
 	m->round++;
 	m->moved = false;
 	say(n, now, p, 0);
+	link_spread(n, now, p);
 	ov_time wait =
 		(ov_time)(5 << (m->backoff > BACKOFF_LAST ? BACKOFF_LAST : m->backoff)) * OV_SEC;
 	if (m->backoff < BACKOFF_LAST)
@@ -261,6 +262,7 @@ enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struc
 	if (!(f->flags & PUNCH_ANSWER)) {
 		a->meeting.round = f->round;
 		say(n, now, p, PUNCH_ANSWER);
+		link_spread(n, now, p);
 	}
 	begin_probes(&a->meeting, now);
 	burst_begin(n, now, p, f);

@@ -520,6 +520,8 @@ const uint8_t *pair_key(const struct node *n, struct peer *p);
 
 /* ---- call.c ---- */
 void call_start(struct node *n, ov_time now, struct peer *p, bool once);
+/* One HS1 through the k-th relay (link_relay), whatever path is in use. */
+void call_by_relay(struct node *n, ov_time now, struct peer *p, size_t k);
 void call_hurry(struct node *n, ov_time now, struct peer *p); /* begins the call in progress anew */
 void call_end(struct node *n, struct peer *p);
 void call_step(struct node *n, ov_time now, struct peer *p);
@@ -629,6 +631,8 @@ enum drop channel_input(
 void link_call(struct node *n, ov_time now, struct peer *p);
 void link_open(
 	struct node *n, ov_time now, struct peer *relay, struct peer *p); /* through this one */
+/* Every relay that leads to p becomes a path of its own, and is measured. */
+void link_spread(struct node *n, ov_time now, struct peer *p);
 /* The k-th relay that may reach it and does not say that p is absent; NULL: fewer. */
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k);
 /* A direct answer came first: the way by relay is kept beside it, while it is young. */

