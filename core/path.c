@@ -178,6 +178,7 @@ void path_on_received(struct path *p, ov_time now, size_t bytes, size_t count, b
 	p->received_bytes += bytes;
 	p->received_count += count;
 	p->heard_at = now;
+	p->refused = false;
 	p->unheard_since = OV_NEVER;
 	if (p->state == PATH_SUSPECT) { /* it speaks again: ask now, not at the next retry */
 		p->state = PATH_PROBING;

@@ -50,6 +50,8 @@ struct path {
 	bool challenge_due; /* send one with the next poll */
 	bool response_due;
 	uint8_t unanswered; /* consecutive challenges without answer */
+	bool refused;       /* our kernel would not send there, and nothing was heard since */
+	bool stray;         /* its interface has no default route any more, and the remote is far */
 	bool moved; /* questions say that our data goes this way now, until one is answered */
 	uint8_t keepalives; /* sent since the last question */
 	uint8_t next_probe; /* slot in probes */

@@ -21,6 +21,11 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	struct path *path = path_asked(p->association, r);
 	if (!path)
 		return DROP_TOKEN;
+	if (route_is_same_way(path, at->path) && path != p->association->active) {
+		route_remove(n, p, path); /* it was no other than that one, which lives */
+		path_ask(at->path, now);
+		return DROP_NONE;
+	}
 	if (path != at->path) /* behind two NATs that map by destination each answer comes from a
 				 new port: asking there too would never end */
 		path_withdraw(at->path);
@@ -30,7 +35,8 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	/* Two peers may see us at two addresses: only a change on one path is news. */
 	if (moved && path->carrier == CARRIER_UDP && !addr_is_any(&r->observed) &&
 		!addr_equal(&n->observed, &r->observed)) {
-		n->observed = r->observed;
+		if (route_is_from_own(n, path))
+			n->observed = r->observed;
 		if (p->registration)
 			meet_moved(n, now);
 		node_emit(n, &(struct node_event){ .type = NODE_ADDRESS_CHANGED,

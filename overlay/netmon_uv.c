@@ -12,11 +12,11 @@
 #include "overlay/netmon_uv.h"
 
 #include "overlay/clock_os.h"
+#include "overlay/net_picture_os.h"
 #include "overlay/rtnl_os.h"
 
 #include <errno.h>
 #include <net/if.h>
-#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,40 +24,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define SETTLE_MS  5
-#define RETRY_MS   50 /* after a dump that failed */
-#define LINKS      256
-#define DUMP_TRIES 3 /* a table that changes all the time is dumped as it is */
-
-#ifndef ARPHRD_IP6GRE
-#define ARPHRD_IP6GRE 823
-#endif
-#define IFF_LOWER_UP_ 0x10000 /* linux/if.h and net/if.h cannot both be included */
-
-struct link {
-	uint32_t interface;
-	bool default_v4, default_v6;
-};
-
-struct found {
-	struct local_address local;
-	bool temporary;
-};
-
-struct gateway { /* of the default route with the lowest metric */
-	struct ov_addr addr;
-	uint32_t interface, metric;
-	bool known;
-};
-
-struct picture {
-	const char *own_interface;
-	struct link links[LINKS]; /* candidates only */
-	size_t link_count;
-	struct found found[NETMON_ADDRESSES];
-	size_t count;
-	struct gateway gateways[2]; /* IPv4, IPv6 */
-};
+#define SETTLE_MS 5
+#define RETRY_MS  50 /* after a dump that failed */
 
 struct netmon {
 	struct netmon_options options;
@@ -69,10 +37,11 @@ struct netmon {
 	bool stale, resumed;
 	ov_time stale_at;
 	struct sleep_watch sleep;
-	struct local_address list[NETMON_ADDRESSES], fresh[NETMON_ADDRESSES];
+	struct local_address list[NET_ADDRESSES], fresh[NET_ADDRESSES];
 	size_t count;                                      /* of list, which was delivered */
 	struct portmap_route routers[2], fresh_routers[2]; /* IPv4, IPv6 */
-	struct picture picture;                            /* scratch of a dump */
+	uint64_t tunnels;                                  /* of the picture before */
+	struct net_picture picture;                        /* scratch of a dump */
 };
 
 bool sleep_watch_woke(struct sleep_watch *w, ov_time boot, ov_time monotonic)
@@ -84,245 +53,6 @@ bool sleep_watch_woke(struct sleep_watch *w, ov_time boot, ov_time monotonic)
 	return woke;
 }
 
-bool netmon_is_candidate(const char *name, unsigned type, unsigned flags)
-{
-	static const char *const others[] = { "docker", "veth", "virbr", "br-", "tun", "tap", "wg",
-		"tailscale", "lxcbr", "lxdbr", "podman", "cni", "vnet", "zt" };
-	static const unsigned tunnels[] = { ARPHRD_NONE, ARPHRD_TUNNEL, ARPHRD_TUNNEL6, ARPHRD_SIT,
-		ARPHRD_IPGRE, ARPHRD_IP6GRE, ARPHRD_LOOPBACK };
-	if (!(flags & IFF_UP) || !(flags & IFF_LOWER_UP_) || (flags & IFF_LOOPBACK))
-		return false;
-	for (size_t i = 0; i < sizeof(tunnels) / sizeof(tunnels[0]); i++) {
-		if (type == tunnels[i])
-			return false;
-	}
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-		if (strncmp(name, others[i], strlen(others[i])) == 0)
-			return false;
-	}
-	return true;
-}
-
-/* ---- the picture ---- */
-
-static struct link *find_link(struct picture *p, uint32_t interface)
-{
-	for (size_t i = 0; i < p->link_count; i++) {
-		if (p->links[i].interface == interface)
-			return &p->links[i];
-	}
-	return NULL;
-}
-
-static void on_link(void *context, const struct nlmsghdr *m)
-{
-	struct picture *p = context;
-	const struct rtattr *a[IFLA_IFNAME + 1];
-	struct ifinfomsg info;
-	if (m->nlmsg_type != RTM_NEWLINK || m->nlmsg_len < NLMSG_SPACE(sizeof(info)))
-		return;
-	memcpy(&info, rtnl_body(m), sizeof(info));
-	rtnl_attributes(m, sizeof(info), a, IFLA_IFNAME);
-	if (!a[IFLA_IFNAME] || p->link_count == LINKS)
-		return;
-	const char *name = rtnl_data(a[IFLA_IFNAME]);
-	if (strcmp(name, p->own_interface) == 0 ||
-		!netmon_is_candidate(name, info.ifi_type, info.ifi_flags))
-		return;
-	p->links[p->link_count++] = (struct link){ .interface = (uint32_t)info.ifi_index };
-}
-
-static void on_address(void *context, const struct nlmsghdr *m)
-{
-	struct picture *p = context;
-	const struct rtattr *a[IFA_FLAGS + 1];
-	struct ifaddrmsg info;
-	if (m->nlmsg_type != RTM_NEWADDR || m->nlmsg_len < NLMSG_SPACE(sizeof(info)))
-		return;
-	memcpy(&info, rtnl_body(m), sizeof(info));
-	rtnl_attributes(m, sizeof(info), a, IFA_FLAGS);
-	uint32_t flags = info.ifa_flags;
-	if (a[IFA_FLAGS])
-		memcpy(&flags, rtnl_data(a[IFA_FLAGS]), sizeof(flags));
-	bool unproven = (flags & IFA_F_TENTATIVE) && !(flags & IFA_F_OPTIMISTIC);
-	if (unproven || (flags & (IFA_F_DEPRECATED | IFA_F_DADFAILED)))
-		return;
-	/* IFA_LOCAL is ours on point-to-point links, where IFA_ADDRESS is the other end's */
-	const struct rtattr *ip = a[IFA_LOCAL] ? a[IFA_LOCAL] : a[IFA_ADDRESS];
-	if (!ip || !find_link(p, info.ifa_index) || p->count == NETMON_ADDRESSES)
-		return;
-	struct found f = { .temporary = flags & IFA_F_TEMPORARY,
-		.local = { .interface = info.ifa_index, .prefix_len = info.ifa_prefixlen } };
-	const uint8_t *bytes = rtnl_data(ip);
-	if (info.ifa_family == AF_INET && rtnl_data_len(ip) == 4) {
-		f.local.addr = addr_v4(bytes[0], bytes[1], bytes[2], bytes[3], 0);
-		f.temporary = false; /* the same bit means "secondary" there */
-	} else if (info.ifa_family == AF_INET6 && rtnl_data_len(ip) == 16) {
-		memcpy(f.local.addr.ip, bytes, 16);
-	} else {
-		return;
-	}
-	enum addr_scope scope = addr_scope(&f.local.addr);
-	if (scope == ADDR_UNUSABLE || scope == ADDR_LOOPBACK)
-		return;
-	if (scope == ADDR_LINK_LOCAL && info.ifa_family == AF_INET6)
-		f.local.addr.scope = info.ifa_index;
-	p->found[p->count++] = f;
-}
-
-static void default_over(struct picture *p, uint8_t family, uint32_t interface)
-{
-	struct link *l = find_link(p, interface);
-	if (l && family == AF_INET)
-		l->default_v4 = true;
-	else if (l)
-		l->default_v6 = true;
-}
-
-static void default_over_each(struct picture *p, uint8_t family, const struct rtattr *multipath)
-{
-	const uint8_t *at = rtnl_data(multipath);
-	size_t left = rtnl_data_len(multipath);
-	struct rtnexthop hop;
-	while (left >= sizeof(hop)) {
-		memcpy(&hop, at, sizeof(hop));
-		size_t step = RTNH_ALIGN(hop.rtnh_len);
-		if (hop.rtnh_len < sizeof(hop) || step > left)
-			return;
-		default_over(p, family, (uint32_t)hop.rtnh_ifindex);
-		at += step;
-		left -= step;
-	}
-}
-
-static bool is_default_route(const struct nlmsghdr *m, struct rtmsg *r)
-{
-	if (m->nlmsg_len < NLMSG_SPACE(sizeof(*r)))
-		return false;
-	memcpy(r, rtnl_body(m), sizeof(*r));
-	return r->rtm_dst_len == 0 && r->rtm_type == RTN_UNICAST && !(r->rtm_flags & RTM_F_CLONED);
-}
-
-static void note_gateway(struct picture *p, uint8_t family, uint32_t interface,
-	const struct rtattr *gateway, const struct rtattr *priority)
-{
-	struct gateway *best = &p->gateways[family == AF_INET6], g = { .interface = interface };
-	const uint8_t *ip = rtnl_data(gateway);
-	if (!find_link(p, interface))
-		return;
-	if (priority && rtnl_data_len(priority) == sizeof(g.metric))
-		memcpy(&g.metric, rtnl_data(priority), sizeof(g.metric));
-	if (best->known && best->metric <= g.metric)
-		return;
-	if (family == AF_INET && rtnl_data_len(gateway) == 4)
-		g.addr = addr_v4(ip[0], ip[1], ip[2], ip[3], 0);
-	else if (family == AF_INET6 && rtnl_data_len(gateway) == 16)
-		memcpy(g.addr.ip, ip, 16);
-	else
-		return;
-	if (family == AF_INET6 && addr_scope(&g.addr) == ADDR_LINK_LOCAL)
-		g.addr.scope = interface;
-	g.known = true;
-	*best = g;
-}
-
-static void on_route(void *context, const struct nlmsghdr *m)
-{
-	struct picture *p = context;
-	const struct rtattr *a[RTA_MULTIPATH + 1];
-	struct rtmsg r;
-	if (m->nlmsg_type != RTM_NEWROUTE || !is_default_route(m, &r))
-		return;
-	rtnl_attributes(m, sizeof(r), a, RTA_MULTIPATH);
-	uint32_t interface;
-	if (a[RTA_OIF]) {
-		memcpy(&interface, rtnl_data(a[RTA_OIF]), sizeof(interface));
-		default_over(p, r.rtm_family, interface);
-		if (a[RTA_GATEWAY] && r.rtm_table == RT_TABLE_MAIN)
-			note_gateway(p, r.rtm_family, interface, a[RTA_GATEWAY], a[RTA_PRIORITY]);
-	}
-	if (a[RTA_MULTIPATH])
-		default_over_each(p, r.rtm_family, a[RTA_MULTIPATH]);
-}
-
-/* A temporary address (RFC 8981) beside a lasting one of the same prefix adds nothing but a move
- * every day. */
-static bool is_redundant(const struct picture *p, const struct found *f)
-{
-	for (size_t i = 0; f->temporary && i < p->count; i++) {
-		const struct local_address *o = &p->found[i].local;
-		if (!p->found[i].temporary && o->interface == f->local.interface &&
-			memcmp(o->addr.ip, f->local.addr.ip, 8) == 0)
-			return true;
-	}
-	return false;
-}
-
-static int dump(struct netmon *m)
-{
-	struct picture *p = &m->picture;
-	int error = -EINTR;
-	for (int i = 0; i < DUMP_TRIES && error == -EINTR; i++) {
-		memset(p, 0, sizeof(*p));
-		p->own_interface = m->own_interface;
-		error = rtnl_dump(m->dump_fd, RTM_GETLINK, AF_UNSPEC, on_link, p);
-		if (error == 0)
-			error = rtnl_dump(m->dump_fd, RTM_GETADDR, AF_UNSPEC, on_address, p);
-		if (error == 0)
-			error = rtnl_dump(m->dump_fd, RTM_GETROUTE, AF_INET, on_route, p);
-		if (error == 0)
-			error = rtnl_dump(m->dump_fd, RTM_GETROUTE, AF_INET6, on_route, p);
-	}
-	return error == -EINTR ? 0 : error;
-}
-
-static size_t list_from(struct picture *p, struct local_address *out)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < p->count; i++) {
-		const struct found *f = &p->found[i];
-		if (is_redundant(p, f))
-			continue;
-		const struct link *l = find_link(p, f->local.interface);
-		out[n] = f->local;
-		bool v4 = addr_is_v4(&f->local.addr);
-		out[n++].has_default_route = l && (v4 ? l->default_v4 : l->default_v6);
-	}
-	return n;
-}
-
-static bool is_in_prefix(const struct ov_addr *a, const struct local_address *l)
-{
-	unsigned skip = addr_is_v4(a) ? 96 : 0; /* an IPv4 prefix counts within its mapped form */
-	for (unsigned bit = 0; bit < skip + l->prefix_len; bit++) {
-		uint8_t mask = (uint8_t)(0x80 >> bit % 8);
-		if ((a->ip[bit / 8] ^ l->addr.ip[bit / 8]) & mask)
-			return false;
-	}
-	return true;
-}
-
-/* Of our addresses on that interface: for IPv4 one of the router's prefix, for IPv6 a global one
- * (the router has a link-local address, whatever we have); else any. */
-static struct portmap_route router_from(
-	const struct gateway *g, const struct local_address *list, size_t count)
-{
-	struct portmap_route r = { .gateway = g->addr, .interface = g->interface };
-	bool v4 = addr_is_v4(&g->addr), good = false, any = false;
-	for (size_t i = 0; g->known && i < count && !good; i++) {
-		const struct local_address *l = &list[i];
-		if (l->interface != g->interface || addr_is_v4(&l->addr) != v4)
-			continue;
-		good = v4 ? is_in_prefix(&g->addr, l) : addr_scope(&l->addr) == ADDR_GLOBAL;
-		if (any && !good)
-			continue;
-		any = true;
-		r.local = l->addr;
-		r.prefix_len = l->prefix_len;
-	}
-	return any ? r : (struct portmap_route){ 0 };
-}
-
 static bool same_router(const struct portmap_route *a, const struct portmap_route *b)
 {
 	return addr_equal(&a->gateway, &b->gateway) && addr_equal(&a->local, &b->local) &&
@@ -332,7 +62,12 @@ static bool same_router(const struct portmap_route *a, const struct portmap_rout
 static void routers_from(struct netmon *m, const struct local_address *list, size_t count)
 {
 	for (size_t i = 0; i < 2; i++)
-		m->fresh_routers[i] = router_from(&m->picture.gateways[i], list, count);
+		m->fresh_routers[i] = net_picture_router(&m->picture, i > 0, list, count);
+}
+
+static int dump(struct netmon *m)
+{
+	return net_picture_take(&m->picture, m->dump_fd, m->own_interface);
 }
 
 struct portmap_route netmon_router(const struct netmon *m, bool v6)
@@ -372,11 +107,12 @@ static void on_settled(uv_timer_t *timer)
 		return;
 	}
 	m->stale = false;
-	size_t count = list_from(&m->picture, m->fresh);
+	size_t count = net_picture_list(&m->picture, m->fresh);
 	routers_from(m, m->fresh, count);
 	bool same = count == m->count && same_list(m->fresh, m->list, count) &&
 		    same_router(&m->fresh_routers[0], &m->routers[0]) &&
-		    same_router(&m->fresh_routers[1], &m->routers[1]);
+		    same_router(&m->fresh_routers[1], &m->routers[1]) &&
+		    m->picture.tunnels == m->tunnels;
 	bool resumed = m->resumed;
 	m->resumed = false;
 	if (same && !resumed)
@@ -384,15 +120,14 @@ static void on_settled(uv_timer_t *timer)
 	memcpy(m->list, m->fresh, count * sizeof(m->list[0]));
 	m->count = count;
 	memcpy(m->routers, m->fresh_routers, sizeof(m->routers));
+	m->tunnels = m->picture.tunnels;
 	m->options.on_change(m->options.context, m->stale_at, m->list, count, resumed);
 }
 
-/* Our own /64 routes come by the thousand and change nothing. */
 static bool is_news(const struct nlmsghdr *n)
 {
-	struct rtmsg r;
 	if (n->nlmsg_type == RTM_NEWROUTE || n->nlmsg_type == RTM_DELROUTE)
-		return is_default_route(n, &r);
+		return net_route_is_news(n);
 	return n->nlmsg_type == RTM_NEWADDR || n->nlmsg_type == RTM_DELADDR ||
 	       n->nlmsg_type == RTM_NEWLINK || n->nlmsg_type == RTM_DELLINK;
 }
@@ -539,7 +274,8 @@ struct netmon *netmon_open(
 		return NULL;
 	}
 	sleep_watch_woke(&m->sleep, clock_now(), clock_monotonic());
-	m->count = list_from(&m->picture, m->list);
+	m->count = net_picture_list(&m->picture, m->list);
+	m->tunnels = m->picture.tunnels;
 	routers_from(m, m->list, m->count);
 	memcpy(m->routers, m->fresh_routers, sizeof(m->routers));
 	o->on_change(o->context, clock_now(), m->list, m->count, false);

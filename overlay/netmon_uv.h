@@ -10,13 +10,12 @@
 
 #include <uv.h>
 
-#define NETMON_ADDRESSES 128 /* further ones are ignored */
-
 struct netmon_options {
 	const char *own_interface; /* name of our TUN, or NULL */
-	/* The list (or a router) differs from the last one, or `resumed`: the machine woke up (the
-	 * list may be the same). at: CLOCK_BOOTTIME of the first event that led to it. From the
-	 * loop; valid during the call. Called once from netmon_open with the first list. */
+	/* The list (or a router, or a tunnel that takes all routes) differs from the last one, or
+	 * `resumed`: the machine woke up (the list may be the same). at: CLOCK_BOOTTIME of the
+	 * first event that led to it. From the loop; valid during the call. Called once from
+	 * netmon_open with the first list. */
 	void (*on_change)(void *context, ov_time at, const struct local_address *list, size_t count,
 		bool resumed);
 	void *context;
@@ -44,5 +43,3 @@ struct sleep_watch {
 #define SLEEP_MIN OV_SEC
 /* True once after the machine slept longer than SLEEP_MIN. */
 bool sleep_watch_woke(struct sleep_watch *w, ov_time boot, ov_time monotonic);
-/* Can a link be somebody's way to us? type: ARPHRD_*, flags: IFF_*. */
-bool netmon_is_candidate(const char *name, unsigned type, unsigned flags);

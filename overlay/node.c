@@ -368,6 +368,7 @@ void node_network_changed(
 	size_t max = sizeof(n->locals) / sizeof(n->locals[0]);
 	n->local_count = count < max ? count : max;
 	memcpy(n->locals, list, n->local_count * sizeof(*list));
+	n->locals_known = true;
 	netcheck_forget(n, now);
 	for (size_t i = 0; i < n->peer_count; i++) {
 		struct peer *p = n->peers[i];
@@ -390,11 +391,13 @@ void node_send_failed(struct node *n, ov_time now, const struct dgram *d, bool t
 		struct path *path = a ? route_find(a, d) : NULL;
 		if (!path)
 			continue;
-		if (too_big)
+		if (too_big) {
 			pmtu_on_refused(&path->pmtu, now, d->segment);
-		else
-			path_ask(
-				path, now); /* no route, or our address is gone: liveness decides */
+		} else { /* no route, or our address is gone: liveness decides */
+			path_ask(path, now);
+			route_on_refused(n, now, n->peers[i], path);
+			route_elect(n, now, n->peers[i]);
+		}
 		peer_touch(n, n->peers[i]);
 	}
 }

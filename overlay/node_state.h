@@ -450,6 +450,14 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 void route_on_keys(struct node *n, ov_time now,
 	struct association *a); /* other keys send: the peer may take other sizes */
 struct dgram route_where(const struct path *path);
+/* Nothing goes by this path: asks by whatever way the kernel chooses now. */
+void route_leave_to_kernel(struct node *n, ov_time now, struct peer *p, const struct path *stuck);
+/* Our kernel has no way there: for another valid path this one is left at once. */
+void route_on_refused(struct node *n, ov_time now, struct peer *p, struct path *path);
+/* From an address of an interface that is a candidate; not by a tunnel. */
+bool route_is_from_own(const struct node *n, const struct path *path);
+/* Was the kernel's choice the way of the path that the answer came by? */
+bool route_is_same_way(const struct path *chosen, const struct path *came);
 bool route_wants_warm(const struct peer *p, const struct path *path);
 /* Asks at this address from wherever we can send, unless a path there is valid. */
 void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote,

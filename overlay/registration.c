@@ -174,12 +174,14 @@ void registration_tick(struct node *n, ov_time now, struct peer *p)
 	say(n, now, p);
 }
 
-/* A facilitator may say what it likes: it must not be the only one heard. */
-static bool is_news(const struct path *path, const struct ov_addr *told, size_t count)
+/* A facilitator may say what it likes: it must not be the only one heard. How it sees us by way of
+ * a VPN is no place to be met: that may end, and belongs to somebody else's network. */
+static bool is_news(
+	const struct node *n, const struct path *path, const struct ov_addr *told, size_t count)
 {
 	enum addr_scope scope = addr_scope(&path->observed);
-	if (path->carrier != CARRIER_UDP || path->state != PATH_VALID ||
-		(scope != ADDR_PRIVATE && scope != ADDR_GLOBAL))
+	if (!route_is_from_own(n, path) || path->carrier != CARRIER_UDP ||
+		path->state != PATH_VALID || (scope != ADDR_PRIVATE && scope != ADDR_GLOBAL))
 		return false;
 	for (size_t k = 0; k < count; k++)
 		if (addr_equal(&told[k], &path->observed))
@@ -194,7 +196,7 @@ size_t registration_observed(const struct node *n, struct ov_addr *out, size_t m
 		const struct association *a = n->facilitators[i]->association;
 		size_t end = count + OBSERVED_EACH < max ? count + OBSERVED_EACH : max;
 		for (size_t j = 0; a && j < a->path_count && count < end; j++)
-			if (is_news(a->paths[j], out, count))
+			if (is_news(n, a->paths[j], out, count))
 				out[count++] = a->paths[j]->observed;
 	}
 	return count;

@@ -106,16 +106,9 @@ void route_on_keys(struct node *n, ov_time now, struct association *a)
 	}
 }
 
-struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
+static struct path *make(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
 {
 	struct association *a = p->association;
-	if (!reach_allows(n, p, where))
-		return NULL;
-	struct path *path = route_find(a, where);
-	if (path) {
-		route_pin(path, where);
-		return path;
-	}
 	size_t max = p->contact.source == CONTACT_CLIENT ? CLIENT_PATHS_MAX : PATHS_MAX;
 	if (a->path_count >= max) {
 		struct path *worst = least_useful(a);
@@ -123,7 +116,7 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 			return NULL;
 		route_remove(n, p, worst);
 	}
-	path = malloc(sizeof(*path));
+	struct path *path = malloc(sizeof(*path));
 	if (!path)
 		return NULL;
 	bool relayed = where->carrier == CARRIER_RELAY;
@@ -135,12 +128,66 @@ struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct
 	return path;
 }
 
+struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
+{
+	if (!reach_allows(n, p, where))
+		return NULL;
+	struct path *path = route_find(p->association, where);
+	if (!path)
+		return make(n, now, p, where);
+	route_pin(path, where);
+	return path;
+}
+
+/* A path keeps to the address and interface that the kernel chose when it was made. When nothing
+ * goes there any more, the kernel may know another way by now: a VPN took all routes, or went.
+ * Asked beside it is a path that leaves the choice to the kernel once more. */
+void route_leave_to_kernel(struct node *n, ov_time now, struct peer *p, const struct path *stuck)
+{
+	struct association *a = p->association;
+	struct dgram where = { .carrier = CARRIER_UDP,
+		.local = { .port = stuck->local.port },
+		.remote = stuck->remote };
+	if (stuck->carrier != CARRIER_UDP || addr_is_any(&stuck->local) ||
+		!reach_allows(n, p, &where))
+		return;
+	for (size_t i = 0; i < a->path_count; i++)
+		if (a->paths[i]->carrier == CARRIER_UDP && addr_is_any(&a->paths[i]->local) &&
+			addr_equal(&a->paths[i]->remote, &stuck->remote))
+			return;
+	struct path *path = make(n, now, p, &where);
+	if (!path)
+		return;
+	path->validated = false; /* elected once it answers, not for hope */
+	path_challenge(path, now);
+}
+
+void route_on_refused(struct node *n, ov_time now, struct peer *p, struct path *path)
+{
+	path->refused = true; /* until something is heard there */
+	route_leave_to_kernel(n, now, p, path);
+}
+
+bool route_is_same_way(const struct path *chosen, const struct path *came)
+{
+	return chosen != came && chosen->carrier == CARRIER_UDP && addr_is_any(&chosen->local) &&
+	       came->carrier == CARRIER_UDP && addr_equal(&chosen->remote, &came->remote);
+}
+
+/* Of a facilitator, where only the check of our NAT goes (netcheck.c), which must be the first to
+ * send there from a network. */
+static bool is_second_port(const struct peer *p, const struct ov_addr *a)
+{
+	return p->registration && p->registration->netcheck.second_port != 0 &&
+	       a->port == p->registration->netcheck.second_port;
+}
+
 /* The only place that frees a path. Its remote stays known as a candidate if it ever worked. */
 void route_remove(struct node *n, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
 	output_forget(&n->output, path);
-	if (path->validated && path->carrier == CARRIER_UDP)
+	if (path->validated && path->carrier == CARRIER_UDP && !is_second_port(p, &path->remote))
 		(void)candidates_add(
 			&p->candidates, path->created_at, &path->remote, SOURCE_OBSERVED);
 	for (size_t i = 0; i < a->path_count; i++)
@@ -208,16 +255,22 @@ static bool is_better(const struct path *x, const struct path *y)
 	return x->rtt.smoothed + ov_max(SWITCH_MARGIN, x->rtt.smoothed / 5) < y->rtt.smoothed;
 }
 
+/* We know that nothing goes out there, whatever may still come in. */
+static bool is_stuck(const struct path *p)
+{
+	return p->refused || p->stray;
+}
+
 static int rank_of(const struct path *p)
 {
 	switch ((enum path_state)p->state) {
-	case PATH_VALID: return 0;
-	case PATH_SUSPECT: return 2;
-	case PATH_PROBING: return p->validated ? 1 : 3;
-	case PATH_UNTRIED: return 4;
+	case PATH_VALID: return is_stuck(p) ? 1 : 0;
+	case PATH_SUSPECT: return 3;
+	case PATH_PROBING: return p->validated ? 2 : 4;
+	case PATH_UNTRIED: return 5;
 	}
 	assert(false);
-	return 5;
+	return 6;
 }
 
 static struct path *best(const struct association *a, const struct path *but)
@@ -299,6 +352,9 @@ void route_on_answer(
 		   now >= path->demoted_until) {
 		follow_peer(n, now, p, path);
 	}
+	if (became_valid && a->active && is_stuck(a->active) &&
+		addr_equal(&a->active->remote, &path->remote))
+		route_use(n, now, p, path); /* the way that our kernel has now */
 	route_elect(n, now, p);
 	if (!became_valid)
 		return;
@@ -375,6 +431,7 @@ void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *
 	if (path != p->association->active)
 		return;
 	route_elect(n, now, p);
+	route_leave_to_kernel(n, now, p, path);
 	if (p->association->active != path)
 		return;
 	if (p->association->call) /* a rekey, that is more now */
@@ -502,6 +559,37 @@ static void trust_again(struct association *a, const struct ov_addr *remotes, si
 				a->paths[j]->validated = true;
 }
 
+bool route_is_from_own(const struct node *n, const struct path *path)
+{
+	if (addr_is_any(&path->local) || !n->locals_known)
+		return true;
+	for (size_t i = 0; i < n->local_count; i++)
+		if (addr_same_ip(&n->locals[i].addr, &path->local))
+			return true;
+	return addr_scope(&path->local) == ADDR_LOOPBACK;
+}
+
+/* The kernel would believe such a remote to be a neighbour, and ask for it there in vain. */
+static bool has_lost_its_way(const struct node *n, const struct path *path)
+{
+	if (path->carrier != CARRIER_UDP || addr_is_any(&path->local) ||
+		reach_is_on_link(n, &path->remote, 0))
+		return false;
+	for (size_t i = 0; i < n->local_count; i++)
+		if (addr_same_ip(&n->locals[i].addr, &path->local) &&
+			n->locals[i].has_default_route)
+			return false;
+	return true;
+}
+
+static void leave_what_lost_its_way(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	for (size_t i = a->path_count; i-- > 0;) /* backwards: it may add some */
+		if ((a->paths[i]->stray = has_lost_its_way(n, a->paths[i])))
+			route_leave_to_kernel(n, now, p, a->paths[i]);
+}
+
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed)
 {
 	struct association *a = p->association;
@@ -509,7 +597,8 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	size_t count = 0, proved;
 	for (size_t i = 0; i < a->path_count; i++) /* what only claims to be the peer's is not asked
 						      anew: each path would have a 3x budget */
-		if (a->paths[i]->validated && a->paths[i]->carrier == CARRIER_UDP)
+		if (a->paths[i]->validated && a->paths[i]->carrier == CARRIER_UDP &&
+			!is_second_port(p, &a->paths[i]->remote))
 			remotes[count++] = a->paths[i]->remote;
 	proved = count;
 	for (size_t i = 0; i < p->candidates.count; i++)
@@ -532,6 +621,9 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	for (size_t i = 0; i < count; i++)
 		if (!meet_is_foreign(n, p, &remotes[i]))
 			try_remote(n, now, p, &remotes[i]);
+	leave_what_lost_its_way(n, now, p);
+	if (a->active && a->active->stray)
+		route_elect(n, now, p);
 	meet_start(n, now, p);
 	dial_network_changed(n, now, p);
 	trust_again(a, remotes, proved);

@@ -152,15 +152,9 @@ int rtnl_dump(int fd, uint16_t type, uint8_t family,
 	}
 }
 
-void rtnl_attributes(
-	const struct nlmsghdr *m, size_t body_len, const struct rtattr **table, size_t max)
+static void scan(const uint8_t *at, size_t left, const struct rtattr **table, size_t max)
 {
 	memset(table, 0, (max + 1) * sizeof(const struct rtattr *));
-	size_t skip = NLMSG_SPACE(body_len);
-	if (m->nlmsg_len < skip)
-		return;
-	size_t left = m->nlmsg_len - skip;
-	const uint8_t *at = (const uint8_t *)m + skip;
 	while (left >= sizeof(struct rtattr)) {
 		const struct rtattr *a = (const void *)at;
 		size_t step = RTA_ALIGN(a->rta_len);
@@ -174,4 +168,17 @@ void rtnl_attributes(
 		at += step;
 		left -= step;
 	}
+}
+
+void rtnl_attributes(
+	const struct nlmsghdr *m, size_t body_len, const struct rtattr **table, size_t max)
+{
+	size_t skip = NLMSG_SPACE(body_len);
+	bool whole = m->nlmsg_len >= skip;
+	scan((const uint8_t *)m + skip, whole ? m->nlmsg_len - skip : 0, table, max);
+}
+
+void rtnl_nested(const struct rtattr *outer, const struct rtattr **table, size_t max)
+{
+	scan(rtnl_data(outer), rtnl_data_len(outer), table, max);
 }

@@ -51,3 +51,5 @@ const struct nlmsghdr *rtnl_next(const uint8_t **at, size_t *left);
 /* Attributes of a message with a fixed part of body_len bytes: table[type] for type <= max. */
 void rtnl_attributes(
 	const struct nlmsghdr *m, size_t body_len, const struct rtattr **table, size_t max);
+/* The same of the attributes inside one. */
+void rtnl_nested(const struct rtattr *outer, const struct rtattr **table, size_t max);

@@ -3,6 +3,7 @@
  * process drives both ends: a socket stays in the namespace that it was opened in. */
 #include "overlay/clock_os.h"
 #include "overlay/entropy_os.h"
+#include "overlay/net_picture_os.h"
 #include "overlay/netmon_uv.h"
 #include "overlay/tun_os.h"
 #include "overlay/udp_uv.h"
@@ -675,7 +676,7 @@ static void tun_takes_a_given_descriptor(void **state)
 /* ---- network monitor ---- */
 
 struct watcher {
-	struct local_address list[NETMON_ADDRESSES];
+	struct local_address list[NET_ADDRESSES];
 	size_t count, calls;
 	bool changed, resumed;
 	ov_time at, told;

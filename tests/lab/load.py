@@ -42,12 +42,13 @@ class Pings:
     def gap_ms(self, event, window_s=5.0):
         """The longest time without an answer from the event on: the first interval begins with the
         event itself, and only requests sent after it count (one on its way says nothing). Later
-        silences count too, so a path that comes back and fails again is not taken for a good one."""
+        silences count too, up to the window's end, so a path that comes back and fails again is not taken
+        for a good one."""
         end = event + int(window_s * 1e9)
         times = sorted(r for s, r in self.answers if event <= s and r <= end)
         if not times:
             return window_s * 1e3
-        return max(b - a for a, b in zip([event] + times, times)) / 1e6
+        return max(b - a for a, b in zip([event] + times, times + [end])) / 1e6
 
     def rtts_us(self):
         return sorted((r - s) / 1e3 for s, r in self.answers)
@@ -144,7 +145,7 @@ class Transfer:
         times = [t for t in self.arrivals if event <= t <= event + window_s * 1e9]
         if not times:
             return window_s * 1e3
-        return max(b - a for a, b in zip([event] + times, times)) / 1e6
+        return max(b - a for a, b in zip([event] + times, times + [end])) / 1e6
 
     def mbit(self):
         return self.received * 8e3 / max(1, self.arrivals[-1] - self.start)

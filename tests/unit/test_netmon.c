@@ -1,4 +1,5 @@
 /* netmon: the parts that need no kernel. The rest is tests/e2e/test_edge.c. */
+#include "overlay/net_picture_os.h"
 #include "overlay/netmon_uv.h"
 
 /* cmocka needs these before it */
@@ -29,22 +30,27 @@ static void tunnels_and_bridges_are_no_candidates(void **state)
 {
 	(void)state;
 	enum { UP = 0x1, LOOPBACK = 0x8, LOWER_UP = 0x10000, ETHER = 1, PPP = 512, NONE = 65534 };
-#define T(name, type, flags, want) assert_int_equal(netmon_is_candidate(name, type, flags), want)
-	T("eth0", ETHER, UP | LOWER_UP, true);
-	T("wlp3s0", ETHER, UP | LOWER_UP, true);
-	T("bridge0", ETHER, UP | LOWER_UP, true);
-	T("br0", ETHER, UP | LOWER_UP, true); /* the usual name of a host's own bridge */
-	T("ppp0", PPP, UP | LOWER_UP, true);
-	T("eth0", ETHER, UP, false); /* no carrier */
-	T("eth0", ETHER, LOWER_UP, false);
-	T("lo", 772, UP | LOWER_UP | LOOPBACK, false);
-	T("docker0", ETHER, UP | LOWER_UP, false);
-	T("br-0a1b2c3d", ETHER, UP | LOWER_UP, false);
-	T("veth1a2b3c", ETHER, UP | LOWER_UP, false);
-	T("virbr0", ETHER, UP | LOWER_UP, false);
-	T("tap1", ETHER, UP | LOWER_UP, false);
-	T("other0", NONE, UP | LOWER_UP, false); /* wireguard, tailscale, any TUN */
-	T("sit0", 776, UP | LOWER_UP, false);
+	enum { WAY = NET_LINK_WAY, NOT = NET_LINK_NONE, DOUBT = NET_LINK_DOUBTFUL, P2P = 0x10 };
+#define T(name, type, flags, kind, want) \
+	assert_int_equal(net_link_classify(name, type, flags, kind), want)
+	T("eth0", ETHER, UP | LOWER_UP, "", WAY);
+	T("eth0", ETHER, UP | LOWER_UP, "veth", WAY);
+	T("wlp3s0", ETHER, UP | LOWER_UP, "", WAY);
+	T("bridge0", ETHER, UP | LOWER_UP, "bridge", WAY);
+	T("br0", ETHER, UP | LOWER_UP, "bridge", WAY); /* the usual name of a host's own bridge */
+	T("ppp0", PPP, UP | LOWER_UP | P2P, "ppp", DOUBT); /* a modem, or PPTP */
+	T("eth0", ETHER, UP | LOWER_UP, "tun", DOUBT);     /* pasta's, or a VPN's */
+	T("vpn0", ETHER, UP | LOWER_UP, "tun", DOUBT);
+	T("eth0", ETHER, UP, "", NOT); /* no carrier */
+	T("eth0", ETHER, LOWER_UP, "", NOT);
+	T("lo", 772, UP | LOWER_UP | LOOPBACK, "", NOT);
+	T("docker0", ETHER, UP | LOWER_UP, "bridge", NOT);
+	T("br-0a1b2c3d", ETHER, UP | LOWER_UP, "bridge", NOT);
+	T("veth1a2b3c", ETHER, UP | LOWER_UP, "veth", NOT);
+	T("virbr0", ETHER, UP | LOWER_UP, "bridge", NOT);
+	T("tap1", ETHER, UP | LOWER_UP, "tun", NOT);
+	T("other0", NONE, UP | LOWER_UP, "", NOT); /* wireguard, tailscale, any TUN */
+	T("sit0", 776, UP | LOWER_UP, "sit", NOT);
 #undef T
 }
 
