@@ -590,6 +590,21 @@ static void leave_what_lost_its_way(struct node *n, ov_time now, struct peer *p)
 			route_leave_to_kernel(n, now, p, a->paths[i]);
 }
 
+/* What has no address to leave from any more, or may not be used here. */
+static void drop_lost(struct node *n, struct peer *p)
+{
+	struct association *a = p->association;
+	for (size_t i = 0; i < a->path_count;) {
+		struct dgram where = route_where(a->paths[i]);
+		if (local_exists(n, a->paths[i]) && reach_allows(n, p, &where)) {
+			i++;
+			continue;
+		}
+		a->moved |= a->paths[i] == a->active;
+		route_remove(n, p, a->paths[i]);
+	}
+}
+
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed)
 {
 	struct association *a = p->association;
@@ -605,15 +620,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 		if (meet_may_ask(n, now, p, &p->candidates.list[i]))
 			remotes[count++] = p->candidates.list[i].addr;
 
-	for (size_t i = 0; i < a->path_count;) {
-		struct dgram where = route_where(a->paths[i]);
-		if (local_exists(n, a->paths[i]) && reach_allows(n, p, &where)) {
-			i++;
-			continue;
-		}
-		a->moved |= a->paths[i] == a->active;
-		route_remove(n, p, a->paths[i]);
-	}
+	drop_lost(n, p);
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->carrier != CARRIER_UDP)
 			path_challenge(a->paths[i], now);
