@@ -51,7 +51,6 @@ struct path {
 	bool response_due;
 	uint8_t unanswered; /* consecutive challenges without answer */
 	bool refused;       /* our kernel would not send there, and nothing was heard since */
-	bool tentative;     /* beside another to the same remote: nothing until it answered */
 	bool stray;         /* its interface has no default route any more, and the remote is far */
 	bool moved; /* questions say that our data goes this way now, until one is answered */
 	uint8_t keepalives; /* sent since the last question */

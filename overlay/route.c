@@ -172,7 +172,7 @@ void route_leave_to_kernel(struct node *n, ov_time now, struct peer *p, const st
 	struct path *path = make(n, now, p, &where);
 	if (!path)
 		return;
-	path->tentative = true;
+	path->validated = false; /* elected once it answers, not for hope */
 	path_challenge(path, now);
 }
 
@@ -274,7 +274,7 @@ static int rank_of(const struct path *p)
 	switch ((enum path_state)p->state) {
 	case PATH_VALID: return is_stuck(p) ? 1 : 0;
 	case PATH_SUSPECT: return 3;
-	case PATH_PROBING: return p->validated && !p->tentative ? 2 : 4;
+	case PATH_PROBING: return p->validated ? 2 : 4;
 	case PATH_UNTRIED: return 5;
 	}
 	assert(false);
@@ -459,9 +459,9 @@ void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *
 	bool was_active = path == p->association->active;
 	if (path == p->association->previous)
 		p->association->previous = NULL; /* the peer did leave it */
+	route_elect(n, now, p); /* another may have stood behind one that seemed to work */
 	if (was_active)
 		route_leave_to_kernel(n, now, p, path);
-	route_elect(n, now, p); /* another may have stood behind one that seemed to work */
 	if (!was_active || p->association->active != path)
 		return;
 	if (p->association->call) /* a rekey, that is more now */
@@ -627,6 +627,21 @@ static void leave_what_lost_its_way(struct node *n, ov_time now, struct peer *p)
 			route_leave_to_kernel(n, now, p, a->paths[i]);
 }
 
+/* What has no address to leave from any more, or may not be used here. */
+static void drop_lost(struct node *n, struct peer *p)
+{
+	struct association *a = p->association;
+	for (size_t i = 0; i < a->path_count;) {
+		struct dgram where = route_where(a->paths[i]);
+		if (local_exists(n, a->paths[i]) && reach_allows(n, p, &where)) {
+			i++;
+			continue;
+		}
+		a->moved |= a->paths[i] == a->active;
+		route_remove(n, p, a->paths[i]);
+	}
+}
+
 void route_network_changed(struct node *n, ov_time now, struct peer *p, bool resumed)
 {
 	struct association *a = p->association;
@@ -642,15 +657,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 		if (meet_may_ask(n, now, p, &p->candidates.list[i]))
 			remotes[count++] = p->candidates.list[i].addr;
 
-	for (size_t i = 0; i < a->path_count;) {
-		struct dgram where = route_where(a->paths[i]);
-		if (local_exists(n, a->paths[i]) && reach_allows(n, p, &where)) {
-			i++;
-			continue;
-		}
-		a->moved |= a->paths[i] == a->active;
-		route_remove(n, p, a->paths[i]);
-	}
+	drop_lost(n, p);
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->carrier != CARRIER_UDP)
 			path_challenge(a->paths[i], now);

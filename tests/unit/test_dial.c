@@ -349,6 +349,39 @@ static void udp_comes_back(void **state)
 	wire_free(w);
 }
 
+static size_t to_private;
+static bool count_private(struct wire *w, struct flight *f)
+{
+	to_private += addr_scope(&f->to) == ADDR_PRIVATE;
+	return a_has_no_udp(w, f);
+}
+
+/* Where the peer was heard in a network of before may be anybody in this one. */
+static void foreign_private_addresses_are_not_asked_by_udp(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct ov_addr before = addr_v4(192, 168, 7, 9, 27182);
+	w->hook = count_private;
+	know_at(w, A, F, "tcp:198.51.103.10:443");
+	wire_know(w, F, A, NULL, "all");
+	node_candidate(w->nodes[A].node, w->now, &w->nodes[F].id.id, &before, SOURCE_OBSERVED);
+	to_private = 0;
+	for (uint32_t i = 0; i < 40; i++) {
+		wire_send(w, A, F, i, 64);
+		wire_run(w, OV_SEC);
+	}
+	assert_int_equal(carrier(w, A, F), CARRIER_TCP);
+	assert_int_equal(to_private, 0);
+	wire_set_address(w, A, addr_v4(192, 168, 7, 1, 27182)); /* here it may be the one */
+	for (uint32_t i = 0; i < 40; i++) {
+		wire_send(w, A, F, 100 + i, 64);
+		wire_run(w, OV_SEC);
+	}
+	assert_true(to_private > 0);
+	wire_free(w);
+}
+
 static void udp_is_blocked_in_the_middle(void **state)
 {
 	(void)state;
@@ -633,6 +666,7 @@ int main(void)
 		cmocka_unit_test(claimed_ports_that_are_nobodys_business),
 		cmocka_unit_test(tcp_endpoint_without_a_facilitator),
 		cmocka_unit_test(udp_comes_back),
+		cmocka_unit_test(foreign_private_addresses_are_not_asked_by_udp),
 		cmocka_unit_test(udp_is_blocked_in_the_middle),
 		cmocka_unit_test(udp_is_blocked_while_relayed),
 		cmocka_unit_test(remembered_per_network),
