@@ -177,11 +177,11 @@ void frame_put_relay_ok(struct wr *w, const struct relay_ok *o);
 void frame_put_relay_no(struct wr *w, const struct relay_no *o);
 void frame_put_relay_in(struct wr *w, const struct relay_in *i);
 void frame_put_relay_close(struct wr *w, const struct relay_close *c);
-void frame_put_register(struct wr *w, enum frame_type type, const struct register_frame *r);
-void frame_put_presence(struct wr *w, const struct presence_frame *p);
-void frame_put_presence_seen(struct wr *w, const struct presence_seen *s);
+void frame_put_register(struct wr *w, enum frame_type type, const struct register_frame *f);
+void frame_put_presence(struct wr *w, const struct presence_frame *f);
+void frame_put_presence_seen(struct wr *w, const struct presence_seen *f);
 void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f);
-void frame_put_registered(struct wr *w, const struct registered_frame *r);
+void frame_put_registered(struct wr *w, const struct registered_frame *f);
 
 /* Next frame of the plaintext, skipping padding and skippable unknown ones.
  * 1: *out filled; 0: end; OV_EFORMAT: malformed; OV_ENOENT: unknown critical frame. */
