@@ -145,14 +145,15 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 }
 
 /* wants_answer: silence after it makes the path doubtful, as after data. */
-static bool seal_control(struct node *n, ov_time now, struct peer *p, struct keys *k,
-	struct path *path, const struct wr *frames, bool wants_answer)
+static bool seal_control(struct node *n, ov_time now, struct peer *p, struct path *path,
+	const struct wr *frames, bool wants_answer)
 {
+	struct keys *k = keys_sending(p->association, now);
 	size_t len = wr_len(frames) + PACKET_OVERHEAD;
 	struct dgram where = route_where(path);
 	struct envelope e;
 	uint8_t *room = envelope_open(n, &where, &e) ? envelope_room(n, &e, len, false) : NULL;
-	if (!room || k->session.next_counter >= SESSION_REJECT_PACKETS)
+	if (!k || !room || k->session.next_counter >= SESSION_REJECT_PACKETS)
 		return false; /* asked again by whoever's timer */
 	session_seal(&k->session, PACKET_CONTROL, 0, frames->start, wr_len(frames), room);
 	envelope_add(n, now, &e, NULL, len);
@@ -162,8 +163,7 @@ static bool seal_control(struct node *n, ov_time now, struct peer *p, struct key
 	return true;
 }
 
-static bool send_control(
-	struct node *n, ov_time now, struct peer *p, struct keys *k, struct path *path)
+static bool send_control(struct node *n, ov_time now, struct peer *p, struct path *path)
 {
 	uint8_t plain[CONTROL_PLAIN_MAX];
 	struct wr w = wr_init(plain, sizeof(plain));
@@ -173,7 +173,7 @@ static bool send_control(
 	if (pad_to > PACKET_OVERHEAD + wr_len(&w))
 		frame_put_padding(&w, pad_to - PACKET_OVERHEAD - wr_len(&w));
 	assert(wr_ok(&w));
-	return seal_control(n, now, p, k, path, &w, false);
+	return seal_control(n, now, p, path, &w, false);
 }
 
 bool frames_send(
@@ -183,7 +183,7 @@ bool frames_send(
 	struct path *path = k ? p->association->active : NULL;
 	if (!path || !path->validated || !wr_ok(frames))
 		return false;
-	if (!seal_control(n, now, p, k, path, frames, wants_answer))
+	if (!seal_control(n, now, p, path, frames, wants_answer))
 		return false;
 	if (session_wants_rekey(&k->session, now) && !p->association->call)
 		call_start(n, now, p, false); /* these put off the keepalives that would */
@@ -227,7 +227,7 @@ void frames_flush(struct node *n, ov_time now, struct peer *p)
 	}
 	bool sent = false;
 	for (size_t i = 0; i < a->path_count; i++)
-		for (unsigned packets = 0; packets < 4 && send_control(n, now, p, k, a->paths[i]);
+		for (unsigned packets = 0; packets < 4 && send_control(n, now, p, a->paths[i]);
 			packets++)
 			sent = true;
 	if (sent && session_wants_rekey(&k->session, now) && !a->call)
