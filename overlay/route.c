@@ -162,9 +162,9 @@ void route_leave_to_kernel(struct node *n, ov_time now, struct peer *p, const st
 	struct dgram where = { .carrier = CARRIER_UDP,
 		.local = { .port = stuck->local.port },
 		.remote = stuck->remote };
-	if (stuck->carrier != CARRIER_UDP || addr_is_any(&stuck->local) ||
+	if (stuck->carrier != CARRIER_UDP || addr_is_any(&stuck->local) || !stuck->validated ||
 		!reach_allows(n, p, &where))
-		return;
+		return; /* what only claims to be the peer's would get 3x once more */
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->carrier == CARRIER_UDP && addr_is_any(&a->paths[i]->local) &&
 			addr_equal(&a->paths[i]->remote, &stuck->remote))
