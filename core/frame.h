@@ -20,11 +20,12 @@ enum frame_type {
 	FRAME_RELAY_NO = 34,
 	FRAME_RELAY_IN = 35,
 	FRAME_RELAY_CLOSE = 36,
+	FRAME_RELAY_OFFER = 37,
 	FRAME_REGISTER = 40,
 	FRAME_REGISTERED = 41,
 	FRAME_FILTER_TEST = 42,
 	FRAME_FILTER_ANSWER = 43,
-	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 44 to 55
+	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 38 and 39 relay, 44 to 55
 	   facilitator, 56 to 63 mailbox */
 };
 
@@ -105,6 +106,15 @@ struct relay_close {
 	uint32_t channel;
 };
 
+#define RELAY_OFFER_SIGNATURE_LEN 64
+
+struct relay_offer {                /* to a contact: there you can reach me, and this lets you in */
+	struct peer_id facilitator; /* the sender itself: it relays for you */
+	struct ov_addr endpoint;    /* any: where you know it already */
+	uint64_t expires_s;         /* Unix time, of the voucher */
+	uint8_t signature[RELAY_OFFER_SIGNATURE_LEN]; /* of the voucher (discovery/voucher.h) */
+};
+
 #define REGISTER_TAGS_MAX  128 /* of one frame */
 #define REGISTER_PAGES_MAX 8
 
@@ -140,6 +150,7 @@ struct frame {
 		struct relay_no relay_no;
 		struct relay_in relay_in;
 		struct relay_close relay_close;
+		struct relay_offer relay_offer;
 		struct register_frame reg;
 		struct registered_frame registered;
 		struct filter_test filter_test; /* and the answer */
@@ -157,6 +168,7 @@ void frame_put_relay_ok(struct wr *w, const struct relay_ok *o);
 void frame_put_relay_no(struct wr *w, const struct relay_no *o);
 void frame_put_relay_in(struct wr *w, const struct relay_in *i);
 void frame_put_relay_close(struct wr *w, const struct relay_close *c);
+void frame_put_relay_offer(struct wr *w, const struct relay_offer *o);
 void frame_put_register(struct wr *w, const struct register_frame *r);
 void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f);
 void frame_put_registered(struct wr *w, const struct registered_frame *r);

@@ -154,6 +154,7 @@ void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 	}
 	case NODE_PONG:
 	case NODE_PING_TIMEOUT: on_ping_end(a, now, e); break;
+	case NODE_RELAY_OFFERED: break;
 	case NODE_EVENTS_LOST:
 		publish_take(a, now, EVENT_LOST, api_lost_line(a, now, e->count));
 		break;

@@ -107,6 +107,7 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 		break;
 	case NODE_GUEST: /* logged by on_joined (daemon_open_uv.c) when it is decided */
 	case NODE_JOINED:
+	case NODE_RELAY_OFFERED: /* logged when it is taken */
 	case NODE_PORTS_WANTED:
 	case NODE_PORTS_DONE:
 	case NODE_ENDPOINT:

@@ -219,7 +219,7 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 	ov_time keys = keys_deadline(a);
 	ov_time at = ov_min(p->retry_at, ov_min(keys, paths_deadline(a, now)));
 	at = ov_min(at, ov_min(registration_deadline(p), meet_deadline(a)));
-	at = ov_min(at, dial_deadline(a));
+	at = ov_min(at, ov_min(dial_deadline(a), offer_deadline(a)));
 	if (a->call)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
@@ -259,6 +259,7 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 		route_tick(n, now, p);
 		registration_tick(n, now, p);
 		meet_tick(n, now, p);
+		offer_tick(n, now, p);
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);
 		dial_tick(n, now, p);

@@ -14,6 +14,7 @@
 #include "core/blocks.h"
 #include "core/dgram.h"
 #include "core/drop.h"
+#include "core/frame.h"
 #include "core/handshake.h"
 #include "discovery/candidates.h"
 #include "overlay/contact.h"
@@ -65,6 +66,13 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 /* The same for an address that takes TCP connections. */
 void node_candidate_tcp(struct node *n, ov_time now, const struct peer_id *id,
 	const struct ov_addr *a, enum candidate_source source);
+
+/* ---- offers (docs/protocol.md 13.6) ---- */
+#define NODE_OFFERS_MAX 3
+/* Tells this peer where we can be reached, soon and if there is a session (else nothing): at most
+ * NODE_OFFERS_MAX, copied. */
+void node_offer(struct node *n, ov_time now, const struct peer_id *to,
+	const struct relay_offer *list, size_t count);
 
 /* ---- invites (docs/protocol.md 14) ---- */
 /* We were invited by this contact: calls it at once, and every call shows the secret until a
@@ -167,9 +175,12 @@ enum node_event_type {
 	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
 	NODE_PING_TIMEOUT,    /* token */
 	NODE_REFUSED, /* peer asked for what it has no grant for: refused; at most one a second */
-	NODE_PORTS_WANTED, /* open `count` more UDP ports and tell them: node_ports */
-	NODE_PORTS_DONE,   /* close those of this burst, but for port `count` (0: all) */
-	NODE_EVENTS_LOST,  /* the ring was full: count */
+	NODE_PORTS_WANTED,  /* open `count` more UDP ports and tell them: node_ports */
+	NODE_PORTS_DONE,    /* close those of this burst, but for port `count` (0: all) */
+	NODE_RELAY_OFFERED, /* by the contact `peer`: it is reached at the facilitator `other`, at
+			       addr (any: where we know it); token: Unix time, signature: of the
+			       voucher */
+	NODE_EVENTS_LOST,   /* the ring was full: count */
 };
 
 #define REFUSED_WORD_MAX 16 /* the grant that was missing: "tcp/22", "udp/53", "icmp", "all" */
@@ -183,6 +194,8 @@ struct node_event {
 	uint16_t pmtu;
 	char refused[REFUSED_WORD_MAX];
 	uint8_t invite[32]; /* hash of the secret (discovery/invite.h) */
+	struct peer_id other;
+	uint8_t signature[RELAY_OFFER_SIGNATURE_LEN];
 };
 bool node_event(struct node *n, struct node_event *out);
 

@@ -187,6 +187,8 @@ struct association {
 	struct channel *channels; /* this peer is the relay, or our client */
 	struct meeting meeting;
 	struct dial dial;
+	struct offering *offering; /* ours, until it was said often enough; NULL: none */
+	struct limit offers;       /* of the peer */
 	uint64_t id, peer_instance;
 	struct keys *keys[KEYS_MAX];
 	struct pending *pending[PENDING_MAX];
@@ -564,6 +566,12 @@ enum drop meet_on_endpoints(
  * budget of new ones. */
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c);
 enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);
+
+/* ---- offer.c ---- */
+void offer_tick(struct node *n, ov_time now, struct peer *p);
+ov_time offer_deadline(const struct association *a);
+void offer_free(struct association *a);
+enum drop offer_on_frame(struct node *n, ov_time now, struct peer *p, const struct relay_offer *f);
 
 /* ---- dial.c: TCP ---- */
 void dial_begin(struct node *n, ov_time now, struct peer *p); /* a call began */

@@ -12,6 +12,18 @@ static void encode(struct wr *w, const struct frame *f)
 	case FRAME_PATH_CHALLENGE: frame_put_challenge(w, &f->as.challenge); break;
 	case FRAME_PATH_RESPONSE: frame_put_response(w, &f->as.response); break;
 	case FRAME_PATH_STATUS: frame_put_status(w, &f->as.status); break;
+	case FRAME_ENDPOINTS: frame_put_endpoints(w, &f->as.endpoints); break;
+	case FRAME_PUNCH: frame_put_punch(w, &f->as.punch); break;
+	case FRAME_RELAY_OPEN: frame_put_relay_open(w, &f->as.relay_open); break;
+	case FRAME_RELAY_OK: frame_put_relay_ok(w, &f->as.relay_ok); break;
+	case FRAME_RELAY_NO: frame_put_relay_no(w, &f->as.relay_no); break;
+	case FRAME_RELAY_IN: frame_put_relay_in(w, &f->as.relay_in); break;
+	case FRAME_RELAY_CLOSE: frame_put_relay_close(w, &f->as.relay_close); break;
+	case FRAME_RELAY_OFFER: frame_put_relay_offer(w, &f->as.relay_offer); break;
+	case FRAME_REGISTER: frame_put_register(w, &f->as.reg); break;
+	case FRAME_REGISTERED: frame_put_registered(w, &f->as.registered); break;
+	case FRAME_FILTER_TEST:
+	case FRAME_FILTER_ANSWER: frame_put_filter(w, f->type, &f->as.filter_test); break;
 	default: abort(); /* frame_next lets nothing else through */
 	}
 }
@@ -22,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct frame f;
 	int got;
 	while ((got = frame_next(&r, &f)) == 1) {
-		uint8_t again[64];
+		uint8_t again[UINT16_MAX + 8];
 		struct wr w = wr_init(again, sizeof(again));
 		encode(&w, &f);
 		size_t len = wr_len(&w);

@@ -120,7 +120,7 @@ static void every_type(void **state)
 			assert_int_equal(got, 1);
 			assert_int_equal(f.as.relay_close.channel, 0x09090909);
 		} else if (type <= FRAME_PUNCH ||
-			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_CLOSE) ||
+			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_OFFER) ||
 			   type == FRAME_REGISTER || type == FRAME_REGISTERED) {
 			assert_int_equal(got, OV_EFORMAT);
 		} else {
