@@ -17,6 +17,7 @@
 #include "core/frame.h"
 #include "core/handshake.h"
 #include "discovery/candidates.h"
+#include "discovery/voucher.h"
 #include "overlay/contact.h"
 #include "overlay/offload.h"
 
@@ -73,6 +74,10 @@ void node_candidate_tcp(struct node *n, ov_time now, const struct peer_id *id,
  * NODE_OFFERS_MAX, copied. */
 void node_offer(struct node *n, ov_time now, const struct peer_id *to,
 	const struct relay_offer *list, size_t count);
+/* What only `giver` and `taker` know, one of whom we are: the secret of the voucher for `taker` in
+ * an offer of this facilitator (docs/protocol.md 13.6). False: the other is no contact. Wipe it. */
+bool node_offer_secret(struct node *n, const struct peer_id *giver, const struct peer_id *taker,
+	const struct peer_id *facilitator, uint8_t out[VOUCHER_SECRET_LEN]);
 
 /* ---- invites (docs/protocol.md 14) ---- */
 /* We were invited by this contact: calls it at once, and every call shows the secret until a

@@ -6,6 +6,7 @@
  * Nothing acknowledges an offer: it is said three times, and again with the next session. */
 #include "overlay/node_state.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 
 #define OFFERS_BURST 16 /* of one peer, then one a second */
@@ -34,6 +35,24 @@ void node_offer(struct node *n, ov_time now, const struct peer_id *to,
 		.next_at = now };
 	memcpy((*o)->list, list, (*o)->count * sizeof(*list));
 	peer_touch(n, p);
+}
+
+bool node_offer_secret(struct node *n, const struct peer_id *giver, const struct peer_id *taker,
+	const struct peer_id *facilitator, uint8_t out[VOUCHER_SECRET_LEN])
+{
+	bool ours = peer_id_equal(giver, &n->self->id);
+	struct peer *p = node_peer(n, ours ? taker : giver);
+	const uint8_t *key = p ? pair_key(n, p) : NULL;
+	if (!key)
+		return false;
+	uint8_t in[2 * PEER_ID_LEN], hash[32];
+	struct hash_key k = { .label = "OVL relay offer", .bytes = key, .len = 32 };
+	memcpy(in, giver->bytes, PEER_ID_LEN);
+	memcpy(in + PEER_ID_LEN, facilitator->bytes, PEER_ID_LEN);
+	ov_hash_keyed(hash, sizeof(hash), &k, in, sizeof(in));
+	memcpy(out, hash, VOUCHER_SECRET_LEN);
+	sodium_memzero(hash, sizeof(hash));
+	return true;
 }
 
 void offer_free(struct association *a)
