@@ -21,6 +21,7 @@ enum frame_type {
 	FRAME_RELAY_NO = 34,
 	FRAME_RELAY_IN = 35,
 	FRAME_RELAY_CLOSE = 36,
+	FRAME_RELAY_OFFER = 37,
 	FRAME_REGISTER = 40,
 	FRAME_REGISTERED = 41,
 	FRAME_FILTER_TEST = 42,
@@ -30,7 +31,7 @@ enum frame_type {
 	FRAME_PRESENCE_SEEN = 46,
 	FRAME_LIFETIME_TEST = 52,
 	FRAME_LIFETIME_ANSWER = 53,
-	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 37 to 39 relay, 47 to 51, 54, 55
+	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 38 and 39 relay, 47 to 51, 54, 55
 	   facilitator, 56 to 63 mailbox */
 };
 
@@ -112,6 +113,15 @@ struct relay_close {
 	uint32_t channel;
 };
 
+#define RELAY_OFFER_SIGNATURE_LEN 64
+
+struct relay_offer {                /* to a contact: there you can reach me, and this lets you in */
+	struct peer_id facilitator; /* the sender itself: it relays for you */
+	struct ov_addr endpoint;    /* any: where you know it already */
+	uint64_t expires_s;         /* Unix time, of the voucher */
+	uint8_t signature[RELAY_OFFER_SIGNATURE_LEN]; /* of the voucher (discovery/voucher.h) */
+};
+
 #define REGISTER_TAGS_MAX  128 /* of one frame */
 #define REGISTER_PAGES_MAX 8
 
@@ -174,6 +184,7 @@ struct frame {
 		struct relay_no relay_no;
 		struct relay_in relay_in;
 		struct relay_close relay_close;
+		struct relay_offer relay_offer;
 		struct register_frame reg; /* and WATCH, with the tags that we would show */
 		struct registered_frame registered;
 		struct filter_test filter_test; /* and the answer */
@@ -196,6 +207,7 @@ void frame_put_relay_ok(struct wr *w, const struct relay_ok *o);
 void frame_put_relay_no(struct wr *w, const struct relay_no *o);
 void frame_put_relay_in(struct wr *w, const struct relay_in *i);
 void frame_put_relay_close(struct wr *w, const struct relay_close *c);
+void frame_put_relay_offer(struct wr *w, const struct relay_offer *o);
 void frame_put_register(struct wr *w, enum frame_type type, const struct register_frame *f);
 void frame_put_presence(struct wr *w, const struct presence_frame *f);
 void frame_put_presence_seen(struct wr *w, const struct presence_seen *f);

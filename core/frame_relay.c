@@ -14,6 +14,7 @@
 #define RELAY_OK_LEN    (8 + ADDR_PACKED)
 #define RELAY_NO_LEN    5
 #define RELAY_CLOSE_LEN 4
+#define RELAY_OFFER_LEN (32 + ADDR_PACKED + 8 + RELAY_OFFER_SIGNATURE_LEN)
 
 static void put_addr(struct wr *w, const struct ov_addr *a)
 {
@@ -102,6 +103,23 @@ void frame_put_relay_close(struct wr *w, const struct relay_close *c)
 static void read_relay_close(struct rd *r, struct relay_close *c)
 {
 	c->channel = rd_u32(r);
+}
+
+void frame_put_relay_offer(struct wr *w, const struct relay_offer *o)
+{
+	frame_put_header(w, FRAME_RELAY_OFFER, RELAY_OFFER_LEN);
+	wr_copy(w, o->facilitator.bytes, PEER_ID_LEN);
+	put_addr(w, &o->endpoint);
+	wr_u64(w, o->expires_s);
+	wr_copy(w, o->signature, sizeof(o->signature));
+}
+
+static void read_relay_offer(struct rd *r, struct relay_offer *o)
+{
+	rd_copy(r, o->facilitator.bytes, PEER_ID_LEN);
+	o->endpoint = read_addr(r);
+	o->expires_s = rd_u64(r);
+	rd_copy(r, o->signature, sizeof(o->signature));
 }
 
 /* WATCH is of the same form. */
@@ -237,6 +255,7 @@ int frame_read_relay(struct rd *body, struct frame *out)
 	case FRAME_RELAY_NO: read_relay_no(body, &out->as.relay_no); break;
 	case FRAME_RELAY_IN: read_relay_in(body, &out->as.relay_in); break;
 	case FRAME_RELAY_CLOSE: read_relay_close(body, &out->as.relay_close); break;
+	case FRAME_RELAY_OFFER: read_relay_offer(body, &out->as.relay_offer); break;
 	case FRAME_REGISTER:
 	case FRAME_WATCH: read_register(body, &out->as.reg); break;
 	case FRAME_PRESENCE:

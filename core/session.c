@@ -34,8 +34,7 @@ void session_fini(struct session *s)
 
 bool session_can_send(const struct session *s, ov_time now)
 {
-	return now - s->created_at < SESSION_REJECT_AFTER &&
-	       s->next_counter < SESSION_REJECT_PACKETS;
+	return now - s->created_at < SESSION_SEND_FOR && s->next_counter < SESSION_REJECT_PACKETS;
 }
 
 bool session_can_receive(const struct session *s, ov_time now)

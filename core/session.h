@@ -10,7 +10,10 @@
 #define SESSION_REKEY_AFTER (120 * OV_SEC) /* WireGuard 6.1; docs/protocol.md 3.6 */
 #define SESSION_REKEY_RESPONDER \
 	(SESSION_REKEY_AFTER + 15 * OV_SEC) /* the initiator gets the first try */
-#define SESSION_REJECT_AFTER   (180 * OV_SEC)
+#define SESSION_REJECT_AFTER (180 * OV_SEC)
+/* The initiator's keys are younger than the responder's, and its packets take a while: what it sent
+ * until the last moment would come too late. Who speaks once a minute lost every third packet. */
+#define SESSION_SEND_FOR       (SESSION_REJECT_AFTER - 5 * OV_SEC)
 #define SESSION_REKEY_PACKETS  ((uint64_t)1 << 27)
 #define SESSION_REJECT_PACKETS ((uint64_t)1 << 28) /* RFC 9001 B.1 for packets up to 2^11 bytes */
 #define SESSION_REKEY_FAILURES ((uint64_t)1 << 20)

@@ -91,6 +91,7 @@ void api_set_wall(struct api *a, ov_time now, int64_t unix_ms)
 	a->wall_at = now;
 	a->wall_ms = unix_ms;
 	node_set_wall(a->cfg.node, now, unix_ms / 1000);
+	api_offer_check(a, now);
 }
 
 int64_t api_wall_s(const struct api *a, ov_time now)

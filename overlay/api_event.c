@@ -141,7 +141,10 @@ static void on_ping_end(struct api *a, ov_time now, const struct node_event *e)
 void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 {
 	switch (e->type) {
-	case NODE_PEER_UP: path_event(a, now, EVENT_PEER_UP, e); break;
+	case NODE_PEER_UP:
+		path_event(a, now, EVENT_PEER_UP, e);
+		api_offer_make(a, now, &e->peer);
+		break;
 	case NODE_PEER_DOWN:
 		publish_take(a, now, EVENT_PEER_DOWN, peer_event(a, now, EVENT_PEER_DOWN, e));
 		break;
@@ -155,6 +158,7 @@ void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 	}
 	case NODE_PONG:
 	case NODE_PING_TIMEOUT: on_ping_end(a, now, e); break;
+	case NODE_RELAY_OFFERED: api_offer_take(a, now, e); break;
 	case NODE_EVENTS_LOST:
 		publish_take(a, now, EVENT_LOST, api_lost_line(a, now, e->count));
 		break;

@@ -23,6 +23,19 @@ json_t *api_json_remote(const struct api *a, const struct ov_addr *remote)
 	return json_sprintf("relay:%s", peer_id_format(&relay, id));
 }
 
+/* Who offered it, and until when its word is good; null: it is of the configuration. */
+static json_t *json_offered(const struct api *a, const struct peer_id *facilitator)
+{
+	for (size_t i = 0; i < a->offered_count; i++) {
+		const struct api_offered *o = &a->offered[i];
+		const struct contact *giver = node_contact(a->cfg.node, &o->giver);
+		if (peer_id_equal(&o->facilitator, facilitator))
+			return json_pack("{s:s?, s:o}", "by", giver ? giver->name : NULL, "until",
+				api_json_unix(o->expires_s * 1000));
+	}
+	return json_null();
+}
+
 json_t *api_json_facilitators(const struct api *a, ov_time now)
 {
 	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
@@ -30,14 +43,15 @@ json_t *api_json_facilitators(const struct api *a, ov_time now)
 	json_t *list = json_array();
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(list,
-			json_pack("{s:o, s:s, s:b, s:b, s:I, s:s?, s:o, s:o, s:I}", "peer",
+			json_pack("{s:o, s:s, s:b, s:b, s:I, s:s?, s:o, s:o, s:I, s:o}", "peer",
 				api_json_peer_id(&found[i].id), "state",
 				peer_state_name(found[i].state), "registered", found[i].registered,
 				"watches", found[i].watches, "contacts_here",
 				(json_int_t)found[i].here, "refused", refusal(found[i].refused),
 				"remote", api_json_addr(&found[i].remote), "observed",
 				api_json_addr(&found[i].observed), "rtt_us",
-				(json_int_t)(found[i].srtt / OV_US)));
+				(json_int_t)(found[i].srtt / OV_US), "offered",
+				json_offered(a, &found[i].id)));
 	return list;
 }
 

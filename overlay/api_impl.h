@@ -70,8 +70,17 @@ struct api_invites {                               /* api_invite.c */
 	uint64_t refused; /* secrets shown that were none of ours, used or expired */
 };
 
+#define API_OFFERED_MAX 4
+
+struct api_offered { /* a facilitator that we use because a contact offers it */
+	struct peer_id facilitator, giver;
+	int64_t expires_s; /* Unix time, of the voucher */
+};
+
 struct api {
 	struct api_config cfg;
+	struct api_offered offered[API_OFFERED_MAX];
+	size_t offered_count;
 	struct api_invites invites;
 	struct {               /* api_nearby.c */
 		ov_time until; /* 0: not */
@@ -169,6 +178,17 @@ json_t *api_json_nearby(const struct api *a, const struct nearby_peer *p);
 /* The contact may be called where it shows itself; false: it does not. */
 bool api_call_nearby(struct api *a, ov_time now, const struct peer_id *id);
 const char *api_nearby_name(const struct api *a, const struct peer_id *id); /* NULL: none */
+
+/* ---- api_offer.c ---- */
+/* A session with `to` came up: it hears where we can be reached. */
+void api_offer_make(struct api *a, ov_time now, const struct peer_id *to);
+void api_offer_take(struct api *a, ov_time now, const struct node_event *e);
+/* Uses a facilitator by this voucher; endpoint any: it is a contact. False: it serves us without,
+ * a voucher that holds longer is known, or others have its place. */
+bool api_offer_use(struct api *a, ov_time now, const struct ov_addr *endpoint,
+	const struct voucher *v, const uint8_t token[VOUCHER_TOKEN_LEN]);
+/* Forgets those that refuse us, have expired, or whose giver is no contact any more. */
+void api_offer_check(struct api *a, ov_time now);
 
 /* ---- api_read.c ---- */
 /* The strangers that wait, up to max; the caller frees the list (NULL: out of memory). */

@@ -104,30 +104,14 @@ void api_join_forget(struct api *a, const struct peer_id *peer)
 		a->invites.joins[at] = a->invites.joins[--a->invites.join_count];
 }
 
-/* One that the inviter uses: the way to it, as long as it serves us. What it already is stays. */
-static void use_facilitator(struct api *a, ov_time now, const struct ov_addr *endpoint,
-	const struct voucher *v, const uint8_t token[VOUCHER_TOKEN_LEN])
-{
-	struct contact c = { .id = v->facilitator, .name = "facilitator-of-invite" };
-	char text[ADDR_TEXT_MAX];
-	uint8_t pass[VOUCHER_PASS_LEN];
-	if (peer_id_equal(&c.id, &a->cfg.self))
-		return;
-	voucher_pass(v, token, pass);
-	if (contact_add_endpoint(&c, addr_format(endpoint, text)) == OV_OK)
-		(void)!node_facilitator_put(
-			a->cfg.node, now, &c, pass); /* OV_EFULL: others serve us */
-	sodium_memzero(pass, sizeof(pass));
-	contact_fini(&c);
-}
-
+/* Those that the inviter uses: the way to it, until it offers them itself (api_offer.c). */
 static void use_facilitators(struct api *a, ov_time now, const struct invite *in)
 {
 	uint8_t token[VOUCHER_TOKEN_LEN];
 	voucher_token(token, in->secret);
 	for (size_t i = 0; i < in->facilitator_count; i++) {
 		struct voucher v = invite_voucher(in, i);
-		use_facilitator(a, now, &in->facilitators[i].endpoint, &v, token);
+		(void)api_offer_use(a, now, &in->facilitators[i].endpoint, &v, token);
 	}
 	sodium_memzero(token, sizeof(token));
 }
@@ -208,7 +192,7 @@ void api_joins_take(struct api *a, ov_time now, const struct store_pairing *p)
 		struct voucher v;
 		if (voucher_decode(&v, f->voucher, sizeof(f->voucher)) == OV_OK &&
 			peer_id_equal(&v.facilitator, &f->id))
-			use_facilitator(a, now, &f->endpoint, &v, f->token);
+			(void)api_offer_use(a, now, &f->endpoint, &v, f->token);
 	}
 	for (size_t i = 0; i < p->join_count; i++) {
 		struct invite in;

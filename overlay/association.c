@@ -73,6 +73,7 @@ void association_close(struct node *n, struct peer *p)
 	while (a->channels)
 		channel_discard(n, a->channels);
 	reassembly_free(a->reassembly);
+	offer_free(a);
 	free(a);
 	p->association = NULL;
 }

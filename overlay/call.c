@@ -165,7 +165,9 @@ static uint8_t place_of_attempt(const struct node *n, ov_time now, struct peer *
 	if (p->away_step < AWAY_LAST_STEP || p->registration || watch_waits_for(p) ||
 		p->association->path_count > 0 || count == 0)
 		return CALL_ALL;
-	return (uint8_t)(p->away_turn++ % count);
+	uint8_t turn = p->away_turn;
+	p->away_turn = (uint8_t)(turn + 1);
+	return (uint8_t)(turn % count);
 }
 
 static void send_to_one(struct node *n, ov_time now, struct peer *p)

@@ -109,6 +109,7 @@ static void log_event(struct daemon *d, ov_time now, const struct node_event *e)
 	case NODE_JOINED:
 	case NODE_PROBE_WANTED:
 	case NODE_PROBE_DONE:
+	case NODE_RELAY_OFFERED: /* logged when it is taken */
 	case NODE_PORTS_WANTED:
 	case NODE_PORTS_DONE:
 	case NODE_ENDPOINT:

@@ -105,6 +105,7 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 		case FRAME_RELAY_NO: one = link_on_no(p, &f.as.relay_no); break;
 		case FRAME_RELAY_IN: one = link_on_in(n, now, p, &f.as.relay_in); break;
 		case FRAME_RELAY_CLOSE: one = channel_on_close(n, now, p, &f.as.relay_close); break;
+		case FRAME_RELAY_OFFER: one = offer_on_frame(n, now, p, &f.as.relay_offer); break;
 		case FRAME_REGISTER:
 			on_request(n, now, p, at);
 			one = facilitator_on_register(n, now, p, &f.as.reg);

@@ -45,15 +45,16 @@ static uint64_t expiry_of(const uint8_t pass[VOUCHER_PASS_LEN], const struct pee
 	return v.expires_s;
 }
 
-void registration_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN])
+bool registration_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN])
 {
 	struct registration *r = p->registration;
 	uint64_t expires_s = expiry_of(pass, &p->contact.id);
 	if (r->has_pass && r->pass_expires_s >= expires_s)
-		return;
+		return false;
 	r->has_pass = true;
 	r->pass_expires_s = expires_s;
 	memcpy(r->pass, pass, HS1_VOUCHER_LEN);
+	return true;
 }
 
 bool registration_pass(
@@ -158,15 +159,16 @@ static enum drop admit(struct node *n, ov_time now, const struct peer_id *id, st
 	n->guest_count += (*p)->guest == NULL;
 	(*p)->guest = g;
 	g->inviter = v->inviter;
+	g->expires_s = v->expires_s;
 	g->until = now + (ov_time)(left_s < LASTS_MAX_S ? left_s : LASTS_MAX_S) * OV_SEC;
 	memcpy(g->token_hash, v->token_hash, sizeof(g->token_hash));
 	return DROP_NONE;
 }
 
-/* Shown again with every handshake. */
+/* Shown again with every handshake. One that holds longer is looked at: its inviter renewed it. */
 static bool is_in_by(const struct peer *p, const struct voucher *v)
 {
-	return p && p->guest &&
+	return p && p->guest && v->expires_s <= p->guest->expires_s &&
 	       memcmp(p->guest->token_hash, v->token_hash, sizeof(v->token_hash)) == 0;
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define CONTACTS_DEFAULT 16384
-#define REKEY_MARGIN     (15 * OV_SEC) /* before keys end, for an idle path */
+#define REKEY_MARGIN     (20 * OV_SEC) /* before keys end, for an idle path */
 #define INDEX_PER_PEER   8
 #define TAGS_PER_PEER    64
 #define TAGS_MAX         (3u << 18) /* a table doubles when it is 3/4 full */
@@ -240,6 +240,16 @@ static ov_time paths_deadline(const struct association *a, ov_time now)
 	return at;
 }
 
+/* When an idle session that is kept warm gets new keys at last; the initiator tries first. */
+static ov_time renewal_at(const struct association *a)
+{
+	const struct keys *k = a->keys[0];
+	if (!k || a->call || !a->active || a->active->keepalive_at == OV_NEVER)
+		return OV_NEVER;
+	ov_time at = k->session.created_at + SESSION_SEND_FOR - REKEY_MARGIN;
+	return k->session.initiator ? at : at + REKEY_MARGIN / 2;
+}
+
 static ov_time peer_deadline(const struct peer *p, ov_time now)
 {
 	const struct association *a = p->association;
@@ -250,6 +260,8 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 	at = ov_min(at, ov_min(registration_deadline(p), meet_deadline(a)));
 	at = ov_min(at, ov_min(dial_deadline(a), facilitator_deadline(p)));
 	at = ov_min(at, ov_min(presence_deadline(p), guest_deadline(p)));
+	at = ov_min(at, offer_deadline(a));
+	at = ov_min(at, renewal_at(a));
 	if (a->call)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
@@ -271,16 +283,15 @@ static bool association_is_over(const struct association *a, ov_time now)
 }
 
 /* A rekey that is due takes the place of a keepalive: two packets that the NAT counts as well. So
- * does one that would come too late with the next keepalive. */
+ * does one that would come too late with the next keepalive, or with this one. */
 static void rekey_idle(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
 	struct keys *k = keys_sending(a, now);
-	if (!k || a->call || !a->active || !path_keepalive_is_due(a->active, now))
+	ov_time last = renewal_at(a);
+	if (last == OV_NEVER || !(now >= last || path_keepalive_is_due(a->active, now)))
 		return;
-	ov_time next = now + a->active->keepalive_every;
-	bool too_late = next - k->session.created_at > SESSION_REJECT_AFTER - REKEY_MARGIN;
-	if (too_late || session_wants_rekey(&k->session, now))
+	if (now + a->active->keepalive_every > last || session_wants_rekey(&k->session, now))
 		call_start(n, now, p, false);
 }
 
@@ -295,6 +306,7 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 		facilitator_tick(n, now, p);
 		presence_tick(n, now, p);
 		meet_tick(n, now, p);
+		offer_tick(n, now, p);
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);
 		dial_tick(n, now, p);

@@ -14,9 +14,11 @@
 #include "core/blocks.h"
 #include "core/dgram.h"
 #include "core/drop.h"
+#include "core/frame.h"
 #include "core/handshake.h"
 #include "discovery/candidates.h"
 #include "discovery/nat64.h"
+#include "discovery/voucher.h"
 #include "overlay/contact.h"
 #include "overlay/offload.h"
 
@@ -70,6 +72,17 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 void node_candidate_tcp(struct node *n, ov_time now, const struct peer_id *id,
 	const struct ov_addr *a, enum candidate_source source);
 
+/* ---- offers (docs/protocol.md 13.7) ---- */
+#define NODE_OFFERS_MAX 3
+/* Tells this peer where we can be reached, soon and if there is a session (else nothing): at most
+ * NODE_OFFERS_MAX, copied. */
+void node_offer(struct node *n, ov_time now, const struct peer_id *to,
+	const struct relay_offer *list, size_t count);
+/* What only `giver` and `taker` know, one of whom we are: the secret of the voucher for `taker` in
+ * an offer of this facilitator (docs/protocol.md 13.7). False: the other is no contact. Wipe it. */
+bool node_offer_secret(struct node *n, const struct peer_id *giver, const struct peer_id *taker,
+	const struct peer_id *facilitator, uint8_t out[VOUCHER_SECRET_LEN]);
+
 /* ---- invites (docs/protocol.md 14) ---- */
 /* We were invited by this contact: calls it at once, and every call shows the secret until a
  * session is up. OV_ENOENT: no such contact. */
@@ -91,6 +104,8 @@ size_t node_own_addresses(const struct node *n, struct ov_addr *out, size_t max)
  * node_contact_put. */
 OV_MUST_CHECK int node_facilitator_put(
 	struct node *n, ov_time now, const struct contact *c, const uint8_t *pass);
+/* It serves us no more: a contact stays one. OV_ENOENT: it is none of ours. */
+int node_facilitator_remove(struct node *n, ov_time now, const struct peer_id *id);
 /* The calendar, by which vouchers expire: at the start, and whenever the edge likes. */
 void node_set_wall(struct node *n, ov_time now, int64_t unix_s);
 
@@ -186,11 +201,14 @@ enum node_event_type {
 	NODE_PONG,            /* token, rtt, addr (path's remote), observed, pmtu */
 	NODE_PING_TIMEOUT,    /* token */
 	NODE_REFUSED, /* peer asked for what it has no grant for: refused; at most one a second */
-	NODE_PORTS_WANTED, /* open `count` more UDP ports and tell them: node_ports */
-	NODE_PORTS_DONE,   /* close those of this burst, but for port `count` (0: all) */
-	NODE_PROBE_WANTED, /* open one more UDP port and tell it: node_probe_port */
-	NODE_PROBE_DONE,   /* close it */
-	NODE_EVENTS_LOST,  /* the ring was full: count */
+	NODE_PORTS_WANTED,  /* open `count` more UDP ports and tell them: node_ports */
+	NODE_PORTS_DONE,    /* close those of this burst, but for port `count` (0: all) */
+	NODE_PROBE_WANTED,  /* open one more UDP port and tell it: node_probe_port */
+	NODE_PROBE_DONE,    /* close it */
+	NODE_RELAY_OFFERED, /* by the contact `peer`: it is reached at the facilitator `other`, at
+			       addr (any: where we know it); token: Unix time, signature: of the
+			       voucher */
+	NODE_EVENTS_LOST,   /* the ring was full: count */
 };
 
 #define REFUSED_WORD_MAX 16 /* the grant that was missing: "tcp/22", "udp/53", "icmp", "all" */
@@ -204,6 +222,8 @@ struct node_event {
 	uint16_t pmtu;
 	char refused[REFUSED_WORD_MAX];
 	uint8_t invite[32]; /* hash of the secret (discovery/invite.h) */
+	struct peer_id other;
+	uint8_t signature[RELAY_OFFER_SIGNATURE_LEN];
 };
 bool node_event(struct node *n, struct node_event *out);
 

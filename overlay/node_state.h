@@ -161,6 +161,7 @@ struct registration { /* ours, at a facilitator */
 struct guest { /* a client whom a contact vouches for */
 	struct peer_id inviter;
 	ov_time until;
+	uint64_t expires_s;     /* Unix time: the same, as the voucher says it */
 	uint8_t token_hash[32]; /* which voucher */
 };
 
@@ -270,6 +271,8 @@ struct association {
 	struct channel *channels; /* this peer is the relay, or our client */
 	struct meeting meeting;
 	struct dial dial;
+	struct offering *offering; /* ours, until it was said often enough; NULL: none */
+	struct limit offers;       /* of the peer */
 	uint64_t id, peer_instance;
 	struct keys *keys[KEYS_MAX];
 	struct pending *pending[PENDING_MAX];
@@ -476,7 +479,8 @@ ov_time guest_deadline(const struct peer *p);
 /* Ours, at a facilitator: what HS1 to it shows. False: nothing. */
 bool registration_pass(
 	const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN]);
-void registration_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN]);
+/* False: the one it has holds as long. */
+bool registration_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN]);
 
 /* ---- association.c ---- */
 OV_MUST_CHECK bool association_open(
@@ -790,6 +794,12 @@ bool meet_may_try(struct node *n, ov_time now, struct peer *p, struct candidate 
 /* The same; never one that takes TCP. */
 bool meet_may_ask(struct node *n, ov_time now, struct peer *p, struct candidate *c);
 enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struct punch_frame *f);
+
+/* ---- offer.c ---- */
+void offer_tick(struct node *n, ov_time now, struct peer *p);
+ov_time offer_deadline(const struct association *a);
+void offer_free(struct association *a);
+enum drop offer_on_frame(struct node *n, ov_time now, struct peer *p, const struct relay_offer *f);
 
 /* ---- dial.c: TCP ---- */
 void dial_begin(struct node *n, ov_time now, struct peer *p); /* a call began */

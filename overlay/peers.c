@@ -20,6 +20,13 @@ static void count_source(struct node *n, uint8_t source, int by)
 		*count = by > 0 ? *count + 1 : *count - 1;
 }
 
+static void forget_facilitator(struct node *n, const struct peer *p)
+{
+	for (size_t i = 0; i < n->facilitator_count; i++)
+		if (n->facilitators[i] == p)
+			n->facilitators[i--] = n->facilitators[--n->facilitator_count];
+}
+
 void peer_free(struct node *n, struct peer *p)
 {
 	ping_forget(n, p);
@@ -31,9 +38,7 @@ void peer_free(struct node *n, struct peer *p)
 	uint64_t key = load_le64(p->known.key.s_public);
 	if (table_find(n->by_static, key) == &p->known)
 		table_remove(n->by_static, key);
-	for (size_t i = 0; i < n->facilitator_count; i++)
-		if (n->facilitators[i] == p)
-			n->facilitators[i--] = n->facilitators[--n->facilitator_count];
+	forget_facilitator(n, p);
 	count_source(n, p->contact.source, -1);
 	client_free(n, p);
 	guest_free(n, p);
@@ -210,17 +215,44 @@ int node_contact_remove(struct node *n, const struct peer_id *id)
 	return OV_OK;
 }
 
+static uint8_t free_number(const struct node *n)
+{
+	unsigned taken = 0;
+	uint8_t number = 0;
+	for (size_t i = 0; i < n->facilitator_count; i++)
+		taken |= 1u << n->facilitators[i]->registration->number;
+	while (taken & 1u << number)
+		number++;
+	return number;
+}
+
 static int facilitator_new(struct node *n, struct peer *p)
 {
 	p->registration = calloc(1, sizeof(*p->registration));
 	if (!p->registration)
 		return OV_ENOMEM;
-	p->registration->number = (uint8_t)n->facilitator_count;
+	p->registration->number = free_number(n);
 	p->registration->watch.next_at = OV_NEVER;
 	p->registration->next_at = p->registration->check_at = OV_NEVER;
 	p->registration->netcheck.next_at = OV_NEVER;
 	p->registration->relayed_at = p->registration->heard_at = OV_NEVER;
 	n->facilitators[n->facilitator_count++] = p;
+	return OV_OK;
+}
+
+/* What was written stays when somebody only offers it. */
+static int keep_written(struct node *n, struct peer *p, const struct contact *c, bool offered)
+{
+	struct contact written;
+	if (p->registration && offered)
+		return OV_OK;
+	int err = contact_copy(&written, c);
+	if (err == OV_OK && !p->registration)
+		err = facilitator_new(n, p);
+	if (err != OV_OK)
+		return err; /* of a contact_copy that failed nothing is left */
+	contact_fini(&p->registration->written);
+	p->registration->written = written;
 	return OV_OK;
 }
 
@@ -239,21 +271,30 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, c
 	} else {
 		add_endpoints(n, now, p, c);
 	}
-	struct contact written;
-	int err = contact_copy(&written, c);
-	if (err == OV_OK && !p->registration)
-		err = facilitator_new(n, p);
+	int err = keep_written(n, p, c, pass != NULL);
 	if (err != OV_OK)
-		return err; /* of a contact_copy that failed nothing is left */
-	contact_fini(&p->registration->written);
-	p->registration->written = written;
-	if (pass)
-		registration_keep_pass(p, pass);
-	if (!association_reaches(p->association, now)) {
-		if (pass)
-			call_end(n, p); /* its HS1 did not show it */
+		return err;
+	bool renewed = pass && registration_keep_pass(p, pass);
+	if (renewed)
+		call_end(n, p); /* its HS1 did not show it */
+	if (renewed || !association_reaches(p->association, now))
 		call_start(n, now, p, false);
+	return OV_OK;
+}
+
+int node_facilitator_remove(struct node *n, ov_time now, const struct peer_id *id)
+{
+	struct peer *p = node_peer(n, id);
+	if (!p || !p->registration)
+		return OV_ENOENT;
+	watch_lost(n, now, p);
+	if (!contact_is_known(p->contact.source)) {
+		peer_remove(n, p);
+		return OV_OK;
 	}
+	forget_facilitator(n, p);
+	registration_free(p);
+	peer_touch(n, p);
 	return OV_OK;
 }
 

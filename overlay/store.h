@@ -18,6 +18,8 @@ enum store_op {
 			     name: only the invite goes. OV_ENOENT: nothing was changed */
 	STORE_JOIN,       /* in one step: `contact`, and `line`, until */
 	STORE_JOIN_DONE,  /* the session with `contact` is up */
+	STORE_FACILITATOR_PUT,    /* `facilitator`, until its voucher expires */
+	STORE_FACILITATOR_REMOVE, /* the PeerId of `contact` */
 };
 
 struct store_invite {                  /* one of ours that nobody has used */
@@ -34,9 +36,9 @@ struct store_join { /* a contact that invited us and with which there was no ses
 	char line[INVITE_TEXT_MAX]; /* holds the secret: wipe it */
 };
 
-struct store_facilitator { /* of an invite that we took; forgotten when the voucher expires */
+struct store_facilitator { /* offered by a contact; forgotten when the voucher expires */
 	struct peer_id id;
-	struct ov_addr endpoint;
+	struct ov_addr endpoint; /* any: those of the contact that it is */
 	uint8_t voucher[VOUCHER_LEN];
 	uint8_t token[VOUCHER_TOKEN_LEN]; /* what is shown beside it */
 };
@@ -56,6 +58,7 @@ struct store_request {
 	uint64_t ticket;             /* returned with the result; 0: no result wanted */
 	struct store_invite *invite; /* STORE_INVITE_*; taken */
 	char *line;                  /* STORE_JOIN: allocated, of INVITE_TEXT_MAX; taken */
+	struct store_facilitator *facilitator; /* STORE_FACILITATOR_PUT; taken */
 };
 /* Wipes and frees what it owns; leaves zeros there. */
 void store_request_fini(struct store_request *r);

@@ -21,9 +21,12 @@ static const char *const statements[PAIRING_STATEMENTS] = {
 	[PAIRING_REVOKE] = "DELETE FROM invites WHERE hash = ?1",
 	[PAIRING_JOIN] =
 		"INSERT OR REPLACE INTO joins (peer, line, expires_at) VALUES (?1, ?2, ?3)",
-	[PAIRING_FACILITATOR] = "INSERT OR REPLACE INTO facilitators"
+	[PAIRING_FACILITATOR] = "INSERT INTO facilitators"
 				" (peer, endpoint, voucher, token, expires_at)"
-				" VALUES (?1, ?2, ?3, ?4, ?5)",
+				" VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET"
+				" endpoint = ?2, voucher = ?3, token = ?4, expires_at = ?5"
+				" WHERE expires_at < ?5",
+	[PAIRING_FORGET_FACILITATOR] = "DELETE FROM facilitators WHERE peer = ?1",
 	[PAIRING_FORGET] = "DELETE FROM joins WHERE peer = ?1",
 	[PAIRING_LOAD_INVITES] = "SELECT hash, name, grants, expires_at, created_at, sum"
 				 " FROM invites WHERE expires_at > unixepoch() ORDER BY created_at",
@@ -145,22 +148,42 @@ int store_pairing_sql_revoke(struct store_pairing_sql *p, const uint8_t hash[INV
 
 /* ---- joins ---- */
 
-static int put_facilitator(struct store_pairing_sql *p, const struct invite *in, size_t i)
+static int put(struct store_pairing_sql *p, const struct store_facilitator *f)
 {
 	sqlite3_stmt *st = p->st[PAIRING_FACILITATOR];
-	const struct invite_facilitator *f = &in->facilitators[i];
-	struct voucher v = invite_voucher(in, i);
-	uint8_t voucher[VOUCHER_LEN], token[VOUCHER_TOKEN_LEN];
-	char endpoint[ADDR_TEXT_MAX];
-	voucher_encode(&v, voucher);
-	voucher_token(token, in->secret);
+	struct voucher v;
+	char text[ADDR_TEXT_MAX];
+	if (voucher_decode(&v, f->voucher, sizeof(f->voucher)) != OV_OK)
+		return SQLITE_MISUSE; /* the api has encoded it */
+	const char *endpoint = addr_is_any(&f->endpoint) ? "" : addr_format(&f->endpoint, text);
 	int rc = bind_bytes(st, 1, f->id.bytes, PEER_ID_LEN);
-	rc = first_error(rc, bind_text(st, 2, addr_format(&f->endpoint, endpoint)));
-	rc = first_error(rc, bind_bytes(st, 3, voucher, sizeof(voucher)));
-	rc = first_error(rc, bind_bytes(st, 4, token, sizeof(token)));
-	rc = first_error(rc, sqlite3_bind_int64(st, 5, (int64_t)in->expires_s));
-	rc = run(st, rc);
-	sodium_memzero(token, sizeof(token));
+	rc = first_error(rc, bind_text(st, 2, endpoint));
+	rc = first_error(rc, bind_bytes(st, 3, f->voucher, sizeof(f->voucher)));
+	rc = first_error(rc, bind_bytes(st, 4, f->token, sizeof(f->token)));
+	rc = first_error(rc, sqlite3_bind_int64(st, 5, (int64_t)v.expires_s));
+	return run(st, rc);
+}
+
+int store_pairing_sql_facilitator(struct store_pairing_sql *p, const struct store_facilitator *f)
+{
+	return first_error(run(p->st[PAIRING_PRUNE_FACILITATORS], SQLITE_OK), put(p, f));
+}
+
+int store_pairing_sql_forget_facilitator(struct store_pairing_sql *p, const struct peer_id *peer)
+{
+	sqlite3_stmt *st = p->st[PAIRING_FORGET_FACILITATOR];
+	return run(st, bind_bytes(st, 1, peer->bytes, PEER_ID_LEN));
+}
+
+static int put_of_invite(struct store_pairing_sql *p, const struct invite *in, size_t i)
+{
+	struct voucher v = invite_voucher(in, i);
+	struct store_facilitator f = { .id = in->facilitators[i].id,
+		.endpoint = in->facilitators[i].endpoint };
+	voucher_encode(&v, f.voucher);
+	voucher_token(f.token, in->secret);
+	int rc = put(p, &f);
+	sodium_memzero(&f, sizeof(f));
 	return rc;
 }
 
@@ -174,7 +197,7 @@ int store_pairing_sql_join(
 	int rc = run(p->st[PAIRING_PRUNE_JOINS], SQLITE_OK);
 	rc = first_error(rc, run(p->st[PAIRING_PRUNE_FACILITATORS], SQLITE_OK));
 	for (size_t i = 0; i < in.facilitator_count && rc == SQLITE_OK; i++)
-		rc = put_facilitator(p, &in, i);
+		rc = put_of_invite(p, &in, i);
 	rc = first_error(rc, bind_bytes(st, 1, peer->bytes, PEER_ID_LEN));
 	rc = first_error(rc, bind_text(st, 2, line));
 	rc = first_error(rc, sqlite3_bind_int64(st, 3, (int64_t)in.expires_s));
@@ -232,8 +255,10 @@ static bool read_join(struct store_pairing *out, size_t at, sqlite3_stmt *st)
 static bool read_facilitator(struct store_pairing *out, size_t at, sqlite3_stmt *st)
 {
 	struct store_facilitator *f = &out->facilitators[at];
+	const char *endpoint = column_text(st, 1);
+	f->endpoint = (struct ov_addr){ 0 };
 	bool good = column_bytes(st, 0, f->id.bytes, PEER_ID_LEN) &&
-		    addr_parse(column_text(st, 1), 0, &f->endpoint) == OV_OK &&
+		    (endpoint[0] == '\0' || addr_parse(endpoint, 0, &f->endpoint) == OV_OK) &&
 		    column_bytes(st, 2, f->voucher, sizeof(f->voucher)) &&
 		    column_bytes(st, 3, f->token, sizeof(f->token));
 	out->facilitator_count += good;

@@ -15,6 +15,7 @@ enum store_pairing_statement {
 	PAIRING_REVOKE,
 	PAIRING_JOIN,
 	PAIRING_FACILITATOR,
+	PAIRING_FORGET_FACILITATOR,
 	PAIRING_FORGET,
 	PAIRING_LOAD_INVITES,
 	PAIRING_LOAD_JOINS,
@@ -40,4 +41,6 @@ int store_pairing_sql_revoke(struct store_pairing_sql *p, const uint8_t hash[INV
 /* The line is kept for its contact, its facilitators with their vouchers for all. */
 int store_pairing_sql_join(
 	struct store_pairing_sql *p, const struct peer_id *peer, const char *line);
+int store_pairing_sql_facilitator(struct store_pairing_sql *p, const struct store_facilitator *f);
+int store_pairing_sql_forget_facilitator(struct store_pairing_sql *p, const struct peer_id *peer);
 int store_pairing_sql_forget(struct store_pairing_sql *p, const struct peer_id *peer);

@@ -19,9 +19,13 @@ void store_request_fini(struct store_request *r)
 	if (r->line)
 		sodium_memzero(r->line, INVITE_TEXT_MAX);
 	free(r->line);
+	if (r->facilitator)
+		sodium_memzero(r->facilitator, sizeof(*r->facilitator));
+	free(r->facilitator);
 	memset(&r->contact, 0, sizeof(r->contact));
 	r->invite = NULL;
 	r->line = NULL;
+	r->facilitator = NULL;
 }
 
 void store_pairing_fini(struct store_pairing *p)

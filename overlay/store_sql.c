@@ -470,6 +470,10 @@ static int apply(struct store_sql *s, const struct store_request *r)
 	case STORE_INVITE_REVOKE: return store_pairing_sql_revoke(&s->pairing, r->invite->hash);
 	case STORE_INVITE_USE: return use_invite(s, r);
 	case STORE_JOIN: return join(s, r);
+	case STORE_FACILITATOR_PUT:
+		return store_pairing_sql_facilitator(&s->pairing, r->facilitator);
+	case STORE_FACILITATOR_REMOVE:
+		return store_pairing_sql_forget_facilitator(&s->pairing, &r->contact.id);
 	case STORE_JOIN_DONE: return store_pairing_sql_forget(&s->pairing, &r->contact.id);
 	}
 	assert(false); /* no case matched: memory is corrupt */
@@ -486,7 +490,8 @@ static const char *nothing_found(enum store_op op)
 /* What goes on when the disk is full. */
 static bool is_removal(enum store_op op)
 {
-	return op == STORE_CONTACT_REMOVE || op == STORE_INVITE_REVOKE || op == STORE_JOIN_DONE;
+	return op == STORE_CONTACT_REMOVE || op == STORE_INVITE_REVOKE || op == STORE_JOIN_DONE ||
+	       op == STORE_FACILITATOR_REMOVE;
 }
 
 /* Inside the transaction. Not SQLITE_OK: the whole transaction must be given up. */

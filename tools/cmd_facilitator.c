@@ -15,6 +15,10 @@ static void print_ours(const json_t *f)
 		registered ? COLOR_GOOD : COLOR_WARN, "%-10s", registered ? "registered" : state);
 	printf(" %9s  sees us at %s\n", text_rtt(field_number(f, "rtt_us"), rtt),
 		json_is_string(json_object_get(f, "observed")) ? field_text(f, "observed") : "-");
+	const json_t *offered = json_object_get(f, "offered");
+	if (json_is_object(offered))
+		printf("  offered by %s, until %s\n", field_text(offered, "by"),
+			field_text(offered, "until"));
 	if (field_true(f, "watches"))
 		printf("  contacts there now: %d\n", (int)field_number(f, "contacts_here"));
 	if (json_is_string(json_object_get(f, "refused")))

@@ -22,6 +22,7 @@ static void encode(struct wr *w, const struct frame *f)
 	case FRAME_RELAY_NO: frame_put_relay_no(w, &f->as.relay_no); break;
 	case FRAME_RELAY_IN: frame_put_relay_in(w, &f->as.relay_in); break;
 	case FRAME_RELAY_CLOSE: frame_put_relay_close(w, &f->as.relay_close); break;
+	case FRAME_RELAY_OFFER: frame_put_relay_offer(w, &f->as.relay_offer); break;
 	case FRAME_REGISTER:
 	case FRAME_WATCH: frame_put_register(w, (enum frame_type)f->type, &f->as.reg); break;
 	case FRAME_REGISTERED: frame_put_registered(w, &f->as.registered); break;

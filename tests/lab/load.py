@@ -145,7 +145,7 @@ class Transfer:
         times = [t for t in self.arrivals if event <= t <= event + window_s * 1e9]
         if not times:
             return window_s * 1e3
-        return max(b - a for a, b in zip([event] + times, times + [end])) / 1e6
+        return max(b - a for a, b in zip([event] + times, times)) / 1e6
 
     def mbit(self):
         return self.received * 8e3 / max(1, self.arrivals[-1] - self.start)

@@ -153,7 +153,7 @@ def netcheck_without_nat():
     return {}
 
 
-def invite_and_join(policy="open"):
+def invite_and_join(policy="open", expires="1d"):
     """Bob knows nothing but the line: no facilitator, no address that he can reach but in it."""
     world = World(policy)
     if policy == "contacts":
@@ -163,7 +163,7 @@ def invite_and_join(policy="open"):
     world.bob.stop()
     world.bob.args = []
     world.bob.start()
-    line = world.alice.cli("invite", "--name", "bob", "--as", "alice")["line"]
+    line = world.alice.cli("invite", "--name", "bob", "--as", "alice", "--expires", expires)["line"]
     start = time.monotonic()
     joined = world.bob.cli("join", line)
     joined_ms = (time.monotonic() - start) * 1e3
@@ -203,8 +203,24 @@ def join_by_a_voucher():
     return figures
 
 
+def together_after_the_invite():
+    """The invite, its voucher with it, ends after 4 s. The contacts have told each other by then where they can be reached."""
+    world, figures = invite_and_join("contacts", expires="4s")
+    world.gate(False)
+    time.sleep(5)
+    for daemon in (world.facilitator, world.bob, world.alice):
+        daemon.stop()
+        daemon.start()
+    start = time.monotonic()
+    lab.check(load.ping_once(world.bob_ns, world.alice.address, 15), "the guest does not find its inviter any more")
+    figures["again_ms"] = (time.monotonic() - start) * 1e3
+    world.stop()
+    return figures
+
+
 if __name__ == "__main__":
     sys.exit(lab.main({"relayed_then_direct": relayed_then_direct, "back_to_the_relay": back_to_the_relay,
         "facilitator_restarts": facilitator_restarts, "denied": denied,
         "netcheck_without_nat": netcheck_without_nat,
-        "join_an_open_facilitator": join_an_open_facilitator, "join_by_a_voucher": join_by_a_voucher}, node.logs))
+        "join_an_open_facilitator": join_an_open_facilitator, "join_by_a_voucher": join_by_a_voucher,
+        "together_after_the_invite": together_after_the_invite}, node.logs))

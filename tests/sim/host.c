@@ -509,6 +509,7 @@ static void on_event(struct sim *s, struct host *h, const struct node_event *e)
 	case NODE_GUEST:
 		trace_tell(t, s->now, h->name, "%s shows an invite from %s", name, addr);
 		return;
+	case NODE_RELAY_OFFERED: trace_tell(t, s->now, h->name, "%s offers a relay", name); return;
 	case NODE_JOINED: trace_tell(t, s->now, h->name, "%s let us in", name); return;
 	case NODE_ENDPOINT:
 		if (f)

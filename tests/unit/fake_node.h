@@ -26,7 +26,11 @@ struct node {
 	struct ov_addr own[4]; /* what node_own_addresses tells */
 	size_t own_count, joins, join_ends;
 	struct peer_id joined, facilitator;
-	bool unregistered; /* at the facilitator */
+	struct relay_offer offers[NODE_OFFERS_MAX];
+	size_t offer_count;
+	struct peer_id removed;      /* of the facilitators */
+	uint8_t facilitator_refused; /* why the facilitator does not serve us */
+	bool unregistered;           /* at the facilitator */
 	bool pairing;
 	uint8_t secret[HS1_INVITE_LEN]; /* of the last node_join */
 };
@@ -254,6 +258,33 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, c
 	return OV_OK;
 }
 
+int node_facilitator_remove(struct node *n, ov_time now, const struct peer_id *id)
+{
+	(void)now;
+	n->removed = *id;
+	return n->facilitators > 0 ? (n->facilitators--, OV_OK) : OV_ENOENT;
+}
+
+void node_offer(struct node *n, ov_time now, const struct peer_id *to,
+	const struct relay_offer *list, size_t count)
+{
+	(void)now;
+	(void)to;
+	n->offer_count = count;
+	memcpy(n->offers, list, count * sizeof(*list));
+}
+
+/* In place of what only the two know. */
+bool node_offer_secret(struct node *n, const struct peer_id *giver, const struct peer_id *taker,
+	const struct peer_id *facilitator, uint8_t out[VOUCHER_SECRET_LEN])
+{
+	(void)n;
+	(void)taker;
+	for (size_t i = 0; i < VOUCHER_SECRET_LEN; i++)
+		out[i] = giver->bytes[i] ^ facilitator->bytes[i];
+	return true;
+}
+
 size_t node_known_count(const struct node *n)
 {
 	return n->count;
@@ -276,6 +307,7 @@ size_t node_facilitators(
 	out[0] = (struct facilitator_info){ .id = n->facilitator,
 		.state = PEER_UP,
 		.registered = !n->unregistered,
+		.refused = n->facilitator_refused,
 		.srtt = 12 * OV_MS,
 		.remote = addr_v4(198, 51, 100, 9, 27182),
 		.observed = addr_v4(203, 0, 113, 9, 4021) };

@@ -485,6 +485,7 @@ static void its_facilitator_is_shown_the_voucher(void **state)
 	struct scene *s = *state;
 	struct invite in = of_host(s);
 	struct store_pairing p = { .facilitator_count = 1 };
+	s->node.unregistered = true; /* it does not know us */
 	in.facilitators[in.facilitator_count++] = (struct invite_facilitator){
 		.id = s->node.facilitator, .endpoint = in.endpoints[0], .signature = { 7, 8 }
 	};

@@ -120,7 +120,7 @@ static void every_type(void **state)
 			assert_int_equal(got, 1);
 			assert_int_equal(f.as.relay_close.channel, 0x09090909);
 		} else if (type <= FRAME_TCP_ENDPOINTS ||
-			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_CLOSE) ||
+			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_OFFER) ||
 			   (type >= FRAME_REGISTER && type <= FRAME_PRESENCE_SEEN) ||
 			   type == FRAME_LIFETIME_TEST || type == FRAME_LIFETIME_ANSWER) {
 			assert_int_equal(got, OV_EFORMAT);

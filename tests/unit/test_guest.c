@@ -124,6 +124,25 @@ static void a_guest_reaches_its_inviter(void **state)
 	wire_free(w);
 }
 
+/* The inviter offers its facilitator again, RELAY_OFFER: no moment without. */
+static void a_renewed_voucher_lasts_longer(void **state)
+{
+	(void)state;
+	struct wire *w = joined(FACILITATOR_CONTACTS);
+	uint8_t pass[VOUCHER_PASS_LEN];
+	pass_of(w, A, secret, WALL + 3 * HOUR, pass);
+	show(w, B, pass);
+	for (uint32_t i = 0; i < 2 * HOUR / 60; i++) {
+		wire_send(w, A, B, 10 + i, 100);
+		wire_run(w, 60 * OV_SEC);
+		assert_int_equal(wire_got(w, A, B, 10 + i, 100), 1);
+	}
+	assert_int_equal(role(w).guests, 1);
+	wire_run(w, 2 * HOUR * OV_SEC);
+	assert_int_equal(role(w).guests, 0);
+	wire_free(w);
+}
+
 static void without_a_voucher_there_is_silence(void **state)
 {
 	(void)state;
@@ -421,6 +440,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_guest_reaches_its_inviter),
+		cmocka_unit_test(a_renewed_voucher_lasts_longer),
 		cmocka_unit_test(without_a_voucher_there_is_silence),
 		cmocka_unit_test(a_wrong_voucher_is_silence),
 		cmocka_unit_test(a_guest_is_gone_when_its_voucher_expires),

@@ -47,6 +47,22 @@ static void cold_and_idle_nodes_are_silent_for_hours(void **state)
 }
 
 /* One packet each 10 ms both ways across 400 s: rekeys lose none. */
+/* Keys of 120 s are renewed when something is sent: the packet of the third minute is sent under
+ * keys that the other side is about to reject. */
+static void a_packet_a_minute_is_never_lost(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(2);
+	w->delay = 40 * OV_MS;
+	wire_acquaint(w, 0, 1);
+	for (uint32_t i = 0; i < 30; i++) {
+		wire_send(w, 0, 1, i, 100);
+		wire_run(w, 60 * OV_SEC);
+		assert_int_equal(wire_got(w, 0, 1, i, 100), 1);
+	}
+	wire_free(w);
+}
+
 static void rekey_under_traffic_loses_nothing(void **state)
 {
 	(void)state;
@@ -480,6 +496,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_contact_takes_two_round_trips),
 		cmocka_unit_test(cold_and_idle_nodes_are_silent_for_hours),
+		cmocka_unit_test(a_packet_a_minute_is_never_lost),
 		cmocka_unit_test(rekey_under_traffic_loses_nothing),
 		cmocka_unit_test(an_idle_natted_session_costs_nine_datagrams_in_125_s),
 		cmocka_unit_test(a_peer_that_died_behind_a_nat_is_missed_in_75_s),

@@ -102,8 +102,8 @@ static void time_and_counts_end_it(void **state)
 	assert_true(session_wants_rekey(&alice, T0 + SESSION_REKEY_AFTER));
 	assert_false(session_wants_rekey(&bob, T0 + SESSION_REKEY_RESPONDER - 1));
 	assert_true(session_wants_rekey(&bob, T0 + SESSION_REKEY_RESPONDER));
-	assert_true(session_can_send(&alice, T0 + SESSION_REJECT_AFTER - 1));
-	assert_false(session_can_send(&alice, T0 + SESSION_REJECT_AFTER));
+	assert_true(session_can_send(&alice, T0 + SESSION_SEND_FOR - 1));
+	assert_false(session_can_send(&alice, T0 + SESSION_SEND_FOR));
 	assert_int_equal(open_copy(&bob, T0 + SESSION_REJECT_AFTER, data, len), DROP_EXPIRED);
 	assert_int_equal(open_copy(&bob, T0 + SESSION_REJECT_AFTER - 1, data, len), DROP_NONE);
 

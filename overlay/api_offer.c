@@ -1,0 +1,186 @@
+/* Facilitators that contacts offer each other (docs/protocol.md 13.7). Here, because vouchers need
+ * the calendar, and what is taken goes to the disk: two who met by an invite share its facilitator
+ * for a day, and what they then tell each other keeps them together after it.
+ *
+ * Few are taken, and only from contacts: each costs a keepalive, and learns our address. */
+#include "overlay/api_impl.h"
+#include "overlay/config.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIFETIME_S (30 * INT64_C(86400))
+#define LATEST_S   (LIFETIME_S + 86400) /* of the giver's clock, against ours */
+#define NEWS_S     INT64_C(86400)
+
+static struct api_offered *find(struct api *a, const struct peer_id *facilitator)
+{
+	for (size_t i = 0; i < a->offered_count; i++)
+		if (peer_id_equal(&a->offered[i].facilitator, facilitator))
+			return &a->offered[i];
+	return NULL;
+}
+
+/* ---- ours: of those that serve us by their own choice, a guest cannot vouch ---- */
+
+static bool add(struct api *a, ov_time now, const struct peer_id *to,
+	const struct peer_id *facilitator, const struct ov_addr *endpoint, struct relay_offer *out)
+{
+	uint8_t secret[VOUCHER_SECRET_LEN];
+	if (!node_offer_secret(a->cfg.node, &a->cfg.self, to, facilitator, secret))
+		return false;
+	uint64_t expires_s = (uint64_t)(api_wall_s(a, now) + LIFETIME_S);
+	struct voucher v = voucher_draft(&a->cfg.self, facilitator, secret, expires_s);
+	voucher_sign(&v, a->cfg.identity);
+	sodium_memzero(secret, sizeof(secret));
+	*out = (struct relay_offer){
+		.facilitator = *facilitator, .endpoint = *endpoint, .expires_s = expires_s
+	};
+	memcpy(out->signature, v.signature, sizeof(out->signature));
+	return true;
+}
+
+void api_offer_make(struct api *a, ov_time now, const struct peer_id *to)
+{
+	const struct contact *c = node_contact(a->cfg.node, to);
+	if (!c || !contact_is_known(c->source))
+		return;
+	struct relay_offer offers[NODE_OFFERS_MAX];
+	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
+	const struct ov_addr where_it_knows = { 0 };
+	size_t count = 0,
+	       serving = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
+	if (c->grants.bits & GRANT_RELAY)
+		count += add(a, now, to, &a->cfg.self, &where_it_knows, &offers[count]);
+	for (size_t i = 0; i < serving && count < NODE_OFFERS_MAX; i++)
+		if (found[i].registered && addr_scope(&found[i].remote) == ADDR_GLOBAL &&
+			!peer_id_equal(&found[i].id, to) && !find(a, &found[i].id))
+			count += add(a, now, to, &found[i].id, &found[i].remote, &offers[count]);
+	node_offer(a->cfg.node, now, to, offers, count);
+}
+
+/* ---- theirs ---- */
+
+/* Is it one of ours; and does it serve us? */
+static bool is_ours(const struct api *a, ov_time now, const struct peer_id *id, bool *serves)
+{
+	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
+	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (peer_id_equal(&found[i].id, id)) {
+			*serves = found[i].registered;
+			return true;
+		}
+	*serves = false;
+	return false;
+}
+
+static void drop(struct api *a, ov_time now, size_t at)
+{
+	struct store_request r = { .op = STORE_FACILITATOR_REMOVE,
+		.contact = { .id = a->offered[at].facilitator } };
+	node_facilitator_remove(a->cfg.node, now, &a->offered[at].facilitator);
+	a->offered[at] = a->offered[--a->offered_count];
+	(void)a->cfg.store_post_take(a->cfg.context, &r); /* else when it expires */
+}
+
+/* The first to expire of those that do not serve us. False: all do. */
+static bool make_room(struct api *a, ov_time now)
+{
+	const struct api_offered *worst = NULL;
+	for (size_t i = 0; i < a->offered_count; i++) {
+		const struct api_offered *o = &a->offered[i];
+		bool serves;
+		(void)is_ours(a, now, &o->facilitator, &serves);
+		if (!serves && (!worst || o->expires_s < worst->expires_s))
+			worst = o;
+	}
+	if (worst)
+		drop(a, now, (size_t)(worst - a->offered));
+	return worst;
+}
+
+bool api_offer_use(struct api *a, ov_time now, const struct ov_addr *endpoint,
+	const struct voucher *v, const uint8_t token[VOUCHER_TOKEN_LEN])
+{
+	struct contact c = { .id = v->facilitator, .name = "facilitator-of-contact" };
+	char text[ADDR_TEXT_MAX];
+	uint8_t pass[VOUCHER_PASS_LEN];
+	bool serves;
+	struct api_offered *known = find(a, &v->facilitator);
+	bool written = is_ours(a, now, &c.id, &serves) && !known;
+	if (peer_id_equal(&c.id, &a->cfg.self) || (written && serves) ||
+		(known && (int64_t)v->expires_s <= known->expires_s) ||
+		(!known && !written && a->offered_count == API_OFFERED_MAX && !make_room(a, now)))
+		return false;
+	voucher_pass(v, token, pass);
+	bool used = (addr_is_any(endpoint) ||
+			    contact_add_endpoint(&c, addr_format(endpoint, text)) == OV_OK) &&
+		    node_facilitator_put(a->cfg.node, now, &c, pass) == OV_OK;
+	sodium_memzero(pass, sizeof(pass));
+	contact_fini(&c);
+	if (!used)
+		return false; /* OV_EFULL: others serve us */
+	if (written)
+		return true; /* the configuration has it, and by this voucher it may let us in */
+	if (!known)
+		known = &a->offered[a->offered_count++];
+	*known = (struct api_offered){ .facilitator = v->facilitator,
+		.giver = v->inviter,
+		.expires_s = (int64_t)v->expires_s };
+	return true;
+}
+
+static void keep(struct api *a, const struct ov_addr *endpoint, const struct voucher *v,
+	const uint8_t token[VOUCHER_TOKEN_LEN])
+{
+	struct store_request r = { .op = STORE_FACILITATOR_PUT,
+		.facilitator = calloc(1, sizeof(*r.facilitator)) };
+	if (!r.facilitator)
+		return; /* said again with the next session */
+	r.facilitator->id = v->facilitator;
+	r.facilitator->endpoint = *endpoint;
+	voucher_encode(v, r.facilitator->voucher);
+	memcpy(r.facilitator->token, token, VOUCHER_TOKEN_LEN);
+	(void)a->cfg.store_post_take(a->cfg.context, &r);
+}
+
+void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
+{
+	int64_t wall_s = api_wall_s(a, now), expires_s = (int64_t)e->token;
+	const struct api_offered *known = find(a, &e->other);
+	if (!node_contact(a->cfg.node, &e->peer) || e->token > INT64_MAX || expires_s <= wall_s ||
+		expires_s > wall_s + LATEST_S || (known && expires_s < known->expires_s + NEWS_S))
+		return;
+	uint8_t secret[VOUCHER_SECRET_LEN], token[VOUCHER_TOKEN_LEN];
+	if (!node_offer_secret(a->cfg.node, &e->peer, &e->peer, &e->other, secret))
+		return;
+	struct voucher v = voucher_draft(&e->peer, &e->other, secret, e->token);
+	memcpy(v.signature, e->signature, sizeof(v.signature));
+	voucher_token(token, secret);
+	if (api_offer_use(a, now, &e->addr, &v, token))
+		keep(a, &e->addr, &v, token);
+	sodium_memzero(secret, sizeof(secret));
+	sodium_memzero(token, sizeof(token));
+}
+
+static bool is_refused(const struct facilitator_info *found, size_t count, const struct peer_id *id)
+{
+	for (size_t i = 0; i < count; i++)
+		if (peer_id_equal(&found[i].id, id))
+			return !found[i].registered && found[i].refused == RELAY_REASON_DENIED;
+	return false;
+}
+
+void api_offer_check(struct api *a, ov_time now)
+{
+	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
+	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
+	for (size_t i = a->offered_count; i-- > 0;) {
+		const struct api_offered *o = &a->offered[i];
+		if (o->expires_s <= api_wall_s(a, now) || !node_contact(a->cfg.node, &o->giver) ||
+			is_refused(found, count, &o->facilitator))
+			drop(a, now, i);
+	}
+}

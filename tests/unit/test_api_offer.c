@@ -1,0 +1,235 @@
+/* Facilitators that contacts offer each other: what is told, what is taken, kept and forgotten. */
+#include "tests/unit/seeded.h"
+
+#include "core/frame.h"
+#include "overlay/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/fake_node.h"
+
+#define NOW    (100 * OV_SEC)
+#define WALL_S INT64_C(1795258140)
+#define DAY_S  INT64_C(86400)
+#define STORE  80
+
+struct scene {
+	struct node node;
+	struct api_facts facts;
+	struct api *api;
+	struct identity self, friend;
+	struct store_request posted[STORE];
+	size_t posted_count;
+	uint64_t random;
+};
+
+static struct identity identity(uint8_t number)
+{
+	uint8_t seed[32] = { 78, number };
+	struct identity id;
+	assert_int_equal(identity_from_seed(&id, seed), OV_OK);
+	return id;
+}
+
+static int post_take(void *context, struct store_request *r)
+{
+	struct scene *s = context;
+	assert_true(s->posted_count < STORE);
+	s->posted[s->posted_count++] = *r;
+	return OV_OK;
+}
+
+static void know(struct scene *s, const struct peer_id *id, const char *allow)
+{
+	struct contact c = { .id = *id, .name = "friend", .grants = grants_default() };
+	assert_int_equal(grants_add(&c.grants, allow), OV_OK);
+	assert_int_equal(node_contact_put(&s->node, NOW, &c, false), OV_OK);
+	contact_fini(&c);
+}
+
+static int setup(void **state)
+{
+	struct scene *s = calloc(1, sizeof(*s));
+	s->facts = (struct api_facts){ .version = "0", .state_dir = "/" };
+	s->self = identity(1);
+	s->friend = identity(2);
+	s->random = 4;
+	s->node.facilitator = identity(50).id;
+	struct api_config cfg = { .node = &s->node,
+		.self = s->self.id,
+		.facts = &s->facts,
+		.context = s,
+		.store_post_take = post_take,
+		.identity = &s->self,
+		.rng = { .fill = seeded_fill, .context = &s->random } };
+	s->api = api_new(&cfg, NOW);
+	api_set_wall(s->api, NOW, WALL_S * 1000);
+	know(s, &s->friend.id, "tcp/22");
+	*state = s;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct scene *s = *state;
+	for (size_t i = 0; i < s->posted_count; i++)
+		store_request_fini(&s->posted[i]);
+	fake_node_fini(&s->node);
+	api_free(s->api);
+	free(s);
+	return 0;
+}
+
+static void comes_up(struct scene *s)
+{
+	api_on_event(
+		s->api, NOW, &(struct node_event){ .type = NODE_PEER_UP, .peer = s->friend.id });
+}
+
+static struct node_event offer_of(const struct scene *s, uint8_t facilitator, int64_t expires_s)
+{
+	return (struct node_event){ .type = NODE_RELAY_OFFERED,
+		.peer = s->friend.id,
+		.other = identity(facilitator).id,
+		.addr = addr_v4(203, 0, 113, facilitator, 27182),
+		.token = (uint64_t)expires_s };
+}
+
+static void hears(struct scene *s, uint8_t facilitator, int64_t expires_s)
+{
+	struct node_event e = offer_of(s, facilitator, expires_s);
+	api_on_event(s->api, NOW, &e);
+}
+
+static void a_contact_is_told_who_serves_us(void **state)
+{
+	struct scene *s = *state;
+	comes_up(s);
+	assert_int_equal(s->node.offer_count, 1);
+	const struct relay_offer *o = &s->node.offers[0];
+	assert_true(peer_id_equal(&o->facilitator, &s->node.facilitator));
+	assert_int_equal(o->expires_s, WALL_S + 30 * DAY_S);
+	/* The facilitator would let in whoever knows the token. */
+	uint8_t secret[VOUCHER_SECRET_LEN], token[VOUCHER_TOKEN_LEN];
+	assert_true(
+		node_offer_secret(&s->node, &s->self.id, &s->friend.id, &o->facilitator, secret));
+	struct voucher v = voucher_draft(&s->self.id, &o->facilitator, secret, o->expires_s);
+	memcpy(v.signature, o->signature, sizeof(v.signature));
+	voucher_token(token, secret);
+	assert_int_equal(
+		voucher_check(&v, &o->facilitator, token, (uint64_t)WALL_S + 29 * DAY_S), OV_OK);
+}
+
+static void we_offer_ourselves_with_the_grant(void **state)
+{
+	struct scene *s = *state;
+	know(s, &s->friend.id, "relay");
+	comes_up(s);
+	assert_int_equal(s->node.offer_count, 2);
+	assert_true(peer_id_equal(&s->node.offers[0].facilitator, &s->self.id));
+	assert_true(addr_is_any(&s->node.offers[0].endpoint));
+}
+
+static void a_facilitator_that_does_not_serve_us_is_not_named(void **state)
+{
+	struct scene *s = *state;
+	s->node.unregistered = true;
+	comes_up(s);
+	assert_int_equal(s->node.offer_count, 0);
+	s->node.offer_count = 9; /* nobody's contact hears nothing */
+	api_on_event(
+		s->api, NOW, &(struct node_event){ .type = NODE_PEER_UP, .peer = identity(9).id });
+	assert_int_equal(s->node.offer_count, 9);
+}
+
+static void an_offer_is_used_and_kept(void **state)
+{
+	struct scene *s = *state;
+	hears(s, 60, WALL_S + 30 * DAY_S);
+	assert_int_equal(s->node.facilitators, 1);
+	assert_int_equal(s->posted_count, 1);
+	assert_int_equal(s->posted[0].op, STORE_FACILITATOR_PUT);
+	struct voucher v;
+	const struct store_facilitator *f = s->posted[0].facilitator;
+	assert_int_equal(voucher_decode(&v, f->voucher, sizeof(f->voucher)), OV_OK);
+	assert_true(peer_id_equal(&v.inviter, &s->friend.id));
+	assert_int_equal(v.expires_s, WALL_S + 30 * DAY_S);
+	hears(s, 60, WALL_S + 30 * DAY_S + 3600); /* said again with the next session: no news */
+	assert_int_equal(s->posted_count, 1);
+	hears(s, 60, WALL_S + 31 * DAY_S);
+	assert_int_equal(s->posted_count, 2);
+}
+
+static void nonsense_is_not_taken(void **state)
+{
+	struct scene *s = *state;
+	hears(s, 60, WALL_S);               /* over */
+	hears(s, 60, WALL_S + 400 * DAY_S); /* for ever */
+	hears(s, 60, -1);
+	struct node_event e = offer_of(s, 60, WALL_S + DAY_S);
+	e.peer = identity(9).id; /* no contact */
+	api_on_event(s->api, NOW, &e);
+	e = offer_of(s, 60, WALL_S + DAY_S);
+	e.other = s->node.facilitator; /* one of ours already */
+	api_on_event(s->api, NOW, &e);
+	e.other = s->self.id;
+	api_on_event(s->api, NOW, &e);
+	assert_int_equal(s->node.facilitators, 0);
+	assert_int_equal(s->posted_count, 0);
+}
+
+static void there_are_four_at_most(void **state)
+{
+	struct scene *s = *state;
+	struct peer_id first = identity(63).id;
+	for (uint8_t i = 0; i < 8; i++) /* none of them serves us: the first to expire makes room */
+		hears(s, (uint8_t)(60 + i), WALL_S + (10 + i) * DAY_S);
+	assert_int_equal(s->node.facilitators, 4);
+	assert_true(peer_id_equal(&s->node.removed, &first));
+}
+
+static void who_refuses_expires_or_is_nobodys_is_forgotten(void **state)
+{
+	struct scene *s = *state;
+	struct peer_id ours = s->node.facilitator;
+	hears(s, 60, WALL_S + 10 * DAY_S);
+	s->node.facilitator = identity(60).id; /* the fake node knows one */
+	s->node.unregistered = true;
+	s->node.facilitator_refused = RELAY_REASON_QUOTA;
+	api_set_wall(s->api, NOW, WALL_S * 1000);
+	assert_int_equal(s->node.facilitators, 1); /* may change its mind */
+	s->node.facilitator_refused = RELAY_REASON_DENIED;
+	api_set_wall(s->api, NOW, WALL_S * 1000);
+	assert_int_equal(s->node.facilitators, 0);
+	assert_int_equal(s->posted[1].op, STORE_FACILITATOR_REMOVE);
+	s->node.facilitator = ours;
+	s->node.facilitator_refused = 0;
+
+	hears(s, 61, WALL_S + 10 * DAY_S);
+	assert_int_equal(s->node.facilitators, 1);
+	api_set_wall(s->api, NOW, (WALL_S + 11 * DAY_S) * 1000);
+	assert_int_equal(s->node.facilitators, 0);
+
+	hears(s, 62, WALL_S + 20 * DAY_S);
+	assert_int_equal(s->node.facilitators, 1);
+	assert_int_equal(node_contact_remove(&s->node, &s->friend.id), OV_OK);
+	api_set_wall(s->api, NOW, (WALL_S + 11 * DAY_S) * 1000);
+	assert_int_equal(s->node.facilitators, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_contact_is_told_who_serves_us, setup, teardown),
+		cmocka_unit_test_setup_teardown(we_offer_ourselves_with_the_grant, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_facilitator_that_does_not_serve_us_is_not_named, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_offer_is_used_and_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(nonsense_is_not_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(there_are_four_at_most, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_refuses_expires_or_is_nobodys_is_forgotten, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
