@@ -94,7 +94,8 @@ static int unknown_command(int argc, char **argv)
 		fprintf(stderr, "  did you mean: overlay %s\n", near.best);
 	for (size_t i = 0; i < command_count && group; i++)
 		if (in_group(&commands[i], argv[0]))
-			fprintf(stderr, "  overlay %s %s\n", commands[i].name, commands[i].args);
+			fprintf(stderr, "  overlay %s%s%s\n", commands[i].name,
+				commands[i].args[0] ? " " : "", commands[i].args);
 	if (!group)
 		fprintf(stderr, "  overlay --help lists the commands\n");
 	return EXIT_USAGE;
@@ -179,15 +180,24 @@ static int sort_arguments(struct cli *cli, bool *help)
 	return rc;
 }
 
+static int bad_count(const struct cli *cli)
+{
+	const struct command *c = cli->command;
+	const char *what = cli->argc < c->min_args ? "too few arguments" : "too many arguments";
+	char usage[128];
+	snprintf(usage, sizeof(usage), "usage: overlay %s%s%s", c->name, c->args[0] ? " " : "",
+		c->args);
+	if (cli->json)
+		return cli_fail(cli, EXIT_USAGE, usage, "%s", what);
+	fprintf(stderr, "overlay: %s\n%s\n  overlay %s --help\n", what, usage, c->name);
+	return EXIT_USAGE;
+}
+
 static int run(struct cli *cli)
 {
 	const struct command *c = cli->command;
-	if (cli->argc < c->min_args || cli->argc > c->max_args) {
-		fprintf(stderr, "overlay: %s\nusage: overlay %s %s\n  overlay %s --help\n",
-			cli->argc < c->min_args ? "too few arguments" : "too many arguments",
-			c->name, c->args, c->name);
-		return EXIT_USAGE;
-	}
+	if (cli->argc < c->min_args || cli->argc > c->max_args)
+		return bad_count(cli);
 	int rc = c->run(cli);
 	overlay_close(cli->overlay);
 	if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -323,6 +323,7 @@ def case_usage_and_exit_codes(a, b):
     for command in commands:
         help_text = a.cli(*command.split(), "--help")
         assert "usage: overlay " + command in help_text and "  overlay " in help_text
+        assert " \n" not in help_text, command
 
 
 def case_ping_a_peer_that_is_away(a, b):
