@@ -337,7 +337,8 @@ static bool check_args(struct api_call *c, const struct api_op *op)
 		if (key[0] && has_word(op->args, key))
 			continue;
 		if (op->args[0])
-			snprintf(hint, sizeof(hint), "it takes: %s", op->args);
+			snprintf(hint, sizeof(hint), "it takes: %.*s", (int)strlen(op->args) - 1,
+				op->args); /* each word ends in a blank */
 		api_fail(c, "bad-argument", hint, "%s: unknown argument \"%s\"", op->name,
 			api_quote(quoted, key));
 		return false;

@@ -221,8 +221,12 @@ json_t *api_op_invite_revoke(struct api_call *c)
 		id_text(c->a->invites.list[i].hash, id);
 		found = strcmp(id, wanted) == 0 ? &c->a->invites.list[i] : NULL;
 	}
-	if (!found)
+	if (strlen(wanted) != ID_TEXT_LEN || strspn(wanted, "0123456789abcdef") != ID_TEXT_LEN)
 		return api_fail(c, "bad-argument", "see: overlay invite list",
+			"\"%s\" is not the id of an invite (8 hexadecimal digits)",
+			api_quote(quoted, wanted));
+	if (!found)
+		return api_fail(c, "expired", "see: overlay invite list",
 			"no invite \"%s\": it was used, has expired, or never was",
 			api_quote(quoted, wanted));
 	struct pending *p = api_pending_new(c, PENDING_REVOKE);

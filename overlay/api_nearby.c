@@ -54,7 +54,8 @@ json_t *api_op_visible_set(struct api_call *c)
 			"letters, digits, '-', '_' and '.', first a letter or digit, at most 63",
 			"\"%s\" cannot be a name", api_quote(quoted, name));
 	if (!a->cfg.facts->neighbours)
-		return api_fail(c, "not-allowed", "set \"lan\": true in the configuration",
+		return api_fail(c, "not-allowed",
+			"start overlayd without --no-lan and without \"lan\": false",
 			"this overlayd does not speak on the LAN");
 	snprintf(a->visible.name, sizeof(a->visible.name), "%s", name ? name : "");
 	a->visible.until = duration_s > 0 ? c->now + duration_s * OV_SEC : 0;
@@ -94,7 +95,8 @@ json_t *api_op_nearby(struct api_call *c)
 	json_t *list = json_array();
 	if (!l) {
 		json_decref(list);
-		return api_fail(c, "not-allowed", "set \"lan\": true in the configuration",
+		return api_fail(c, "not-allowed",
+			"start overlayd without --no-lan and without \"lan\": false",
 			"this overlayd does not listen on the LAN");
 	}
 	const struct nearby *t = lan_nearby(l);

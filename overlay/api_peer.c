@@ -189,7 +189,8 @@ static bool add_endpoints(struct api_call *c, struct contact *contact, const jso
 				CONTACT_ENDPOINTS_MAX);
 		else if (rc != OV_OK)
 			api_fail(c, "bad-argument",
-				"1.2.3.4:27182, [2001:db8::1]:27182 or host.example:27182",
+				"1.2.3.4:27182, [2001:db8::1]:27182 or host.example:27182; TCP: "
+				"tcp:host.example:443",
 				"\"%s\" is not an endpoint", api_quote(quoted, text));
 		if (rc != OV_OK)
 			return false;
@@ -465,9 +466,10 @@ static json_t *apply(struct api *a, ov_time now, struct pending *p)
 static json_t *refuse(struct api *a, const struct pending *p, const struct store_result *r)
 {
 	api_invite_failed(a, p, r);
-	bool by_name =
-		r->status == OV_EEXIST || (p->kind == PENDING_REVOKE && r->status == OV_ENOENT);
-	return api_failure_line(p->has_id, p->id, by_name ? "bad-argument" : "io",
+	const char *code = r->status == OV_EEXIST ? "bad-argument" : "io";
+	if (p->kind == PENDING_REVOKE && r->status == OV_ENOENT)
+		code = "expired"; /* somebody was faster */
+	return api_failure_line(p->has_id, p->id, code,
 		r->text[0] ? r->text : ov_err_text(r->status), "nothing was changed");
 }
 

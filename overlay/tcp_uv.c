@@ -565,7 +565,9 @@ int tcp_listen(struct tcp *t, uint16_t port, char *why, size_t why_size)
 			"CAP_NET_BIND_SERVICE",
 			port);
 	else if (four == UV_EADDRINUSE || six == UV_EADDRINUSE)
-		snprintf(why, why_size, "TCP port %u is taken by another program: choose another",
+		snprintf(why, why_size,
+			"TCP port %u is taken by another program: choose another "
+			"(--listen-tcp, --facilitator-tcp)",
 			port);
 	else
 		snprintf(why, why_size, "cannot open TCP port %u: %s", port, uv_strerror(four));

@@ -215,7 +215,7 @@ static void wrong_arguments(void **state)
 		{ "\"expires_s\":99999999999", "integer from 1 to" },
 		{ "\"allow\":[\"tpc/22\"]", "not a grant" },
 		{ "\"allow\":\"icmp\"", "array of strings" },
-		{ "\"nmae\":\"x\"", "it takes: name as expires_s allow" },
+		{ "\"nmae\":\"x\"", "it takes: name as expires_s allow\"" },
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char line[200];
@@ -225,6 +225,10 @@ static void wrong_arguments(void **state)
 		HAS(s->last, "bad-argument");
 	}
 	HAS(ask(s, NOW, "{\"op\":\"invite.revoke\",\"args\":{\"id\":\"00000000\"}}"), "no invite");
+	HAS(s->last, "\"code\":\"expired\"");
+	HAS(ask(s, NOW, "{\"op\":\"invite.revoke\",\"args\":{\"id\":\"0000000g\"}}"), "not the id");
+	HAS(s->last, "bad-argument");
+	HAS(ask(s, NOW, "{\"op\":\"invite.revoke\",\"args\":{\"id\":\"0\"}}"), "not the id");
 	assert_int_equal(s->posted_count, 0);
 }
 
@@ -291,7 +295,7 @@ static void revoked_while_it_is_used(void **state)
 	assert_int_equal(s->posted_count, 2);
 	assert_null(answer_store(s, OV_OK, "")); /* used first */
 	assert_int_equal(s->joined, 1);
-	HAS(answer_store(s, OV_ENOENT, "no such invite"), "\"code\":\"bad-argument\"");
+	HAS(answer_store(s, OV_ENOENT, "no such invite"), "\"code\":\"expired\"");
 
 	in = create(s, CREATE);
 	invite_hash(hash, in.secret);
