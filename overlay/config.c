@@ -473,7 +473,9 @@ const char *config_help(char *out, size_t size)
 			o->type == CONFIG_BOOL ? "[no-]" : "", name, "");
 		if (o->value_name != NULL)
 			(void)snprintf(left, sizeof(left), "--%s %s", name, o->value_name);
-		len += (size_t)snprintf(out + len, size - len, "  %-28s %s\n", left, o->help);
+		/* the text of a long one stands below it, so that the column stays */
+		len += (size_t)snprintf(out + len, size - len, "  %-28s%s%*s%s\n", left,
+			strlen(left) > 28 ? "\n" : "", strlen(left) > 28 ? 31 : 1, "", o->help);
 	}
 	if (len < size)
 		(void)snprintf(out + len, size - len,

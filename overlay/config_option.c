@@ -45,9 +45,9 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_LIMITS_CLIENTS_PER_UID] = { "limits.clients_per_uid", CONFIG_U32, false, FIELD(limits_clients_per_uid), 1, 65536, NULL, "N",      "of which one user may have (64)" },
 	[CONFIG_LOG_LEVEL]            = { "log.level",          CONFIG_CHOICE, false, FIELD(log_level),             0,       3, log_levels, "LEVEL", "error, warn, info or debug (info)" },
 	[CONFIG_LOG_FORMAT]           = { "log.format",         CONFIG_CHOICE, false, FIELD(log_format),            0,       1, log_formats, "FORMAT", "text or json (text)" },
-	[CONFIG_STATE]                = { "state",              CONFIG_TEXT,   true,  FIELD(state),                 1,    1023, NULL, "DIR",     "directory of key and database" },
-	[CONFIG_FILE]                 = { "config",             CONFIG_TEXT,   true,  FIELD(file),                  1,    1023, NULL, "FILE",    "configuration file" },
-	[CONFIG_SOCKET]               = { "socket",             CONFIG_TEXT,   true,  FIELD(socket),                1,     107, NULL, "PATH",    "overlay socket" },
+	[CONFIG_STATE]                = { "state",              CONFIG_TEXT,   true,  FIELD(state),                 1,    1023, NULL, "DIR",     "directory of key and database (/var/lib/overlay; not root: $XDG_STATE_HOME/overlay)" },
+	[CONFIG_FILE]                 = { "config",             CONFIG_TEXT,   true,  FIELD(file),                  1,    1023, NULL, "FILE",    "configuration file (/etc/overlay/overlay.json; not root: $XDG_CONFIG_HOME/overlay/overlay.json)" },
+	[CONFIG_SOCKET]               = { "socket",             CONFIG_TEXT,   true,  FIELD(socket),                1,     107, NULL, "PATH",    "overlay socket (/run/overlay/overlay.sock; not root: $XDG_RUNTIME_DIR/overlay/overlay.sock)" },
 };
 /* clang-format on */
 

@@ -41,7 +41,8 @@ static int say_help(void)
 		return EXIT_FAILURE;
 	printf("usage: overlayd [OPTION...]\n\n"
 	       "Gives this machine one name that never changes, and reaches its contacts by theirs.\n"
-	       "Add contacts with `overlay peer add NAME PEERID [ENDPOINT...]`.\n\n%s",
+	       "Add contacts by `overlay invite` here and `overlay join LINE` there, or by `overlay peer add`.\n"
+	       "--a-b-c is also OVERLAY_A_B_C in the environment and the key a.b_c of the file.\n\n%s",
 		config_help(text, HELP_MAX));
 	free(text);
 	return EXIT_SUCCESS;

@@ -368,6 +368,9 @@ static void test_help_names_every_flag(void **state)
 	assert_non_null(strstr(text, "--limits-clients-per-uid N"));
 	assert_non_null(strstr(text, "--no-tun "));
 	assert_non_null(strstr(text, "--help"));
+	assert_non_null(strstr(text, "\n  --state DIR                  directory"));
+	assert_non_null(strstr(text, "-clients N\n                               clients served"));
+	assert_null(strstr(text, " \n"));
 }
 
 static void test_lines(void **state)
