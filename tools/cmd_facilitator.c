@@ -13,8 +13,10 @@ static void print_ours(const json_t *f)
 	printf("%.12s...  ", field_text(f, "peer"));
 	print_color(
 		registered ? COLOR_GOOD : COLOR_WARN, "%-10s", registered ? "registered" : state);
-	printf(" %9s  sees us at %s\n", text_rtt(field_number(f, "rtt_us"), rtt),
-		json_is_string(json_object_get(f, "observed")) ? field_text(f, "observed") : "-");
+	printf(" %9s", text_rtt(field_number(f, "rtt_us"), rtt));
+	if (json_is_string(json_object_get(f, "observed")))
+		printf("  sees us at %s", field_text(f, "observed"));
+	printf("\n");
 	const json_t *offered = json_object_get(f, "offered");
 	if (json_is_object(offered))
 		printf("  offered by %s, until %s\n", field_text(offered, "by"),
@@ -26,6 +28,9 @@ static void print_ours(const json_t *f)
 			strcmp(field_text(f, "refused"), "denied") == 0
 				? "; its owner must add this machine as a contact"
 				: "");
+	else if (strcmp(state, "calling") == 0 || strcmp(state, "away") == 0)
+		printf("  no answer: does it run there, and is this machine its contact? There: "
+		       "overlay peer list\n");
 }
 
 /* What was refused, each with the key that changes it. */
@@ -54,16 +59,21 @@ static void print_serving(const json_t *serving)
 {
 	char bytes[SHORT_TEXT], rate[SHORT_TEXT], total[SHORT_TEXT];
 	const json_t *limits = json_object_get(serving, "limits");
-	printf("This machine serves %s: %d of %d clients, %d channels, %s relayed.\n",
-		field_text(serving, "policy"), (int)field_number(serving, "clients"),
-		(int)field_number(limits, "clients"), (int)field_number(serving, "channels"),
+	const char *whom = field_text(serving, "policy");
+	if (strcmp(whom, "invite") == 0)
+		whom = "contacts and their guests";
+	else if (strcmp(whom, "open") == 0)
+		whom = "anybody";
+	printf("This machine serves %s: %d of %d clients, %d channels, %s relayed.\n", whom,
+		(int)field_number(serving, "clients"), (int)field_number(limits, "clients"),
+		(int)field_number(serving, "channels"),
 		text_bytes(field_number(serving, "relayed_bytes"), bytes));
 	printf("  at most %s a second for one, %s for all, %d channels each\n",
 		text_bytes(field_number(limits, "bytes_per_second"), rate),
 		text_bytes(field_number(limits, "total_bytes_per_second"), total),
 		(int)field_number(limits, "channels"));
 	if (field_number(serving, "guests") > 0 || field_number(serving, "vouchers_refused") > 0)
-		printf("  %d guests of contacts, until their invites expire; %d vouchers refused\n",
+		printf("  guests of contacts, each until its voucher expires: %d; vouchers refused: %d\n",
 			(int)field_number(serving, "guests"),
 			(int)field_number(serving, "vouchers_refused"));
 	print_refused(json_object_get(serving, "refused"));

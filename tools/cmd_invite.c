@@ -8,7 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define QUIET 4 /* modules around the code, ISO 18004 */
+#define QUIET         4 /* modules around the code, ISO 18004 */
+#define EXPIRES_MAX_S (365LL * 86400)
 
 enum { OPT_NAME, OPT_AS, OPT_EXPIRES, OPT_ALLOW, OPT_QR, OPT_NO_QR };
 
@@ -65,9 +66,9 @@ int cmd_invite(struct cli *cli)
 	const char *expires = cli->values[OPT_EXPIRES] ? cli->values[OPT_EXPIRES] : "1d";
 	long long expires_s = cli_duration(expires);
 	char host[64];
-	if (expires_s < 0)
+	if (expires_s < 0 || expires_s > EXPIRES_MAX_S)
 		return cli_fail(cli, EXIT_USAGE, "for example 15m, 12h or 1d",
-			"--expires: \"%.40s\" is no duration", expires);
+			"--expires: \"%.40s\" is no duration of at most 365d", expires);
 	cli_own_name(host);
 	const char *as = cli->values[OPT_AS] ? cli->values[OPT_AS] : host;
 	json_t *args = json_pack("{s:I, s:o}", "expires_s", (json_int_t)expires_s, "allow",

@@ -38,6 +38,9 @@ int cmd_visible(struct cli *cli)
 {
 	json_t *r, *args = NULL;
 	char host[64];
+	if (cli->argc == 0 && cli->values[0])
+		return cli_fail(cli, EXIT_USAGE, "for example: overlay visible 10m --as NAME",
+			"--as: for how long is missing");
 	if (cli->argc > 0) {
 		long long s = wanted_s(cli);
 		if (s < 0)

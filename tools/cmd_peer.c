@@ -175,6 +175,8 @@ int cmd_peer_list(struct cli *cli)
 		print_words("  may", json_object_get(p, "allow"), "nothing");
 		if (json_array_size(json_object_get(p, "endpoints")) > 0)
 			print_words("  at", json_object_get(p, "endpoints"), "");
+		if (field_true(p, "lan_only"))
+			printf("  lan only\n");
 	}
 	if (!cli->json && json_array_size(peers) == 0)
 		printf("no contacts; add one: overlay peer add NAME PEERID [IP:PORT]\n");
@@ -212,8 +214,9 @@ static void print_candidates(const json_t *candidates)
 	printf("\ncandidates\n");
 	for (size_t i = 0; i < json_array_size(candidates); i++) {
 		const json_t *c = json_array_get(candidates, i);
-		printf("   %-48s %-11s %s\n", field_text(c, "addr"), field_text(c, "source"),
-			field_text(c, "state"));
+		bool tcp = strcmp(field_text(c, "carrier"), "tcp") == 0;
+		printf("   %s%-*s %-11s %s\n", tcp ? "tcp:" : "", tcp ? 44 : 48,
+			field_text(c, "addr"), field_text(c, "source"), field_text(c, "state"));
 	}
 	if (json_array_size(candidates) == 0)
 		printf("   none: nothing is known of where it may be\n");
@@ -284,8 +287,9 @@ int cmd_peer_requests(struct cli *cli)
 		const json_t *q = json_array_get(list, i);
 		char ago[SHORT_TEXT];
 		bool named = json_is_string(json_object_get(q, "name"));
-		printf("%s\n  from %s, %s ago%s%s\n", field_text(q, "peer"), field_text(q, "from"),
-			text_ago(field_text(q, "requested_at"), ago), named ? ", visible as " : "",
+		text_ago(field_text(q, "requested_at"), ago);
+		printf("%s\n  from %s, %s%s%s%s\n", field_text(q, "peer"), field_text(q, "from"),
+			ago, strcmp(ago, "now") == 0 ? "" : " ago", named ? ", visible as " : "",
 			named ? field_text(q, "name") : "");
 	}
 	if (json_array_size(list) > 0)

@@ -17,7 +17,7 @@ const struct command commands[] = {
   0, 0, { { NULL, 0, NULL, NULL } }, cmd_status },
 { "peer add", "NAME PEERID [ENDPOINT...]", "add a contact, and call it at once",
   "NAME is your nickname for it. An ENDPOINT is where it listens: 1.2.3.4:27182, [2001:db8::1]:27182\n"
-  "or host.example:27182. A new contact may ping us (icmp) and send messages; more by --allow.\n"
+  "or host.example:27182; with tcp: in front its TCP port (tcp:host.example:443). A new contact may ping us (icmp) and send messages; more by --allow.\n"
   "Again with the same NAME and PEERID adds endpoints and grants.\n\n"
   "  overlay peer add laptop PEERID 192.168.1.7:27182\n"
   "  overlay peer add server PEERID server.example:27182 --allow tcp/22,tcp/443\n"
@@ -73,7 +73,7 @@ const struct command commands[] = {
   "  overlay invite --name server --expires 15m --allow tcp/22\n",
   0, 0, { { "--name", 'n', "NAME", "name for who joins (else peer- and its PeerId's begin)" },
 	  { "--as", 0, "NAME", "what the other machine shall call this one (else the host name)" },
-	  { "--expires", 'e', "TIME", "15m, 12h, 1d ... (default 1d)" },
+	  { "--expires", 'e', "TIME", "15m, 12h, 1d ... (default 1d, at most 365d)" },
 	  { "--allow", 'a', "LIST", "grants beside icmp and message" },
 	  { "--qr", 0, NULL, "print the QR code also where no terminal is" },
 	  { "--no-qr", 0, NULL, "only the line" } }, cmd_invite },
@@ -108,7 +108,8 @@ const struct command commands[] = {
   "  overlay netcheck\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_netcheck },
 { "facilitator status", "", "show who serves this machine, and whom it serves",
   "A facilitator tells peers where others are and relays between those that cannot meet directly.\n"
-  "Ours are the key \"facilitators\"; every overlayd can be one: overlayd --facilitator.\n\n"
+  "Ours are the key \"facilitators\", and what contacts offer. Every overlayd can be one: overlayd\n"
+  "--facilitator serves its contacts, --facilitator-policy invite their guests as well, open anybody.\n\n"
   "  overlay facilitator status\n", 0, 0, { { NULL, 0, NULL, NULL } }, cmd_facilitator_status },
 { "ping", "PEER", "measure the path to a peer",
   PEER_HELP

@@ -89,6 +89,9 @@ def right_input():
         (["peer", "allow", "c", "--remove", "tcp/22"], "may +icmp message udp/53", {"allow"}),
         (["peer", "lan-only", "c", "on"], "c is reached on networks of this machine only", {"lan_only"}),
         (["peer", "show", "c"], "lan only ", {"lan_only"}),
+        (["peer", "list"], r"c\n(  .*\n)*  lan only", {"peers"}),
+        (["peer", "add", "c", third.peer, "tcp:192.0.2.7:443"], "calling it now", {"endpoints"}),
+        (["peer", "show", "c"], r"   tcp:192\.0\.2\.7:443 +config +\w+", {"candidates"}),
         (["why", "c"], r"lan_only of this contact.*\(policy\)", {"code", "text"}),
         (["peer", "lan-only", "c", "off"], "c is reached wherever", {"lan_only"}),
         (["peer", "rename", "c", "sea"], "sea is the new name of c", {"name"}),
@@ -159,6 +162,14 @@ def wrong_input():
         (["hosts", "--file", a.dir / "none"], 1, ["cannot read", "none"]),
         (["config", "check", a.dir / "none"], 1, ["none", "No such file"]),
         (["help", "nonsense"], 2, ["unknown command"]),
+        (["facilitator"], 2, ["facilitator what", "overlay facilitator status"]),
+        (["facilitator", "status", "x"], 2, ["too many arguments", "usage: overlay facilitator status"]),
+        (["visible", "--as", "x"], 2, ["for how long", "overlay visible 10m --as NAME"]),
+        (["visible", "10m"], 4, ["does not speak on the LAN", "--no-lan"]),
+        (["invite", "--expires", "400d"], 2, ["at most 365d", "15m"]),
+        (["invite", "revoke", "12345678"], 1, ["no invite", "overlay invite list"]),
+        (["invite", "revoke", "me"], 2, ["not the id of an invite", "8 hexadecimal digits"]),
+        (["peer", "add", "b", b.peer, "tcp:"], 2, ["is not an endpoint", "tcp:host.example:443"]),
     ]
     for words, code, seen in table:
         done = a.ns.run(node.program("overlay"), "--socket", a.socket, *words, ok=False, timeout=20)
@@ -166,9 +177,12 @@ def wrong_input():
             f"overlay {words}: exit {done.returncode}, expected {code}: {done.stdout}{done.stderr}")
         lab.check(not done.stdout, f"overlay {words}: prints its error to stdout: {done.stdout}")
         says(done.stderr, *seen)
+        lab.check(not re.search(r"[ \t]$", done.stderr, re.MULTILINE), f"trailing blank: {done.stderr!r}")
     lab.check(contacts(a) == before, "wrong input changed the contacts")
     error = json.loads(overlay(a, "peer", "show", "B", "--json", code=1).stderr)
     lab.check(error.keys() == {"code", "text", "hint"} and error["code"] == "unknown-peer", f"{error}")
+    error = json.loads(overlay(a, "why", "--json", code=2).stderr)
+    lab.check(error["code"] == "bad-argument" and error["hint"] == "usage: overlay why PEER", f"{error}")
     return {"commands": len(table)}
 
 
