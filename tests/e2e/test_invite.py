@@ -233,7 +233,7 @@ def wrong_input():
         (["invite", "--expires", "500d"], 2, ["at most 365d"]),
         (["invite", "--name", "-"], 2, ["cannot be a name"]),
         (["invite", "--allow", "everything"], 2, ["not a grant"]),
-        (["invite", "revoke", "00000000"], 2, ["no invite", "overlay invite list"]),
+        (["invite", "revoke", "00000000"], 1, ["no invite", "overlay invite list"]),
     ]
     for words, code, seen in table:
         done = overlay(b, *words, code=code)
