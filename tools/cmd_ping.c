@@ -154,6 +154,8 @@ static void print_event(const char *text)
 		printf(" %s", name ? name : field_text(e, "peer"));
 	if (json_is_string(json_object_get(e, "remote"))) /* null: not known yet */
 		printf(" at %s", field_text(e, "remote"));
+	if (json_is_string(json_object_get(e, "addr")))
+		printf(" at %s", field_text(e, "addr"));
 	if (field_number(e, "rtt_us") > 0)
 		printf(" rtt %s", text_rtt(field_number(e, "rtt_us"), rtt));
 	if (json_object_get(e, "observed"))

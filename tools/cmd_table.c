@@ -70,7 +70,8 @@ const struct command commands[] = {
   "contacts and connect, with no further step. It is good for one machine, once, until it expires; who\n"
   "reads it can use it, so send it by a way you trust.\n\n"
   "  overlay invite --name laptop\n"
-  "  overlay invite --name server --expires 15m --allow tcp/22\n",
+  "  overlay invite --name server --expires 15m --allow tcp/22\n"
+  "  overlay invite list         those that nobody has used yet; overlay invite revoke ID ends one\n",
   0, 0, { { "--name", 'n', "NAME", "name for who joins (else peer- and its PeerId's begin)" },
 	  { "--as", 0, "NAME", "what the other machine shall call this one (else the host name)" },
 	  { "--expires", 'e', "TIME", "15m, 12h, 1d ... (default 1d, at most 365d)" },

@@ -30,18 +30,6 @@ static void print_global_options(void)
 	print_option('h', "--help", NULL, "this text");
 }
 
-static int print_usage(void)
-{
-	printf("usage: overlay COMMAND [ARGUMENTS] [OPTIONS]\n\n");
-	for (size_t i = 0; i < command_count; i++)
-		printf("  %-18s %s\n", commands[i].name, commands[i].summary);
-	printf("\n");
-	print_global_options();
-	printf("\n`overlay COMMAND --help` explains one command.\n"
-	       "exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon, 4 not allowed, 5 peer away or timeout\n");
-	return EXIT_DONE;
-}
-
 static int print_help(const struct command *c)
 {
 	printf("usage: overlay %s%s%s [OPTIONS]\n\n%s\n\n%s\n", c->name, c->args[0] ? " " : "",
@@ -60,6 +48,30 @@ static bool in_group(const struct command *c, const char *group)
 	return strncmp(c->name, group, len) == 0 && c->name[len] == ' ';
 }
 
+/* Does it begin commands of two words? */
+static bool is_group(const char *word)
+{
+	for (size_t i = 0; i < command_count; i++)
+		if (in_group(&commands[i], word))
+			return true;
+	return false;
+}
+
+/* group: only its commands; NULL: all. */
+static int print_usage(const char *group)
+{
+	printf("usage: overlay %s%s [ARGUMENTS] [OPTIONS]\n\n", group ? group : "COMMAND",
+		group ? " ..." : "");
+	for (size_t i = 0; i < command_count; i++)
+		if (!group || in_group(&commands[i], group))
+			printf("  %-18s %s\n", commands[i].name, commands[i].summary);
+	printf("\n");
+	print_global_options();
+	printf("\n`overlay COMMAND --help` explains one command.\n"
+	       "exit codes: 0 ok, 1 failed, 2 usage, 3 no daemon, 4 not allowed, 5 peer away or timeout\n");
+	return EXIT_DONE;
+}
+
 /* Words of argv that make the command's name; 0: none. */
 static size_t match_words(const struct command *c, int argc, char **argv)
 {
@@ -76,11 +88,9 @@ static int unknown_command(int argc, char **argv)
 {
 	char given[128];
 	struct suggest near;
-	bool group = false;
+	bool group = is_group(argv[0]);
 	if (argc > 1 && argv[1][0] == '-')
 		argc = 1; /* an option is no second word */
-	for (size_t i = 0; i < command_count; i++)
-		group |= in_group(&commands[i], argv[0]);
 	snprintf(given, sizeof(given), "%.60s%s%.60s", argv[0], group && argc > 1 ? " " : "",
 		group && argc > 1 ? argv[1] : "");
 	suggest_init(&near, given);
@@ -226,6 +236,12 @@ static void rotate(char **argv, int argc, int first)
 	}
 }
 
+/* Is the second word --help? */
+static bool asks_help(int argc, char **argv)
+{
+	return argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = { .argc = argc - 1, .argv = argv + 1 };
@@ -243,7 +259,9 @@ int main(int argc, char **argv)
 		words = match_words(&commands[i], cli.argc, cli.argv);
 		cli.command = words ? &commands[i] : NULL;
 	}
-	if (named && !words && !(cli.argc > 1 && strcmp(cli.argv[1], "--help") == 0))
+	const char *group = named && !words && is_group(cli.argv[0]) ? cli.argv[0] : NULL;
+	bool group_help = group && (asks_help(cli.argc, cli.argv) || (help && cli.argc == 1));
+	if (named && !words && !group_help)
 		return unknown_command(cli.argc, cli.argv);
 	cli.argc -= (int)words;
 	cli.argv += words;
@@ -251,7 +269,7 @@ int main(int argc, char **argv)
 	if (rc != EXIT_DONE)
 		return rc;
 	if (!cli.command) {
-		print_usage();
+		print_usage(group);
 		return help ? EXIT_DONE : EXIT_USAGE;
 	}
 	return help ? print_help(cli.command) : run(&cli);

@@ -162,6 +162,7 @@ def wrong_input():
         (["hosts", "--file", a.dir / "none"], 1, ["cannot read", "none"]),
         (["config", "check", a.dir / "none"], 1, ["none", "No such file"]),
         (["help", "nonsense"], 2, ["unknown command"]),
+        (["nonsense", "--help"], 2, ["unknown command"]),
         (["facilitator"], 2, ["facilitator what", "overlay facilitator status"]),
         (["facilitator", "status", "x"], 2, ["too many arguments", "usage: overlay facilitator status"]),
         (["visible", "--as", "x"], 2, ["for how long", "overlay visible 10m --as NAME"]),

@@ -316,6 +316,9 @@ def case_usage_and_exit_codes(a, b):
     assert "OVERLAY_SOCKET" in a.cli("status", "--socket", "/nonexistent/sock", expect=3)
     assert json.loads(a.cli("status", "--json", "--socket", "/nonexistent", expect=3))["code"] == "no-daemon"
     a.cli("version", "--socket", "/nonexistent")
+    for words in (["facilitator", "--help"], ["facilitator", "-h"], ["help", "facilitator"]):
+        text = a.cli(*words)
+        assert "facilitator status" in text and "peer add" not in text, text
     text = a.cli("--help")
     commands = [l[2:20].strip() for l in text.splitlines() if l.startswith("  ") and l[2] != " "]
     commands = [c for c in commands if c and not c.startswith("-")]
