@@ -8,7 +8,6 @@
 
 #include <jansson.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,16 +55,6 @@ void config_fini(struct config *c)
 	free(c->contacts);
 	sodium_memzero(c->network_key, sizeof(c->network_key));
 	config_default(c);
-}
-
-__attribute__((format(printf, 3, 4))) static int fail(
-	char *why, size_t why_size, const char *fmt, ...)
-{
-	va_list args;
-	va_start(args, fmt);
-	(void)vsnprintf(why, why_size, fmt, args);
-	va_end(args);
-	return OV_EINVAL;
 }
 
 /* Appends what a person probably meant. */
@@ -124,11 +113,11 @@ static int set_words(const struct reader *r, const struct config_option *o, cons
 	{
 		const char *text = json_string_value(item);
 		if (text == NULL)
-			return fail(why, why_size, "expected an array of texts");
+			return config_fail(why, why_size, "expected an array of texts");
 		len += (size_t)snprintf(
 			joined + len, sizeof(joined) - len, "%s%s", i ? "," : "", text);
 		if (len > o->max)
-			return fail(why, why_size, "the texts are too long");
+			return config_fail(why, why_size, "the texts are too long");
 	}
 	return config_set_text(r->c, o, joined, CONFIG_FROM_FILE, why, why_size);
 }
@@ -151,17 +140,17 @@ static int set_json(const struct reader *r, const struct config_option *o, const
 	if (text && json_is_string(value))
 		return config_set_text(
 			r->c, o, json_string_value(value), CONFIG_FROM_FILE, why, why_size);
-	return fail(why, why_size, "expected %s, not %s",
+	return config_fail(why, why_size, "expected %s, not %s",
 		config_expected(o, expected, sizeof(expected)), type_name(value));
 }
 
 static int unknown_key(const struct reader *r, const char *full, unsigned line)
 {
 	if (config_key_is_reserved(full))
-		return fail(r->why, r->why_size,
+		return config_fail(r->why, r->why_size,
 			"%s:%u: \"%.40s\" is not available in this version yet: remove it", r->name,
 			line, full);
-	(void)fail(r->why, r->why_size, "%s:%u: unknown key \"%.40s\"", r->name, line, full);
+	(void)config_fail(r->why, r->why_size, "%s:%u: unknown key \"%.40s\"", r->name, line, full);
 	hint_unknown(full, r->why, r->why_size);
 	return OV_EINVAL;
 }
@@ -177,11 +166,11 @@ static int parse_value(
 	if (o == NULL)
 		return unknown_key(r, full, line);
 	if (o->outside_file)
-		return fail(r->why, r->why_size,
+		return config_fail(r->why, r->why_size,
 			"%s:%u: \"%s\" cannot be set in the file: use the flag --%s", r->name, line,
 			full, full);
 	if (section == NULL && strchr(key, '.') != NULL)
-		return fail(r->why, r->why_size,
+		return config_fail(r->why, r->why_size,
 			"%s:%u: write \"%s\" as an object: {\"%.*s\": {\"%s\": ...}}", r->name,
 			line, key, (int)strcspn(key, "."), key, strchr(key, '.') + 1);
 	if (o->type == CONFIG_LIST && json_is_array(value))
@@ -189,7 +178,7 @@ static int parse_value(
 			&(struct config_text){ r->text, r->name, r->len }, r->why, r->why_size);
 	if (set_json(r, o, value, reason, sizeof(reason)) == OV_OK)
 		return OV_OK;
-	return fail(r->why, r->why_size, "%s:%u: %s: %s", r->name, line, full, reason);
+	return config_fail(r->why, r->why_size, "%s:%u: %s: %s", r->name, line, full, reason);
 }
 
 /* Is "key." the beginning of an option's key? */
@@ -211,8 +200,8 @@ static int parse_section(const struct reader *r, const char *section, json_t *va
 	const char *key;
 	json_t *value;
 	if (!json_is_object(values))
-		return fail(r->why, r->why_size, "%s:%u: %s: expected an object, not %s", r->name,
-			key_line(r, section, NULL), section, type_name(values));
+		return config_fail(r->why, r->why_size, "%s:%u: %s: expected an object, not %s",
+			r->name, key_line(r, section, NULL), section, type_name(values));
 	json_object_foreach(values, key, value)
 	{
 		char full[NAME_MAX_LEN];
@@ -234,11 +223,11 @@ int config_parse(struct config *c, const char *text, size_t len, const char *fil
 	const char *key;
 	json_t *value, *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
 	if (root == NULL)
-		return fail(why, why_size, "%s:%d: not valid JSON: %s", file_name,
+		return config_fail(why, why_size, "%s:%d: not valid JSON: %s", file_name,
 			error.line > 0 ? error.line : 1, error.text);
 	int err = OV_OK;
 	if (!json_is_object(root))
-		err = fail(why, why_size, "%s:1: expected one JSON object { ... }, not %s",
+		err = config_fail(why, why_size, "%s:1: expected one JSON object { ... }, not %s",
 			file_name, type_name(root));
 	json_object_foreach(root, key, value)
 	{
@@ -291,7 +280,8 @@ int config_apply_env(struct config *c, const char *const *env, char *why, size_t
 			continue;
 		if (config_set_text(c, o, equals + 1, CONFIG_FROM_ENV, reason, sizeof(reason)) !=
 			OV_OK)
-			return fail(why, why_size, "environment: %.*s: %s", (int)len, *env, reason);
+			return config_fail(
+				why, why_size, "environment: %.*s: %s", (int)len, *env, reason);
 	}
 	return OV_OK;
 }
@@ -301,7 +291,7 @@ static int unknown_flag(const char *arg, char *why, size_t why_size)
 	char key[NAME_MAX_LEN];
 	size_t len = strncmp(arg, "--", 2) == 0 ? strcspn(arg + 2, "=") : 0;
 	if (len == 0)
-		return fail(why, why_size, "\"%.40s\" is no option: see --help", arg);
+		return config_fail(why, why_size, "\"%.40s\" is no option: see --help", arg);
 	len = len < sizeof(key) - 1 ? len : sizeof(key) - 1;
 	memcpy(key, arg + 2, len);
 	key[len] = '\0';
@@ -309,16 +299,18 @@ static int unknown_flag(const char *arg, char *why, size_t why_size)
 		if (*p == '-')
 			*p = '.';
 	if (config_key_is_reserved(key))
-		return fail(why, why_size, "%.40s is not available in this version yet", arg);
+		return config_fail(
+			why, why_size, "%.40s is not available in this version yet", arg);
 	if (config_option_find(key) != NULL) /* a list */
-		return fail(
+		return config_fail(
 			why, why_size, "%.40s is no flag: write \"%s\" into the file", arg, key);
 	char near_flag[NAME_MAX_LEN];
 	const char *near = config_key_suggest(key);
 	if (near == NULL)
-		return fail(why, why_size, "unknown option %.40s: see --help", arg);
+		return config_fail(why, why_size, "unknown option %.40s: see --help", arg);
 	derive_name(near, false, near_flag);
-	return fail(why, why_size, "unknown option %.40s; did you mean --%s?", arg, near_flag);
+	return config_fail(
+		why, why_size, "unknown option %.40s; did you mean --%s?", arg, near_flag);
 }
 
 /* --help, --version, --no-tun, and --no-X for a switch X. */
@@ -367,10 +359,10 @@ int config_apply_flags(
 		if (value == NULL && i + 1 < argc)
 			value = argv[++i];
 		if (value == NULL)
-			return fail(
+			return config_fail(
 				why, why_size, "%s needs a value: %s %s", arg, arg, o->value_name);
 		if (config_set_text(c, o, value, CONFIG_FROM_FLAG, reason, sizeof(reason)) != OV_OK)
-			return fail(why, why_size, "--%.*s: %s", (int)len, arg + 2, reason);
+			return config_fail(why, why_size, "--%.*s: %s", (int)len, arg + 2, reason);
 	}
 	return OV_OK;
 }
@@ -394,18 +386,19 @@ int config_check(const struct config *c, char *why, size_t why_size)
 	bool pair = c->aead[len] == ':';
 	if (!aead_word_ok(c->aead, len) ||
 		(pair && !aead_word_ok(c->aead + len + 1, strlen(c->aead + len + 1))))
-		return fail(why, why_size,
+		return config_fail(why, why_size,
 			"aead: \"%s\" is unknown: use auto, ipsec-mb, openssl, sodium, aes-256-gcm, "
 			"chacha20-poly1305, or BACKEND:CIPHER",
 			c->aead);
 	for (const char *p = c->tun_name; *p != '\0'; p++) {
 		if (*p <= ' ' || *p > '~' || *p == '/' || *p == ':' || *p == '%')
-			return fail(why, why_size,
+			return config_fail(why, why_size,
 				"tun.name: an interface cannot be called so: use letters and digits, "
 				"for example overlay0");
 	}
 	if (strcmp(c->tun_name, ".") == 0 || strcmp(c->tun_name, "..") == 0)
-		return fail(why, why_size, "tun.name: \"%s\" is no interface name", c->tun_name);
+		return config_fail(
+			why, why_size, "tun.name: \"%s\" is no interface name", c->tun_name);
 	struct contact facilitators[CONFIG_FACILITATORS_MAX];
 	int count = config_facilitators(c, facilitators, CONFIG_FACILITATORS_MAX, why, why_size);
 	if (count < 0)
@@ -413,11 +406,11 @@ int config_check(const struct config *c, char *why, size_t why_size)
 	for (int i = 0; i < count; i++)
 		contact_fini(&facilitators[i]);
 	if (c->contact_count > c->limits_contacts)
-		return fail(why, why_size,
+		return config_fail(why, why_size,
 			"contacts: %zu are more than limits.contacts (%u) allows", c->contact_count,
 			(unsigned)c->limits_contacts);
 	if (c->limits_clients_per_uid > c->limits_clients)
-		return fail(why, why_size,
+		return config_fail(why, why_size,
 			"limits.clients_per_uid (%u) must not exceed limits.clients (%u)",
 			(unsigned)c->limits_clients_per_uid, (unsigned)c->limits_clients);
 	return OV_OK;

@@ -1,32 +1,22 @@
 /* "facilitators": [ "PEERID@host:27182" ]: a facilitator is a contact without name and grants. */
 #include "overlay/config.h"
+#include "overlay/config_option.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define WORD_MAX (PEER_ID_TEXT_LEN + 1 + ENDPOINT_TEXT_MAX)
-
-__attribute__((format(printf, 3, 4))) static int refuse(
-	char *why, size_t why_size, const char *fmt, ...)
-{
-	va_list args;
-	va_start(args, fmt);
-	(void)vsnprintf(why, why_size, fmt, args);
-	va_end(args);
-	return OV_EINVAL;
-}
 
 static int parse(char *word, struct contact *c, char *why, size_t why_size)
 {
 	char *at = strchr(word, '@');
 	*c = (struct contact){ .source = CONTACT_FACILITATOR };
 	if (!at)
-		return refuse(why, why_size,
+		return config_fail(why, why_size,
 			"facilitators: \"%.80s\" has no endpoint: write PEERID@host:port", word);
 	*at = '\0';
 	if (peer_id_parse(word, &c->id) != OV_OK)
-		return refuse(why, why_size,
+		return config_fail(why, why_size,
 			"facilitators: \"%.60s\" is no PeerId (56 characters, as `overlay id` prints "
 			"it there)",
 			word);
@@ -34,7 +24,7 @@ static int parse(char *word, struct contact *c, char *why, size_t why_size)
 	if (err == OV_ENOMEM)
 		return err;
 	return err == OV_OK ? OV_OK
-			    : refuse(why, why_size,
+			    : config_fail(why, why_size,
 				      "facilitators: \"%.60s\" is no endpoint: write host:port or "
 				      "address:port",
 				      at + 1);
@@ -71,7 +61,8 @@ int config_facilitators(
 		struct contact one;
 		size_t len = strcspn(p, ",");
 		if (len > WORD_MAX) {
-			err = refuse(why, why_size, "facilitators: \"%.40s...\" is too long", p);
+			err = config_fail(
+				why, why_size, "facilitators: \"%.40s...\" is too long", p);
 			break;
 		}
 		memcpy(word, p, len);
@@ -80,7 +71,7 @@ int config_facilitators(
 		if (err == OV_OK)
 			err = add_take(out, &count, max, &one);
 		if (err == OV_EFULL)
-			err = refuse(why, why_size, "facilitators: at most %zu", max);
+			err = config_fail(why, why_size, "facilitators: at most %zu", max);
 		p += len + (p[len] == ',');
 	}
 	for (size_t i = 0; err != OV_OK && i < count; i++)

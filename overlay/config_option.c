@@ -4,6 +4,7 @@
 
 #include "overlay/suggest.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_CONTACTS]             = { "contacts",           CONFIG_LIST,   false, FIELD(contacts),              0,       0, NULL, NULL,      NULL },
 	[CONFIG_PAIRING]              = { "pairing",            CONFIG_BOOL,   false, FIELD(pairing),               0,       1, NULL, NULL,      "list strangers who call under `overlay peer requests` (off)" },
 	[CONFIG_LAN]                  = { "lan",                CONFIG_BOOL,   false, FIELD(lan),                   0,       1, NULL, NULL,      "find contacts on the local network, and be found by them, by beacons that only they understand (on)" },
-	[CONFIG_LAN_ONLY]             = { "lan_only",           CONFIG_BOOL,   false, FIELD(lan_only),              0,       1, NULL, NULL,      "reach contacts on the networks of this machine only: no facilitator, no relay, no answer to anybody outside (off)" },
+	[CONFIG_LAN_ONLY]             = { "lan_only",           CONFIG_BOOL,   false, FIELD(lan_only),              0,       1, NULL, NULL,      "reach contacts on the networks of this machine only: no relay, no facilitator but one there, no answer to anybody outside (off)" },
 	[CONFIG_PORTMAP]              = { "portmap",            CONFIG_BOOL,   false, FIELD(portmap),               0,       1, NULL, NULL,      "ask the router to forward the UDP port: PCP, NAT-PMP, UPnP (on)" },
 	[CONFIG_FACILITATORS]         = { "facilitators",       CONFIG_WORDS,  false, FIELD(facilitators),          0,    2799, NULL, "PEERID@HOST:PORT,...", "peers that tell others where we are and relay, at most 8" },
 	[CONFIG_FACILITATOR_POLICY]   = { "facilitator.policy", CONFIG_CHOICE, false, FIELD(facilitator_policy),    0,       3, facilitator_policies, "WHOM", "whom we serve as facilitator: off, contacts, invite (their guests as well) or open (off); --facilitator: contacts" },
@@ -54,6 +55,15 @@ const struct config_option config_options[CONFIG_KEYS] = {
 /* design.md 10: keys of later versions. A name also covers what is below it. */
 static const char *const reserved[] = { "scan", "outbox", "mailbox", "services", "socks", "dns",
 	"http", "metered" };
+
+int config_fail(char *why, size_t why_size, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	(void)vsnprintf(why, why_size, fmt, args);
+	va_end(args);
+	return OV_EINVAL;
+}
 
 const struct config_option *config_option_find(const char *key)
 {

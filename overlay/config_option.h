@@ -26,6 +26,9 @@ struct config_option {
 
 extern const struct config_option config_options[CONFIG_KEYS];
 
+/* Writes what is wrong into why; OV_EINVAL. */
+int config_fail(char *why, size_t why_size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* The option of this key, or NULL. */
 const struct config_option *config_option_find(const char *key);
 /* Is the key documented (design 10) but part of a later version? */

@@ -3,25 +3,16 @@
  */
 #include "overlay/config_os.h"
 
+#include "overlay/config_option.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-__attribute__((format(printf, 3, 4))) static int fail(
-	char *why, size_t why_size, const char *fmt, ...)
-{
-	va_list args;
-	va_start(args, fmt);
-	(void)vsnprintf(why, why_size, fmt, args);
-	va_end(args);
-	return OV_EINVAL;
-}
 
 /* BASE/overlay, where BASE is an XDG variable or lies below HOME. */
 static bool xdg(const char *variable, const char *below_home, char out[CONFIG_PATH_MAX])
@@ -49,14 +40,16 @@ static int user_paths(struct config *c, char *why, size_t why_size)
 	char state[CONFIG_PATH_MAX], config[CONFIG_PATH_MAX], run[CONFIG_PATH_MAX];
 	if (c->state[0] == '\0' &&
 		(!xdg("XDG_STATE_HOME", ".local/state", state) || !fill(c->state, state, "")))
-		return fail(why, why_size, "no state directory: set HOME, or use --state DIR");
+		return config_fail(
+			why, why_size, "no state directory: set HOME, or use --state DIR");
 	if (c->file[0] == '\0' && (!xdg("XDG_CONFIG_HOME", ".config", config) ||
 					  !fill(c->file, config, "/overlay.json")))
-		return fail(why, why_size, "no configuration file: set HOME, or use --config FILE");
+		return config_fail(
+			why, why_size, "no configuration file: set HOME, or use --config FILE");
 	if (!xdg("XDG_RUNTIME_DIR", NULL, run))
 		(void)snprintf(run, sizeof(run), "%s", c->state);
 	if (!fill(c->socket, run, "/overlay.sock"))
-		return fail(why, why_size, "no overlay socket: use --socket PATH");
+		return config_fail(why, why_size, "no overlay socket: use --socket PATH");
 	return OV_OK;
 }
 
@@ -108,16 +101,17 @@ static int parse_open_file(struct config *c, int fd, char *why, size_t why_size)
 	struct stat st;
 	size_t len;
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		return fail(why, why_size, "%s: not a plain file: use --config FILE", c->file);
+		return config_fail(
+			why, why_size, "%s: not a plain file: use --config FILE", c->file);
 	char *text = read_whole(fd, &len);
 	if (text == NULL)
-		return fail(why, why_size, "%s: cannot read: %s", c->file, strerror(errno));
+		return config_fail(why, why_size, "%s: cannot read: %s", c->file, strerror(errno));
 	int err = config_parse(c, text, len, c->file, why, why_size);
 	sodium_memzero(text, len);
 	free(text);
 	if (err == OV_OK && c->source[CONFIG_NETWORK_KEY] == CONFIG_FROM_FILE &&
 		(st.st_mode & 007) != 0)
-		return fail(why, why_size,
+		return config_fail(why, why_size,
 			"%s holds the network key and is accessible to everybody (%04o): chmod 600 "
 			"%s",
 			c->file, (unsigned)(st.st_mode & 07777), c->file);
@@ -130,7 +124,7 @@ static int read_file(struct config *c, char *why, size_t why_size)
 	if (fd < 0) {
 		if (errno == ENOENT && c->source[CONFIG_FILE] == CONFIG_FROM_DEFAULT)
 			return OV_OK;
-		return fail(why, why_size, "%s: cannot open: %s", c->file, strerror(errno));
+		return config_fail(why, why_size, "%s: cannot open: %s", c->file, strerror(errno));
 	}
 	int err = parse_open_file(c, fd, why, why_size);
 	(void)close(fd);

@@ -94,8 +94,10 @@ static bool is_ours(const struct node *n, const struct ov_addr *a)
 void netcheck_on_observed(
 	struct node *n, ov_time now, const struct peer *p, const struct path *path)
 {
-	if (!p->registration || path->carrier != CARRIER_UDP || addr_is_any(&path->observed))
-		return;
+	enum addr_scope scope = addr_scope(&path->observed);
+	if (!p->registration || path->carrier != CARRIER_UDP ||
+		(scope != ADDR_GLOBAL && scope != ADDR_PRIVATE))
+		return; /* a neighbour sees what no router did anything to */
 	struct nat *nat = nat_of(n, &path->remote);
 	enum nat_side before = side_of(nat);
 	nat_add(nat, &(struct nat_sample){ .observer = path->remote,
