@@ -287,11 +287,14 @@ int node_facilitator_remove(struct node *n, ov_time now, const struct peer_id *i
 	struct peer *p = node_peer(n, id);
 	if (!p || !p->registration)
 		return OV_ENOENT;
-	watch_lost(n, now, p);
+	watch_forget(n, now, p);
 	if (!contact_is_known(p->contact.source)) {
 		peer_remove(n, p);
 		return OV_OK;
 	}
+	if (n->probing.facilitator == p)
+		probing_forget(n, now);
+	link_end_all(n, now, p);
 	forget_facilitator(n, p);
 	registration_free(p);
 	peer_touch(n, p);

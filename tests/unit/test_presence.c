@@ -430,6 +430,25 @@ static void a_lying_facilitator_makes_few_calls(void **state)
 	wire_free(w);
 }
 
+/* G takes the number of F, which had seen B: what F knew says nothing of G. */
+static void another_facilitator_begins_without_memories(void **state)
+{
+	(void)state;
+	struct wire *w = world_of(4);
+	w->hook = NULL;
+	restart_as(w, G, FACILITATOR_OPEN);
+	struct peer *b = wire_peer(w, A, B);
+	assert_true(is_here(w, A, B, F));
+	assert_int_equal(
+		node_facilitator_remove(w->nodes[A].node, w->now, &w->nodes[F].id.id), OV_OK);
+	wire_drain(w, A);
+	wire_use_facilitator(w, A, G);
+	wire_run(w, 2 * OV_SEC);
+	assert_true(is_absent(w, A, B, G));
+	assert_false(watch_waits_for(b)); /* it was never seen there, and may never come */
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -447,6 +466,7 @@ int main(void)
 		cmocka_unit_test(a_full_table_refuses_watchers_not_clients),
 		cmocka_unit_test(words_of_a_stranger_are_nothing),
 		cmocka_unit_test(a_lying_facilitator_makes_few_calls),
+		cmocka_unit_test(another_facilitator_begins_without_memories),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
