@@ -452,6 +452,19 @@ static void a_client_has_no_way_to_the_interface(void **state)
 	wire_free(w);
 }
 
+/* Its packet numbers are used up when a keepalive is due. */
+static void keys_that_are_used_up_are_renewed(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct association *to_f = wire_peer(w, A, F)->association;
+	const struct keys *old = to_f->keys[0];
+	to_f->keys[0]->session.next_counter = SESSION_REJECT_PACKETS;
+	wire_run(w, 2 * PATH_KEEPALIVE);
+	assert_true(to_f->keys[0] != old && association_reaches(to_f, w->now));
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,6 +488,7 @@ int main(void)
 		cmocka_unit_test(a_facilitator_that_comes_back_is_asked_at_once),
 		cmocka_unit_test(channels_are_bounded),
 		cmocka_unit_test(clients_vanish_with_their_sessions),
+		cmocka_unit_test(keys_that_are_used_up_are_renewed),
 		cmocka_unit_test(a_client_has_no_way_to_the_interface),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
