@@ -641,8 +641,8 @@ void link_spread(struct node *n, ov_time now, struct peer *p);
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k);
 /* A direct answer came first: the way by relay is kept beside it, while it is young. */
 void link_stand_by(struct node *n, ov_time now, struct peer *p);
-bool link_possible(const struct node *n, ov_time now);        /* is there a relay at all? */
-void link_close(struct node *n, ov_time now, struct peer *p); /* all links to it */
+bool link_possible(const struct node *n, ov_time now);              /* is there a relay at all? */
+void link_close(struct node *n, ov_time now, struct peer *p);       /* all links to it */
 void link_end_all(struct node *n, ov_time now, struct peer *relay); /* all links through it */
 bool link_has_spare(const struct node *n, ov_time now,
 	const struct path *path); /* another relay than that of this path */

@@ -287,8 +287,8 @@ static void a_facilitator_that_is_one_no_more_ends_the_test(void **state)
 	wire_know(w, HOME, SERVER, &w->nodes[SERVER].addr, "all");
 	wire_run(w, 20 * OV_SEC);
 	assert_true(w->nodes[HOME].probe != 0);
-	assert_int_equal(node_facilitator_remove(
-				 w->nodes[HOME].node, w->now, &w->nodes[SERVER].id.id),
+	assert_int_equal(
+		node_facilitator_remove(w->nodes[HOME].node, w->now, &w->nodes[SERVER].id.id),
 		OV_OK);
 	wire_drain(w, HOME);
 	assert_int_equal(w->nodes[HOME].probe, 0);
