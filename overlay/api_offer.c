@@ -25,6 +25,13 @@ static struct api_offered *find(struct api *a, const struct peer_id *facilitator
 	return NULL;
 }
 
+/* The node knows others as well: a removed contact may be a facilitator, or a client of ours. */
+static bool is_contact(const struct api *a, const struct peer_id *id)
+{
+	const struct contact *c = node_contact(a->cfg.node, id);
+	return c && contact_is_known(c->source);
+}
+
 /* ---- ours: of those that serve us by their own choice, a guest cannot vouch ---- */
 
 static bool add(struct api *a, ov_time now, const struct peer_id *to,
@@ -162,7 +169,7 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 {
 	int64_t wall_s = api_wall_s(a, now), expires_s = (int64_t)e->token;
 	const struct api_offered *known = find(a, &e->other);
-	if (!node_contact(a->cfg.node, &e->peer) || e->token > INT64_MAX || expires_s <= wall_s ||
+	if (!is_contact(a, &e->peer) || e->token > INT64_MAX || expires_s <= wall_s ||
 		expires_s > wall_s + LATEST_S || (known && expires_s < known->expires_s + NEWS_S) ||
 		(known && is_anothers(a, now, known, &e->peer)))
 		return;
@@ -195,7 +202,7 @@ void api_offer_check(struct api *a, ov_time now)
 	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
 	for (size_t i = a->offered_count; i-- > 0;) {
 		const struct api_offered *o = &a->offered[i];
-		if (o->expires_s <= api_wall_s(a, now) || !node_contact(a->cfg.node, &o->giver) ||
+		if (o->expires_s <= api_wall_s(a, now) || !is_contact(a, &o->giver) ||
 			is_refused(found, count, &o->facilitator))
 			drop(a, now, i);
 	}

@@ -253,6 +253,22 @@ static void who_refuses_expires_or_is_nobodys_is_forgotten(void **state)
 	assert_int_equal(s->node.facilitators, 0);
 }
 
+/* Who offered itself is known as facilitator as long as it is one. */
+static void who_offered_itself_and_is_removed_is_forgotten(void **state)
+{
+	struct scene *s = *state;
+	struct node_event e = offer_of(s, 60, WALL_S + 20 * DAY_S);
+	e.other = s->friend.id;
+	e.addr = (struct ov_addr){ 0 };
+	api_on_event(s->api, NOW, &e);
+	assert_int_equal(s->node.facilitators, 1);
+	struct contact plain = { .id = s->friend.id, .source = CONTACT_FACILITATOR };
+	assert_int_equal(node_contact_put(&s->node, NOW, &plain, false), OV_OK);
+	api_set_wall(s->api, NOW, WALL_S * 1000);
+	assert_int_equal(s->node.facilitators, 0);
+	assert_int_equal(s->posted[1].op, STORE_FACILITATOR_REMOVE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +284,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(there_are_four_at_most, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			who_refuses_expires_or_is_nobodys_is_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_offered_itself_and_is_removed_is_forgotten, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
