@@ -63,9 +63,9 @@ void api_offer_make(struct api *a, ov_time now, const struct peer_id *to)
 	if (c->grants.bits & GRANT_RELAY)
 		count += add(a, now, to, &a->cfg.self, &where_it_knows, &offers[count]);
 	for (size_t i = 0; i < serving && count < NODE_OFFERS_MAX; i++)
-		if (found[i].registered && addr_scope(&found[i].remote) == ADDR_GLOBAL &&
+		if (found[i].registered && addr_scope(&found[i].endpoint) == ADDR_GLOBAL &&
 			!peer_id_equal(&found[i].id, to) && !find(a, &found[i].id))
-			count += add(a, now, to, &found[i].id, &found[i].remote, &offers[count]);
+			count += add(a, now, to, &found[i].id, &found[i].endpoint, &offers[count]);
 	node_offer(a->cfg.node, now, to, offers, count);
 }
 

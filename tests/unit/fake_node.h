@@ -312,7 +312,8 @@ size_t node_facilitators(
 		.registered = !n->unregistered,
 		.refused = n->facilitator_refused,
 		.srtt = 12 * OV_MS,
-		.remote = addr_v4(198, 51, 100, 9, 27182),
+		.remote = addr_v4(198, 51, 100, 9, 443), /* by TCP */
+		.endpoint = addr_v4(198, 51, 100, 9, 27182),
 		.observed = addr_v4(203, 0, 113, 9, 4021) };
 	return 1;
 }

@@ -110,6 +110,7 @@ static void a_contact_is_told_who_serves_us(void **state)
 	const struct relay_offer *o = &s->node.offers[0];
 	assert_true(peer_id_equal(&o->facilitator, &s->node.facilitator));
 	assert_int_equal(o->expires_s, WALL_S + 30 * DAY_S);
+	assert_int_equal(o->endpoint.port, 27182); /* not that of our way there */
 	/* The facilitator would let in whoever knows the token. */
 	uint8_t secret[VOUCHER_SECRET_LEN], token[VOUCHER_TOKEN_LEN];
 	assert_true(

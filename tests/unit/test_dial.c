@@ -72,6 +72,9 @@ static void facilitator_by_tcp_after_300_ms(void **state)
 	assert_string_equal(info.active.state, "valid");
 	assert_int_equal(info.active.pmtu, PMTU_MAX); /* without a probe */
 	assert_int_equal(info.active.remote.port, 443);
+	struct facilitator_info told;
+	assert_int_equal(node_facilitators(w->nodes[A].node, w->now, &told, 1), 1);
+	assert_true(addr_equal(&told.endpoint, &w->nodes[F].addr)); /* for those who have UDP */
 	wire_free(w);
 }
 
