@@ -261,7 +261,8 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, c
 	struct peer *p = node_peer(n, &c->id);
 	if ((!p || !p->registration) && n->facilitator_count == FACILITATORS_MAX)
 		return OV_EFULL;
-	if (!p || !contact_is_known(p->contact.source)) {
+	bool stays = p && (contact_is_known(p->contact.source) || (p->registration && pass));
+	if (!stays) {
 		struct contact named = *c; /* borrows its contents */
 		named.source = CONTACT_FACILITATOR;
 		int err = node_contact_put(n, now, &named, false);
