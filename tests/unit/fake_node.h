@@ -92,7 +92,7 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 	(void)id;
 	n->candidates++;
 	n->candidate = *a;
-	n->candidate_source = source;
+	n->candidate_source = (uint8_t)source;
 }
 
 int node_ping(
