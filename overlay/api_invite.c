@@ -84,14 +84,15 @@ static void name_facilitators(struct api *a, ov_time now, struct invite *in)
 	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
 	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
 	for (size_t i = 0; i < count && in->facilitator_count < INVITE_FACILITATORS; i++) {
-		enum addr_scope scope = addr_scope(&found[i].remote);
+		enum addr_scope scope = addr_scope(&found[i].endpoint);
 		if (!found[i].registered || (scope != ADDR_GLOBAL && scope != ADDR_PRIVATE))
 			continue;
 		struct invite_facilitator *f = &in->facilitators[in->facilitator_count++];
 		struct voucher v =
 			voucher_draft(&in->inviter, &found[i].id, in->secret, in->expires_s);
 		voucher_sign(&v, a->cfg.identity);
-		*f = (struct invite_facilitator){ .id = found[i].id, .endpoint = found[i].remote };
+		*f = (struct invite_facilitator){ .id = found[i].id,
+			.endpoint = found[i].endpoint };
 		memcpy(f->signature, v.signature, sizeof(f->signature));
 	}
 }

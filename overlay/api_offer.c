@@ -13,6 +13,9 @@
 #define LIFETIME_S (30 * INT64_C(86400))
 #define LATEST_S   (LIFETIME_S + 86400) /* of the giver's clock, against ours */
 #define NEWS_S     INT64_C(86400)
+#define LATE_S     (7 * INT64_C(86400)) /* before the end, another's word does as well */
+
+static const struct ov_addr where_it_knows; /* any */
 
 static struct api_offered *find(struct api *a, const struct peer_id *facilitator)
 {
@@ -20,6 +23,13 @@ static struct api_offered *find(struct api *a, const struct peer_id *facilitator
 		if (peer_id_equal(&a->offered[i].facilitator, facilitator))
 			return &a->offered[i];
 	return NULL;
+}
+
+/* The node knows others as well: a removed contact may be a facilitator, or a client of ours. */
+static bool is_contact(const struct api *a, const struct peer_id *id)
+{
+	const struct contact *c = node_contact(a->cfg.node, id);
+	return c && contact_is_known(c->source);
 }
 
 /* ---- ours: of those that serve us by their own choice, a guest cannot vouch ---- */
@@ -48,15 +58,14 @@ void api_offer_make(struct api *a, ov_time now, const struct peer_id *to)
 		return;
 	struct relay_offer offers[NODE_OFFERS_MAX];
 	struct facilitator_info found[CONFIG_FACILITATORS_MAX];
-	const struct ov_addr where_it_knows = { 0 };
 	size_t count = 0,
 	       serving = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
 	if (c->grants.bits & GRANT_RELAY)
 		count += add(a, now, to, &a->cfg.self, &where_it_knows, &offers[count]);
 	for (size_t i = 0; i < serving && count < NODE_OFFERS_MAX; i++)
-		if (found[i].registered && addr_scope(&found[i].remote) == ADDR_GLOBAL &&
+		if (found[i].registered && addr_scope(&found[i].endpoint) == ADDR_GLOBAL &&
 			!peer_id_equal(&found[i].id, to) && !find(a, &found[i].id))
-			count += add(a, now, to, &found[i].id, &found[i].remote, &offers[count]);
+			count += add(a, now, to, &found[i].id, &found[i].endpoint, &offers[count]);
 	node_offer(a->cfg.node, now, to, offers, count);
 }
 
@@ -146,12 +155,23 @@ static void keep(struct api *a, const struct ov_addr *endpoint, const struct vou
 	(void)a->cfg.store_post_take(a->cfg.context, &r);
 }
 
+/* A voucher that does not hold would cost us what serves us by the word of somebody else. */
+static bool is_anothers(const struct api *a, ov_time now, const struct api_offered *known,
+	const struct peer_id *giver)
+{
+	bool serves;
+	(void)is_ours(a, now, &known->facilitator, &serves);
+	return serves && !peer_id_equal(&known->giver, giver) &&
+	       known->expires_s > api_wall_s(a, now) + LATE_S;
+}
+
 void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 {
 	int64_t wall_s = api_wall_s(a, now), expires_s = (int64_t)e->token;
 	const struct api_offered *known = find(a, &e->other);
-	if (!node_contact(a->cfg.node, &e->peer) || e->token > INT64_MAX || expires_s <= wall_s ||
-		expires_s > wall_s + LATEST_S || (known && expires_s < known->expires_s + NEWS_S))
+	if (!is_contact(a, &e->peer) || e->token > INT64_MAX || expires_s <= wall_s ||
+		expires_s > wall_s + LATEST_S || (known && expires_s < known->expires_s + NEWS_S) ||
+		(known && is_anothers(a, now, known, &e->peer)))
 		return;
 	uint8_t secret[VOUCHER_SECRET_LEN], token[VOUCHER_TOKEN_LEN];
 	if (!node_offer_secret(a->cfg.node, &e->peer, &e->peer, &e->other, secret))
@@ -159,8 +179,11 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 	struct voucher v = voucher_draft(&e->peer, &e->other, secret, e->token);
 	memcpy(v.signature, e->signature, sizeof(v.signature));
 	voucher_token(token, secret);
-	if (api_offer_use(a, now, &e->addr, &v, token))
+	if (api_offer_use(a, now, &where_it_knows, &v, token)) {
+		if (!addr_is_any(&e->addr)) /* a claim: as any other, node_state.h meet_may_try */
+			node_candidate(a->cfg.node, now, &e->other, &e->addr, SOURCE_PEER);
 		keep(a, &e->addr, &v, token);
+	}
 	sodium_memzero(secret, sizeof(secret));
 	sodium_memzero(token, sizeof(token));
 }
@@ -179,7 +202,7 @@ void api_offer_check(struct api *a, ov_time now)
 	size_t count = node_facilitators(a->cfg.node, now, found, CONFIG_FACILITATORS_MAX);
 	for (size_t i = a->offered_count; i-- > 0;) {
 		const struct api_offered *o = &a->offered[i];
-		if (o->expires_s <= api_wall_s(a, now) || !node_contact(a->cfg.node, &o->giver) ||
+		if (o->expires_s <= api_wall_s(a, now) || !is_contact(a, &o->giver) ||
 			is_refused(found, count, &o->facilitator))
 			drop(a, now, i);
 	}

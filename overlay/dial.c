@@ -87,17 +87,27 @@ static void ask_for(struct node *n, const struct ov_addr *remote)
 		n->dials[n->dial_count++] = *remote; /* else at the next attempt */
 }
 
+/* By whom we know of this address; of a facilitator's usual port: of its host, the best. */
+static struct candidate *origin_of(struct peer *p, const struct ov_addr *plain)
+{
+	struct candidate *host = NULL;
+	for (size_t i = 0; i < p->candidates.count; i++) {
+		struct candidate *c = &p->candidates.list[i];
+		if (c->carrier == CARRIER_TCP && addr_equal(&c->addr, plain))
+			return c;
+		if (addr_same_ip(&c->addr, plain) && (!host || c->source < host->source))
+			host = c;
+	}
+	return host;
+}
+
 /* Each attempt costs whoever is there a SYN or two. */
 static bool may_dial(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote)
 {
 	struct ov_addr plain = network_plain(n, remote);
-	struct candidate *c = NULL;
-	for (size_t i = 0; i < p->candidates.count && !c; i++)
-		if (p->candidates.list[i].carrier == CARRIER_TCP &&
-			addr_equal(&p->candidates.list[i].addr, &plain))
-			c = &p->candidates.list[i];
+	struct candidate *c = origin_of(p, &plain);
 	if (!c)
-		return true; /* a facilitator's usual port */
+		return true;
 	bool calls = p->association->call && !association_reaches(p->association, now);
 	if (calls && !candidate_is_trusted(c) && p->association->dial.step >= CLAIMED)
 		return false;

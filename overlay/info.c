@@ -179,6 +179,23 @@ static bool watches(const struct watch *w)
 	return w->pages > 0 && w->done == (1u << w->pages) - 1;
 }
 
+/* Our own way there may lead through the NAT64 of this network, by TCP, or by a relay. */
+static struct ov_addr endpoint_of(
+	const struct node *n, const struct peer *p, const struct path *path)
+{
+	struct ov_addr plain = network_plain(n, &path->remote);
+	const struct candidate *best = NULL;
+	if (path->carrier == CARRIER_UDP)
+		return plain;
+	for (size_t i = 0; path->carrier == CARRIER_TCP && i < p->candidates.count; i++) {
+		const struct candidate *c = &p->candidates.list[i];
+		if (c->carrier == CARRIER_UDP && addr_same_ip(&c->addr, &plain) &&
+			(!best || c->source < best->source))
+			best = c;
+	}
+	return best ? best->addr : (struct ov_addr){ 0 };
+}
+
 size_t node_facilitators(
 	const struct node *n, ov_time now, struct facilitator_info *out, size_t max)
 {
@@ -196,6 +213,7 @@ size_t node_facilitators(
 			continue;
 		out[count].srtt = path->rtt.smoothed;
 		out[count].remote = path->remote;
+		out[count].endpoint = endpoint_of(n, p, path);
 		out[count].observed = path->observed;
 	}
 	return count;

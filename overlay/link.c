@@ -128,6 +128,17 @@ void link_close(struct node *n, ov_time now, struct peer *p)
 	}
 }
 
+void link_end_all(struct node *n, ov_time now, struct peer *relay)
+{
+	struct channel *c = relay->association ? relay->association->channels : NULL;
+	while (c) {
+		struct channel *next = c->next;
+		if (c->kind == CHANNEL_LINK) /* it may be our client, too */
+			channel_close(n, now, c, true);
+		c = next;
+	}
+}
+
 static struct link_request *request_of(struct peer *relay, uint32_t id)
 {
 	struct registration *r = relay->registration;

@@ -287,11 +287,12 @@ static bool association_is_over(const struct association *a, ov_time now)
 static void rekey_idle(struct node *n, ov_time now, struct peer *p)
 {
 	struct association *a = p->association;
-	struct keys *k = keys_sending(a, now);
 	ov_time last = renewal_at(a);
 	if (last == OV_NEVER || !(now >= last || path_keepalive_is_due(a->active, now)))
 		return;
-	if (now + a->active->keepalive_every > last || session_wants_rekey(&k->session, now))
+	/* Not keys_sending: these may be too old or used up already. */
+	if (now + a->active->keepalive_every > last ||
+		session_wants_rekey(&a->keys[0]->session, now))
 		call_start(n, now, p, false);
 }
 

@@ -304,6 +304,7 @@ struct facilitator_info { /* one of ours */
 	uint8_t refused;                 /* enum relay_reason: why it does not serve us */
 	ov_time srtt;                    /* 0: not known */
 	struct ov_addr remote, observed; /* any: not known */
+	struct ov_addr endpoint;         /* where others may reach it by UDP; any: not known */
 };
 size_t node_facilitators(
 	const struct node *n, ov_time now, struct facilitator_info *out, size_t max);

@@ -641,8 +641,9 @@ void link_spread(struct node *n, ov_time now, struct peer *p);
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k);
 /* A direct answer came first: the way by relay is kept beside it, while it is young. */
 void link_stand_by(struct node *n, ov_time now, struct peer *p);
-bool link_possible(const struct node *n, ov_time now);        /* is there a relay at all? */
-void link_close(struct node *n, ov_time now, struct peer *p); /* all links to it */
+bool link_possible(const struct node *n, ov_time now);              /* is there a relay at all? */
+void link_close(struct node *n, ov_time now, struct peer *p);       /* all links to it */
+void link_end_all(struct node *n, ov_time now, struct peer *relay); /* all links through it */
 bool link_has_spare(const struct node *n, ov_time now,
 	const struct path *path); /* another relay than that of this path */
 /* Where the relay of this path sees the peer; any: not told. */
@@ -763,6 +764,8 @@ enum drop presence_on_seen(
 void watch_begin(
 	struct node *n, ov_time now, struct peer *relay); /* registered, or contacts changed */
 void watch_lost(struct node *n, ov_time now, struct peer *relay); /* what it said holds no more */
+/* The relay is no facilitator of ours any more; another may get its number. */
+void watch_forget(struct node *n, ov_time now, struct peer *relay);
 void watch_tick(struct node *n, ov_time now, struct peer *relay);
 enum drop watch_on_presence(
 	struct node *n, ov_time now, struct peer *relay, const struct presence_frame *f);

@@ -9,7 +9,10 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#define OFFERS_BURST 16 /* of one peer, then one a second */
+/* Of one peer 16, then 4 a minute: each may name another address to be called, as those of meet.c.
+ * limit.h counts whole tokens per second. */
+#define OFFER_COST   15
+#define OFFERS_BURST (16 * OFFER_COST)
 
 static const ov_time gaps[] = { 2 * OV_SEC, 10 * OV_SEC };
 #define TIMES (1 + sizeof(gaps) / sizeof(gaps[0]))
@@ -96,7 +99,7 @@ enum drop offer_on_frame(struct node *n, ov_time now, struct peer *p, const stru
 		return DROP_GRANT; /* a facilitator of ours, or a client: nobody's contact */
 	if (reach_is_lan_only(n, p))
 		return DROP_POLICY;
-	if (!limit_take(&p->association->offers, now, 1, OFFERS_BURST, 1))
+	if (!limit_take(&p->association->offers, now, 1, OFFERS_BURST, OFFER_COST))
 		return DROP_RATE;
 	if (peer_id_equal(&f->facilitator, &n->self->id) || !is_usable(n, p, f))
 		return DROP_NONE;

@@ -261,7 +261,8 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, c
 	struct peer *p = node_peer(n, &c->id);
 	if ((!p || !p->registration) && n->facilitator_count == FACILITATORS_MAX)
 		return OV_EFULL;
-	if (!p || !contact_is_known(p->contact.source)) {
+	bool stays = p && (contact_is_known(p->contact.source) || (p->registration && pass));
+	if (!stays) {
 		struct contact named = *c; /* borrows its contents */
 		named.source = CONTACT_FACILITATOR;
 		int err = node_contact_put(n, now, &named, false);
@@ -287,11 +288,14 @@ int node_facilitator_remove(struct node *n, ov_time now, const struct peer_id *i
 	struct peer *p = node_peer(n, id);
 	if (!p || !p->registration)
 		return OV_ENOENT;
-	watch_lost(n, now, p);
+	watch_forget(n, now, p);
 	if (!contact_is_known(p->contact.source)) {
 		peer_remove(n, p);
 		return OV_OK;
 	}
+	if (n->probing.facilitator == p)
+		probing_forget(n, now);
+	link_end_all(n, now, p);
 	forget_facilitator(n, p);
 	registration_free(p);
 	peer_touch(n, p);

@@ -151,7 +151,7 @@ void registration_renew_soon(struct node *n)
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		struct registration *r = n->facilitators[i]->registration;
 		if (r->next_at != OV_NEVER)
-			r->next_at = 0;
+			begin(n, 0, r); /* no page that was acknowledged is of the new list */
 		r->watch = (struct watch){ .next_at = OV_NEVER };
 		peer_touch(n, n->facilitators[i]);
 	}

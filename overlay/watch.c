@@ -70,6 +70,14 @@ void watch_lost(struct node *n, ov_time now, struct peer *relay)
 	}
 }
 
+void watch_forget(struct node *n, ov_time now, struct peer *relay)
+{
+	uint8_t others = (uint8_t) ~(1u << relay->registration->number);
+	for (size_t i = 0; i < n->peer_count; i++)
+		n->peers[i]->seen_at &= others;
+	watch_lost(n, now, relay);
+}
+
 void watch_tick(struct node *n, ov_time now, struct peer *relay)
 {
 	struct watch *w = &relay->registration->watch;

@@ -29,6 +29,9 @@ struct node {
 	struct relay_offer offers[NODE_OFFERS_MAX];
 	size_t offer_count;
 	struct peer_id removed;      /* of the facilitators */
+	struct ov_addr candidate;    /* the last */
+	uint8_t candidate_source;    /* its */
+	size_t written_endpoints;    /* of facilitators */
 	uint8_t facilitator_refused; /* why the facilitator does not serve us */
 	bool unregistered;           /* at the facilitator */
 	bool pairing;
@@ -87,9 +90,9 @@ void node_candidate(struct node *n, ov_time now, const struct peer_id *id, const
 {
 	(void)now;
 	(void)id;
-	(void)a;
-	(void)source;
 	n->candidates++;
+	n->candidate = *a;
+	n->candidate_source = (uint8_t)source;
 }
 
 int node_ping(
@@ -251,7 +254,7 @@ void node_set_wall(struct node *n, ov_time now, int64_t unix_s)
 int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, const uint8_t *pass)
 {
 	(void)now;
-	(void)c;
+	n->written_endpoints += c->endpoint_count;
 	if (pass)
 		memcpy(n->pass, pass, sizeof(n->pass));
 	n->facilitators++;
@@ -309,7 +312,8 @@ size_t node_facilitators(
 		.registered = !n->unregistered,
 		.refused = n->facilitator_refused,
 		.srtt = 12 * OV_MS,
-		.remote = addr_v4(198, 51, 100, 9, 27182),
+		.remote = addr_v4(198, 51, 100, 9, 443), /* by TCP */
+		.endpoint = addr_v4(198, 51, 100, 9, 27182),
 		.observed = addr_v4(203, 0, 113, 9, 4021) };
 	return 1;
 }

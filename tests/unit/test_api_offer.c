@@ -110,6 +110,7 @@ static void a_contact_is_told_who_serves_us(void **state)
 	const struct relay_offer *o = &s->node.offers[0];
 	assert_true(peer_id_equal(&o->facilitator, &s->node.facilitator));
 	assert_int_equal(o->expires_s, WALL_S + 30 * DAY_S);
+	assert_int_equal(o->endpoint.port, 27182); /* not that of our way there */
 	/* The facilitator would let in whoever knows the token. */
 	uint8_t secret[VOUCHER_SECRET_LEN], token[VOUCHER_TOKEN_LEN];
 	assert_true(
@@ -159,6 +160,41 @@ static void an_offer_is_used_and_kept(void **state)
 	assert_int_equal(s->posted_count, 1);
 	hears(s, 60, WALL_S + 31 * DAY_S);
 	assert_int_equal(s->posted_count, 2);
+}
+
+/* It may be a third party's: asked like any other that somebody names. */
+static void its_address_is_only_a_claim(void **state)
+{
+	struct scene *s = *state;
+	hears(s, 60, WALL_S + 30 * DAY_S);
+	struct ov_addr at = addr_v4(203, 0, 113, 60, 27182);
+	assert_int_equal(s->node.written_endpoints, 0);
+	assert_int_equal(s->node.candidates, 1);
+	assert_true(addr_equal(&s->node.candidate, &at));
+	assert_int_equal(s->node.candidate_source, SOURCE_PEER);
+}
+
+/* What serves us by one contact's word is not for another to spoil. */
+static void another_giver_waits_until_the_first_is_late(void **state)
+{
+	struct scene *s = *state;
+	struct peer_id other = identity(3).id;
+	know(s, &other, "tcp/22");
+	hears(s, 60, WALL_S + 20 * DAY_S);
+	s->node.facilitator = identity(60).id;
+	struct node_event e = offer_of(s, 60, WALL_S + 30 * DAY_S);
+	e.peer = other;
+	api_on_event(s->api, NOW, &e);
+	assert_int_equal(s->posted_count, 1);
+	hears(s, 60, WALL_S + 22 * DAY_S);
+	assert_int_equal(s->posted_count, 2);
+	api_set_wall(s->api, NOW, (WALL_S + 16 * DAY_S) * 1000);
+	api_on_event(s->api, NOW, &e);
+	assert_int_equal(s->posted_count, 3);
+	struct voucher v;
+	const struct store_facilitator *f = s->posted[2].facilitator;
+	assert_int_equal(voucher_decode(&v, f->voucher, sizeof(f->voucher)), OV_OK);
+	assert_true(peer_id_equal(&v.inviter, &other));
 }
 
 static void nonsense_is_not_taken(void **state)
@@ -218,6 +254,22 @@ static void who_refuses_expires_or_is_nobodys_is_forgotten(void **state)
 	assert_int_equal(s->node.facilitators, 0);
 }
 
+/* Who offered itself is known as facilitator as long as it is one. */
+static void who_offered_itself_and_is_removed_is_forgotten(void **state)
+{
+	struct scene *s = *state;
+	struct node_event e = offer_of(s, 60, WALL_S + 20 * DAY_S);
+	e.other = s->friend.id;
+	e.addr = (struct ov_addr){ 0 };
+	api_on_event(s->api, NOW, &e);
+	assert_int_equal(s->node.facilitators, 1);
+	struct contact plain = { .id = s->friend.id, .source = CONTACT_FACILITATOR };
+	assert_int_equal(node_contact_put(&s->node, NOW, &plain, false), OV_OK);
+	api_set_wall(s->api, NOW, WALL_S * 1000);
+	assert_int_equal(s->node.facilitators, 0);
+	assert_int_equal(s->posted[1].op, STORE_FACILITATOR_REMOVE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,10 +278,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_facilitator_that_does_not_serve_us_is_not_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_offer_is_used_and_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(its_address_is_only_a_claim, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			another_giver_waits_until_the_first_is_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_not_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(there_are_four_at_most, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			who_refuses_expires_or_is_nobodys_is_forgotten, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			who_offered_itself_and_is_removed_is_forgotten, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,9 @@ static void facilitator_by_tcp_after_300_ms(void **state)
 	assert_string_equal(info.active.state, "valid");
 	assert_int_equal(info.active.pmtu, PMTU_MAX); /* without a probe */
 	assert_int_equal(info.active.remote.port, 443);
+	struct facilitator_info told;
+	assert_int_equal(node_facilitators(w->nodes[A].node, w->now, &told, 1), 1);
+	assert_true(addr_equal(&told.endpoint, &w->nodes[F].addr)); /* for those who have UDP */
 	wire_free(w);
 }
 
@@ -289,6 +292,24 @@ static void a_call_tries_a_claimed_port_five_times(void **state)
 		wire_run(w, OV_SEC);
 	}
 	assert_in_range(dials_to(w, A, 203), 1, 10);
+	wire_free(w);
+}
+
+/* A contact says that a facilitator is there. */
+static void the_usual_port_of_a_claim_is_tried_five_times(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(3);
+	struct contact c = { .id = w->nodes[F].id.id };
+	struct ov_addr at = addr_v4(203, 0, 113, 1, 27182);
+	struct node *a = w->nodes[A].node;
+	w->hook = nothing_passes;
+	assert_int_equal(node_facilitator_put(a, w->now, &c, NULL), OV_OK);
+	node_candidate(a, w->now, &c.id, &at, SOURCE_PEER);
+	wire_drain(w, A);
+	wire_run(w, 80 * OV_SEC);
+	assert_in_range(dials_to(w, A, 203), 1, 5);
+	assert_in_range(w->nodes[A].sent, 1, 5);
 	wire_free(w);
 }
 
@@ -663,6 +684,7 @@ int main(void)
 		cmocka_unit_test(who_does_not_listen_names_no_port),
 		cmocka_unit_test(claimed_ports_are_tried_rarely),
 		cmocka_unit_test(a_call_tries_a_claimed_port_five_times),
+		cmocka_unit_test(the_usual_port_of_a_claim_is_tried_five_times),
 		cmocka_unit_test(claimed_ports_that_are_nobodys_business),
 		cmocka_unit_test(tcp_endpoint_without_a_facilitator),
 		cmocka_unit_test(udp_comes_back),

@@ -66,6 +66,9 @@ static void a_facilitator_of_ipv4_is_reached(void **state)
 	struct ov_addr there = wire_info(w, A, F).active.remote;
 	struct ov_addr expected = addr("64:ff9b::198.51.100.12", 27182);
 	assert_true(addr_equal(&there, &expected));
+	struct facilitator_info told;
+	assert_int_equal(node_facilitators(w->nodes[A].node, w->now, &told, 1), 1);
+	assert_true(addr_equal(&told.endpoint, &w->nodes[F].addr)); /* as others reach it */
 	wire_free(w);
 }
 

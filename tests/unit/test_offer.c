@@ -113,7 +113,7 @@ static void a_flood_is_bounded(void **state)
 		say(w, list, 3);
 		wire_run(w, 50 * OV_MS);
 	}
-	assert_in_range(offered(w), 16, 30); /* in 10 s */
+	assert_in_range(offered(w), 16, 17); /* in 10 s: each may be an address to be called */
 	assert_true(wire_drops(w, B, DROP_RATE) > 500);
 	wire_free(w);
 }

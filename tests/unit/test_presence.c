@@ -430,6 +430,60 @@ static void a_lying_facilitator_makes_few_calls(void **state)
 	wire_free(w);
 }
 
+/* G takes the number of F, which had seen B: what F knew says nothing of G. */
+static void another_facilitator_begins_without_memories(void **state)
+{
+	(void)state;
+	struct wire *w = world_of(4);
+	w->hook = NULL;
+	restart_as(w, G, FACILITATOR_OPEN);
+	struct peer *b = wire_peer(w, A, B);
+	assert_true(is_here(w, A, B, F));
+	assert_int_equal(
+		node_facilitator_remove(w->nodes[A].node, w->now, &w->nodes[F].id.id), OV_OK);
+	wire_drain(w, A);
+	wire_use_facilitator(w, A, G);
+	wire_run(w, 2 * OV_SEC);
+	assert_true(is_absent(w, A, B, G));
+	assert_false(watch_waits_for(b)); /* it was never seen there, and may never come */
+	wire_free(w);
+}
+
+/* Page 0 was acknowledged, page 1 not yet, when a contact of page 0 goes and all others move up. */
+static void who_moves_to_another_page_is_let_in(void **state)
+{
+	(void)state;
+	enum { COUNT = REGISTER_TAGS_MAX + 20 };
+	struct wire *w = wire_new(3);
+	w->nodes[A].config.max_contacts = 1000;
+	wire_stop(w, A);
+	wire_start(w, A);
+	wire_set_address(w, A, w->nodes[A].addr);
+	restart_as(w, F, FACILITATOR_OPEN);
+	struct node *a = w->nodes[A].node;
+	for (uint32_t i = 0; i < COUNT; i++) {
+		struct contact c = { .id = stranger(i) };
+		assert_int_equal(node_contact_put(a, w->now, &c, false), OV_OK);
+	}
+	wire_use_facilitator(w, A, F);
+	wire_run(w, 2 * OV_SEC);
+	struct registration *r = registration(w, A);
+	assert_int_equal(r->pages, 2);
+	r->registered = false;
+	r->done = 1;
+	r->next_at = w->now + OV_SEC;
+	struct peer_id first = stranger(0), moved = stranger(REGISTER_TAGS_MAX);
+	assert_int_equal(node_contact_remove(a, &first), OV_OK);
+	wire_drain(w, A);
+	wire_run(w, 5 * OV_SEC);
+	assert_true(r->registered);
+	uint8_t tag[RELAY_TAG_LEN];
+	assert_true(registration_tag(
+		a, node_peer(a, &moved), &w->nodes[A].id.id, &w->nodes[F].id.id, tag));
+	assert_true(facilitator_lets_in(w->now, wire_peer(w, F, A), tag));
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -447,6 +501,8 @@ int main(void)
 		cmocka_unit_test(a_full_table_refuses_watchers_not_clients),
 		cmocka_unit_test(words_of_a_stranger_are_nothing),
 		cmocka_unit_test(a_lying_facilitator_makes_few_calls),
+		cmocka_unit_test(another_facilitator_begins_without_memories),
+		cmocka_unit_test(who_moves_to_another_page_is_let_in),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

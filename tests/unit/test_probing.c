@@ -278,6 +278,26 @@ static void a_facilitator_that_dies_proves_nothing(void **state)
 	wire_free(w);
 }
 
+/* A contact that offered itself, and is a contact still. */
+static void a_facilitator_that_is_one_no_more_ends_the_test(void **state)
+{
+	(void)state;
+	struct router r = { .lifetime = 180 * OV_SEC };
+	struct wire *w = world(&r);
+	wire_know(w, HOME, SERVER, &w->nodes[SERVER].addr, "all");
+	wire_run(w, 20 * OV_SEC);
+	assert_true(w->nodes[HOME].probe != 0);
+	assert_int_equal(
+		node_facilitator_remove(w->nodes[HOME].node, w->now, &w->nodes[SERVER].id.id),
+		OV_OK);
+	wire_drain(w, HOME);
+	assert_int_equal(w->nodes[HOME].probe, 0);
+	wire_run(w, 300 * OV_SEC);
+	assert_false(info(w).measuring);
+	assert_int_equal(wire_info(w, HOME, SERVER).state, PEER_UP);
+	wire_free(w);
+}
+
 static void no_nat_is_not_measured(void **state)
 {
 	(void)state;
@@ -425,6 +445,7 @@ int main(void)
 		cmocka_unit_test(once_per_network_and_day),
 		cmocka_unit_test(a_network_that_goes_ends_the_test),
 		cmocka_unit_test(a_facilitator_that_dies_proves_nothing),
+		cmocka_unit_test(a_facilitator_that_is_one_no_more_ends_the_test),
 		cmocka_unit_test(no_nat_is_not_measured),
 		cmocka_unit_test(a_hairpin_is_told_from_none),
 		cmocka_unit_test(a_hairpin_cannot_be_forged),

@@ -452,6 +452,40 @@ static void a_client_has_no_way_to_the_interface(void **state)
 	wire_free(w);
 }
 
+/* Its packet numbers are used up when a keepalive is due. */
+static void keys_that_are_used_up_are_renewed(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct association *to_f = wire_peer(w, A, F)->association;
+	const struct keys *old = to_f->keys[0];
+	to_f->keys[0]->session.next_counter = SESSION_REJECT_PACKETS;
+	wire_run(w, 2 * PATH_KEEPALIVE);
+	assert_true(to_f->keys[0] != old && association_reaches(to_f, w->now));
+	wire_free(w);
+}
+
+/* Its name in the DNS was resolved; then a contact offers it. */
+static void an_offer_spoils_nothing_that_is_written(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(3);
+	struct node *a = w->nodes[A].node;
+	uint8_t pass[HS1_VOUCHER_LEN] = { 1 };
+	struct contact written = { .id = w->nodes[F].id.id, .name = "f" };
+	struct contact offered = { .id = w->nodes[F].id.id, .name = "offered" };
+	assert_int_equal(contact_add_endpoint(&written, "f.example:27182"), OV_OK);
+	assert_int_equal(node_facilitator_put(a, w->now, &written, NULL), OV_OK);
+	node_candidate(a, w->now, &written.id, &w->nodes[F].addr, SOURCE_CONFIG);
+	assert_int_equal(node_facilitator_put(a, w->now, &offered, pass), OV_OK);
+	const struct peer *f = wire_peer(w, A, F);
+	assert_non_null(candidates_find(&f->candidates, &w->nodes[F].addr));
+	assert_int_equal(f->contact.endpoint_count, 1);
+	contact_fini(&written);
+	wire_drain(w, A);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,6 +509,8 @@ int main(void)
 		cmocka_unit_test(a_facilitator_that_comes_back_is_asked_at_once),
 		cmocka_unit_test(channels_are_bounded),
 		cmocka_unit_test(clients_vanish_with_their_sessions),
+		cmocka_unit_test(keys_that_are_used_up_are_renewed),
+		cmocka_unit_test(an_offer_spoils_nothing_that_is_written),
 		cmocka_unit_test(a_client_has_no_way_to_the_interface),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,6 +143,26 @@ static void a_relay_that_comes_later_is_used(void **state)
 	wire_free(w);
 }
 
+/* F is a contact as well, and stays one. */
+static void one_that_is_removed_relays_no_more(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	wire_know(w, A, F, &w->nodes[F].addr, "all");
+	wire_send(w, A, B, 1, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, A, B, 1, 100), 1);
+	struct node *a = w->nodes[A].node;
+	assert_int_equal(node_facilitator_remove(a, w->now, &w->nodes[F].id.id), OV_OK);
+	wire_drain(w, A);
+	wire_run(w, OV_SEC);
+	const struct association *to_b = wire_peer(w, A, B)->association;
+	for (size_t i = 0; i < to_b->path_count; i++)
+		assert_int_not_equal(to_b->paths[i]->carrier, CARRIER_RELAY);
+	assert_int_equal(table_count(w->nodes[F].node->by_channel), 0);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +170,7 @@ int main(void)
 		cmocka_unit_test(the_choice_follows_the_delays),
 		cmocka_unit_test(a_relay_that_comes_later_is_used),
 		cmocka_unit_test(another_takes_over_when_it_dies),
+		cmocka_unit_test(one_that_is_removed_relays_no_more),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
