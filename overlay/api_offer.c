@@ -64,7 +64,8 @@ void api_offer_make(struct api *a, ov_time now, const struct peer_id *to)
 		count += add(a, now, to, &a->cfg.self, &where_it_knows, &offers[count]);
 	for (size_t i = 0; i < serving && count < NODE_OFFERS_MAX; i++)
 		if (found[i].registered && addr_scope(&found[i].endpoint) == ADDR_GLOBAL &&
-			!peer_id_equal(&found[i].id, to) && !find(a, &found[i].id))
+			!found[i].by_voucher && !peer_id_equal(&found[i].id, to) &&
+			!find(a, &found[i].id))
 			count += add(a, now, to, &found[i].id, &found[i].endpoint, &offers[count]);
 	node_offer(a->cfg.node, now, to, offers, count);
 }

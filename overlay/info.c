@@ -206,6 +206,7 @@ size_t node_facilitators(
 		out[count] = (struct facilitator_info){ .id = p->contact.id,
 			.state = peer_state(p, now),
 			.registered = p->registration->registered,
+			.by_voucher = p->registration->has_pass,
 			.watches = watches(&p->registration->watch),
 			.here = here_count(n, p),
 			.refused = p->registration->refused };

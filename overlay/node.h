@@ -299,6 +299,7 @@ struct facilitator_info { /* one of ours */
 	struct peer_id id;
 	enum peer_state state;
 	bool registered;
+	bool by_voucher;                 /* we are shown in by a contact's word: a guest */
 	bool watches;                    /* it tells who of our contacts comes and goes */
 	size_t here;                     /* contacts that are registered there now */
 	uint8_t refused;                 /* enum relay_reason: why it does not serve us */

@@ -69,6 +69,10 @@ void offer_tick(struct node *n, ov_time now, struct peer *p)
 	struct offering *o = p->association->offering;
 	if (!o || now < o->next_at)
 		return;
+	if (reach_is_lan_only(n, p)) { /* since we began */
+		offer_free(p->association);
+		return;
+	}
 	uint8_t plain[PMTU_FLOOR];
 	struct wr w = wr_init(plain, sizeof(plain));
 	for (size_t i = 0; i < o->count; i++)

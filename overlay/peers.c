@@ -243,14 +243,16 @@ static int facilitator_new(struct node *n, struct peer *p)
 /* What was written stays when somebody only offers it. */
 static int keep_written(struct node *n, struct peer *p, const struct contact *c, bool offered)
 {
-	struct contact written;
+	struct contact written = { 0 };
 	if (p->registration && offered)
 		return OV_OK;
 	int err = contact_copy(&written, c);
 	if (err == OV_OK && !p->registration)
 		err = facilitator_new(n, p);
-	if (err != OV_OK)
-		return err; /* of a contact_copy that failed nothing is left */
+	if (err != OV_OK) {
+		contact_fini(&written);
+		return err;
+	}
 	contact_fini(&p->registration->written);
 	p->registration->written = written;
 	return OV_OK;
