@@ -214,6 +214,10 @@ class Ns:
             raise Failed(f"{self.name}: ip: {text.strip()}: {done.stderr.strip()}")
         return done.stdout
 
+    def operstate(self, dev):
+        """"up" once the kernel's link watch has seen the carrier; before that the interface drops what is sent."""
+        return json.loads(self.run("ip", "-j", "link", "show", "dev", dev))[0]["operstate"].lower()
+
     def nft(self, rules):
         done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, **self._prepare({}))
@@ -242,6 +246,15 @@ def veth(a, dev_a, b, dev_b, whole=True):
         if not whole:
             ns.run("ethtool", "-K", dev, "tx-udp-segmentation", "off")
         ns.ip(f"link set dev {dev} up")
+
+
+def link_up(a, dev_a, b, dev_b):
+    """Switches the end at a on and waits until both are operational. Until the kernel's link watch has seen the carrier, which
+    on a busy machine takes up to a second, either end drops what is sent, and ARP is repeated after another second:
+    no daemon could do anything about that. Real machines get their address after it, too."""
+    a.ip(f"link set dev {dev_a} up")
+    for ns, dev in ((a, dev_a), (b, dev_b)):
+        wait_for(f"the link {dev} of {ns.name}", 5, lambda: ns.operstate(dev) == "up", step_s=0.002)
 
 
 # --- conntrack ---------------------------------------------------------------------------------

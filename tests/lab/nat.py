@@ -136,6 +136,7 @@ class Router:
         port = f"p{self._hosts}"
         lab.veth(ns, dev, self.ns, port)
         self.ns.ip(f"link set dev {port} master lan up")
+        return port
 
     def _connect(self):
         if self.carrier:
@@ -212,7 +213,7 @@ class Host:
     def __init__(self, name):
         self.name, self.ns = name, lab.Ns(name)
         self.router = self.address = self.address6 = None
-        self._cables = {}  # router number: (device, address, address6)
+        self._cables = {}  # router number: (device, port of the router, address, address6)
 
     @property
     def edge(self):
@@ -223,16 +224,17 @@ class Host:
         """Lays the cable, so that join() takes no time. The interface is there, but down."""
         if router.number not in self._cables:
             dev = f"net{router.number}"
-            router.plug(self.ns, dev)
+            port = router.plug(self.ns, dev)
             self.ns.ip(f"link set dev {dev} down")
-            self._cables[router.number] = (dev, *router.take_address())
+            self._cables[router.number] = (dev, port, *router.take_address())
 
     def join(self, router, v4=True, v6=True):
         """Addresses and default routes of the families asked for (IPv6 only where the world has it);
         usable when this returns."""
         self.prepare(router)
-        dev, address, address6 = self._cables[router.number]
-        lines = [f"link set dev {dev} up"]
+        dev, port, address, address6 = self._cables[router.number]
+        lab.link_up(self.ns, dev, router.ns, port)
+        lines = []
         if v4:
             lines += [f"addr add {address}/24 dev {dev}",
                 f"route add default via {router.gateway} dev {dev}"]

@@ -60,7 +60,8 @@ class Network:
 
     def join(self, v4=True, v6=True, metric=100):
         """Address and default route for the laptop; usable when this returns."""
-        commands = [f"link set dev {self.dev} up"]
+        lab.link_up(self.laptop, self.dev, self.router, "lan")
+        commands = []
         if v4:
             commands += [f"addr add {self.host4}/24 dev {self.dev}",
                 f"route add default via {self.gateway4} dev {self.dev} metric {metric}"]
