@@ -121,7 +121,8 @@ def visit(story):
 
     def on_lan():
         found = story.anna.cli("status")["peers"][0]["path"]
-        return found and found["carrier"] == "udp" and story.hosts[1].address in (found["remote"] or "")
+        remote = (found and found["carrier"] == "udp" and found["remote"]) or ""
+        return story.hosts[1].address in remote or remote.startswith("[fe80:")  # LAN beacons tell both
     took = story.after(event, "the path over the LAN", 10, on_lan)
     time.sleep(1.5)
     story.gap(event, f"over the LAN itself after {took:.0f} ms")
