@@ -5,7 +5,16 @@
  *   mac1 -> repetition of an HS1 answered already -> load: mac2 or COOKIE, per-source rate -> two
  * DH -> contact?
  *   -> seq fresh, or liveness cookie inside -> pending slot -> per-peer rate -> two more DH, HS2 */
-#include "overlay/node_state.h"
+#include "overlay/answer.h"
+
+#include "overlay/association.h"
+#include "overlay/channel.h"
+#include "overlay/envelope.h"
+#include "overlay/guest.h"
+#include "overlay/joining.h"
+#include "overlay/keys.h"
+#include "overlay/peers.h"
+#include "overlay/reach.h"
 
 #include <sodium.h>
 #include <stdlib.h>

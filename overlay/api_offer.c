@@ -181,7 +181,7 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 	memcpy(v.signature, e->signature, sizeof(v.signature));
 	voucher_token(token, secret);
 	if (api_offer_use(a, now, &where_it_knows, &v, token)) {
-		if (!addr_is_any(&e->addr)) /* a claim: as any other, node_state.h meet_may_try */
+		if (!addr_is_any(&e->addr)) /* a claim: as any other, meet.h */
 			node_candidate(a->cfg.node, now, &e->other, &e->addr, SOURCE_PEER);
 		keep(a, &e->addr, &v, token);
 	}

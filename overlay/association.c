@@ -1,6 +1,14 @@
 /* The warm state of a peer: made when somebody calls, ended 540 s after the last keys (no open
  * streams exist yet). */
-#include "overlay/node_state.h"
+#include "overlay/association.h"
+
+#include "overlay/answer.h"
+#include "overlay/call.h"
+#include "overlay/channel.h"
+#include "overlay/keys.h"
+#include "overlay/offer.h"
+#include "overlay/outbound.h"
+#include "overlay/route.h"
 
 #include <stdlib.h>
 

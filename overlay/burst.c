@@ -7,7 +7,13 @@
  * What is sent is an empty sealed packet: who receives it knows the peer, makes a path of where it
  * came from and asks there. It goes only to the IP at which a relay sees the peer, so that no peer
  * can aim it at a third party; one burst at a time, two an hour for each peer. */
-#include "overlay/node_state.h"
+#include "overlay/burst.h"
+
+#include "overlay/keys.h"
+#include "overlay/link.h"
+#include "overlay/meet.h"
+#include "overlay/netcheck.h"
+#include "overlay/network.h"
 
 #define LOWEST_PORT   1024u
 #define PORTS         64512u /* 2^10 x 9 x 7 */

@@ -4,7 +4,23 @@
  * would seal two plaintexts. After 90 s the peer is away and is tried ever more rarely, in the end
  * at one of the places where it may be at a time: fifty contacts that are away must not keep a
  * laptop's radio awake. */
-#include "overlay/node_state.h"
+#include "overlay/call.h"
+
+#include "overlay/association.h"
+#include "overlay/dial.h"
+#include "overlay/envelope.h"
+#include "overlay/guest.h"
+#include "overlay/joining.h"
+#include "overlay/keys.h"
+#include "overlay/link.h"
+#include "overlay/meet.h"
+#include "overlay/network.h"
+#include "overlay/outbound.h"
+#include "overlay/pair.h"
+#include "overlay/ping.h"
+#include "overlay/reach.h"
+#include "overlay/route.h"
+#include "overlay/watch.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -79,7 +95,7 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 		c->payload.has_invite = true;
 		memcpy(c->payload.invite, p->invite, HS1_INVITE_LEN);
 	}
-	c->payload.has_voucher = registration_pass(n, now, p, c->payload.voucher);
+	c->payload.has_voucher = guest_pass(n, now, p, c->payload.voucher);
 	bool has_ss = pair_knows_ss(n, p);
 	memset(&c->handshake, 0, sizeof(c->handshake));
 	const struct noise_known *k = &p->known.key;

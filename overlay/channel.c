@@ -2,7 +2,13 @@
  * are chosen at random by the relay; a RELAY datagram counts only if it comes from an address that
  * answered a challenge in the session with whom the channel is (as TURN's ChannelData), since it
  * carries no seal of its own. What is inside does. */
-#include "overlay/node_state.h"
+#include "overlay/channel.h"
+
+#include "overlay/forward.h"
+#include "overlay/frames.h"
+#include "overlay/input.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,15 @@
  * datagram of a connection, and from then on it is a path like any other, below UDP and above a
  * relay. Who goes by TCP asks now and then whether UDP works again; who goes by relay whether TCP
  * does. */
-#include "overlay/node_state.h"
+#include "overlay/dial.h"
+
+#include "overlay/association.h"
+#include "overlay/call.h"
+#include "overlay/keys.h"
+#include "overlay/meet.h"
+#include "overlay/network.h"
+#include "overlay/reach.h"
+#include "overlay/route.h"
 
 #define DIAL_AFTER (300 * OV_MS)
 #define CALL_GAP   OV_SEC        /* attempts while nobody answers */

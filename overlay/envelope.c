@@ -1,6 +1,10 @@
 /* A datagram that travels through a relay has 8 bytes in front and goes where the relay is
  * (docs/protocol.md 13.2). Whoever sends asks here for room, so that no sender knows of relays. */
-#include "overlay/node_state.h"
+#include "overlay/envelope.h"
+
+#include "overlay/channel.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
 
 bool envelope_open(const struct node *n, const struct dgram *to, struct envelope *e)
 {

@@ -1,6 +1,11 @@
 /* Others at us: who may use this machine as facilitator and relay, and by which tags each lets
  * others in. State is bounded per client and in all; it ends with the client's session. */
-#include "overlay/node_state.h"
+#include "overlay/facilitator.h"
+
+#include "overlay/association.h"
+#include "overlay/frames.h"
+#include "overlay/presence.h"
+#include "overlay/route.h"
 
 #include <stdlib.h>
 

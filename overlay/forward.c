@@ -1,6 +1,12 @@
 /* The relay: by key, never to an address that a client names. It sees who talks to whom and how
  * much, nothing else: what passes is sealed between the ends. */
-#include "overlay/node_state.h"
+#include "overlay/forward.h"
+
+#include "overlay/channel.h"
+#include "overlay/facilitator.h"
+#include "overlay/frames.h"
+#include "overlay/guest.h"
+#include "overlay/route.h"
 
 #define IDLE_FOR (60 * OV_SEC)
 

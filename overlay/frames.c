@@ -1,6 +1,23 @@
 /* CONTROL packets: frames about paths, in and out. One plaintext per packet; padding makes a PMTU
  * probe as long as it must be. */
-#include "overlay/node_state.h"
+#include "overlay/frames.h"
+
+#include "overlay/call.h"
+#include "overlay/channel.h"
+#include "overlay/envelope.h"
+#include "overlay/facilitator.h"
+#include "overlay/forward.h"
+#include "overlay/keys.h"
+#include "overlay/link.h"
+#include "overlay/meet.h"
+#include "overlay/netcheck.h"
+#include "overlay/offer.h"
+#include "overlay/ping.h"
+#include "overlay/presence.h"
+#include "overlay/probing.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
+#include "overlay/watch.h"
 
 #define CONTROL_PLAIN_MAX (PMTU_MAX - PACKET_OVERHEAD)
 

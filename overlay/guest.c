@@ -6,7 +6,11 @@
  *
  * What was admitted is not asked again but with the next voucher: it ends by our own clock, since
  * the wall clock may jump. */
-#include "overlay/node_state.h"
+#include "overlay/guest.h"
+
+#include "overlay/association.h"
+#include "overlay/channel.h"
+#include "overlay/peers.h"
 
 #include "discovery/voucher.h"
 
@@ -45,7 +49,7 @@ static uint64_t expiry_of(const uint8_t pass[VOUCHER_PASS_LEN], const struct pee
 	return v.expires_s;
 }
 
-bool registration_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN])
+bool guest_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN])
 {
 	struct registration *r = p->registration;
 	uint64_t expires_s = expiry_of(pass, &p->contact.id);
@@ -57,8 +61,7 @@ bool registration_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN])
 	return true;
 }
 
-bool registration_pass(
-	const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN])
+bool guest_pass(const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN])
 {
 	struct registration *r = p->registration;
 	if (!r || !r->has_pass)

@@ -2,7 +2,10 @@
  * again from another address of the segment, so all it earns is a candidate (20 new ones a minute)
  * and, if it is news, a call. It never keeps anything alive: sessions end by
  * silence as ever (association.c), and the beacons that go on meanwhile do not call again. */
-#include "overlay/node_state.h"
+#include "overlay/association.h"
+#include "overlay/call.h"
+#include "overlay/pair.h"
+#include "overlay/route.h"
 
 #define NEWS_PER_MINUTE  20            /* design 5: new addresses to send to, per peer */
 #define NEWS_BURST       60            /* in seconds of the limit below: 20 x 3 */

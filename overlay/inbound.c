@@ -1,6 +1,6 @@
 /* Opened packets on their way to the interface: through the filter, fragments through reassembly.
  */
-#include "overlay/node_state.h"
+#include "overlay/inbound.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,8 @@
 /* What `overlay status` shows: copies of state, no pointers into it. */
-#include "overlay/node_state.h"
+#include "overlay/association.h"
+#include "overlay/keys.h"
+#include "overlay/network.h"
+#include "overlay/reach.h"
 
 size_t node_peer_count(const struct node *n)
 {

@@ -1,7 +1,19 @@
 /* From the wire: the hot path on one screen. Length and header, keys by index, open in place,
  * replay, then by type. A datagram that fails a step is counted and forgotten; nothing is allocated
  * or logged. */
-#include "overlay/node_state.h"
+#include "overlay/input.h"
+
+#include "overlay/answer.h"
+#include "overlay/association.h"
+#include "overlay/call.h"
+#include "overlay/channel.h"
+#include "overlay/frames.h"
+#include "overlay/inbound.h"
+#include "overlay/keys.h"
+#include "overlay/outbound.h"
+#include "overlay/probing.h"
+#include "overlay/reach.h"
+#include "overlay/route.h"
 
 struct cursor { /* what consecutive datagrams of one run have in common */
 	const struct dgram *run;

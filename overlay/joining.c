@@ -4,7 +4,10 @@
  * call follows. At the inviter the HS1 of a stranger stays what it is, silence; the local side
  * hears a hash of what was shown, and when that is good it adds the contact and calls back. So
  * nothing is decided here, and the secret goes no further than this file. */
-#include "overlay/node_state.h"
+#include "overlay/joining.h"
+
+#include "overlay/call.h"
+#include "overlay/registration.h"
 
 #include "discovery/invite.h"
 

@@ -4,7 +4,15 @@
  * transport packet at the responder; until then they wait in a pending slot and nothing existing is
  * touched. Retired keys still open what was on its way, so that a rekey loses no packet. Two
  * handshakes that crossed: both ends send under the one that the lower PeerId began. */
-#include "overlay/node_state.h"
+#include "overlay/keys.h"
+
+#include "overlay/answer.h"
+#include "overlay/call.h"
+#include "overlay/channel.h"
+#include "overlay/joining.h"
+#include "overlay/presence.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
 
 #include <sodium.h>
 #include <stdlib.h>

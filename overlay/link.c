@@ -1,7 +1,19 @@
 /* Reaching a peer through a relay: RELAY_OPEN carries the HS1, so the first answer costs no round
  * trip more than the way through the relay. A link is used as a path like any other; the session
  * with the relay vouches for its address. */
-#include "overlay/node_state.h"
+#include "overlay/link.h"
+
+#include "overlay/answer.h"
+#include "overlay/association.h"
+#include "overlay/call.h"
+#include "overlay/channel.h"
+#include "overlay/frames.h"
+#include "overlay/joining.h"
+#include "overlay/meet.h"
+#include "overlay/reach.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
+#include "overlay/watch.h"
 
 #define LINK_STRANGERS 8
 #define CALLS_SURE     3 /* attempts of a call that trust nobody's word for who is absent */

@@ -5,7 +5,18 @@
  *
  * A round that finds nothing is repeated after 5, 10, 20 ... 300 s as long as data was sent
  * within 120 s, and at once when either side's addresses change. */
-#include "overlay/node_state.h"
+#include "overlay/meet.h"
+
+#include "overlay/burst.h"
+#include "overlay/dial.h"
+#include "overlay/frames.h"
+#include "overlay/joining.h"
+#include "overlay/keys.h"
+#include "overlay/link.h"
+#include "overlay/netcheck.h"
+#include "overlay/reach.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
 
 #define TOLD_PER_SECOND 1
 #define TOLD_BURST      5

@@ -2,7 +2,13 @@
  * we never sent anything: if that comes in, the filtering is endpoint-independent. Then we send to
  * that port too, and compare how each of its ports sees us: the mapping. Order matters, since
  * sending there opens the filter. Done once for each registration and network. */
-#include "overlay/node_state.h"
+#include "overlay/netcheck.h"
+
+#include "overlay/association.h"
+#include "overlay/frames.h"
+#include "overlay/meet.h"
+#include "overlay/probing.h"
+#include "overlay/route.h"
 
 #define TESTS      3
 #define TEST_FLOOR (100 * OV_MS) /* between two tests, at least 2 SRTT */

@@ -1,7 +1,11 @@
 /* Networks where this machine was, and what was learned there. One is known by what its routers
  * gave us: prefixes with a default route. Two that look alike share their memory: that costs an
  * early attempt by TCP, or 300 ms; what was measured of a NAT holds for its outer address only. */
-#include "overlay/node_state.h"
+#include "overlay/network.h"
+
+#include "overlay/association.h"
+#include "overlay/call.h"
+#include "overlay/meet.h"
 
 static uint64_t mix(uint64_t sum, uint8_t byte)
 {

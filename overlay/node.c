@@ -4,6 +4,27 @@
  * bookkeeping. Nothing calls out; the edge drains datagrams, packets and events. */
 #include "overlay/node_state.h"
 
+#include "overlay/association.h"
+#include "overlay/burst.h"
+#include "overlay/call.h"
+#include "overlay/channel.h"
+#include "overlay/dial.h"
+#include "overlay/facilitator.h"
+#include "overlay/frames.h"
+#include "overlay/guest.h"
+#include "overlay/input.h"
+#include "overlay/keys.h"
+#include "overlay/meet.h"
+#include "overlay/netcheck.h"
+#include "overlay/offer.h"
+#include "overlay/outbound.h"
+#include "overlay/peers.h"
+#include "overlay/ping.h"
+#include "overlay/presence.h"
+#include "overlay/probing.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
+
 #include <sodium.h>
 #include <stdlib.h>
 

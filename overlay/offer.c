@@ -4,7 +4,13 @@
  * relay without a word of its friends. The voucher in it admits the receiver there, nobody else.
  *
  * Nothing acknowledges an offer: it is said three times, and again with the next session. */
-#include "overlay/node_state.h"
+#include "overlay/offer.h"
+
+#include "overlay/association.h"
+#include "overlay/frames.h"
+#include "overlay/meet.h"
+#include "overlay/pair.h"
+#include "overlay/reach.h"
 
 #include <sodium.h>
 #include <stdlib.h>

@@ -2,7 +2,14 @@
  * allocated but a staging area when a peer has to be called first. A packet above the path's PMTU
  * travels in fragments; only when the path stayed small for 10 s the local stack is told (ICMPv6
  * Packet Too Big, RFC 4443 3.2), so that it does not shrink for a path that is about to change. */
-#include "overlay/node_state.h"
+#include "overlay/outbound.h"
+
+#include "overlay/association.h"
+#include "overlay/call.h"
+#include "overlay/envelope.h"
+#include "overlay/keys.h"
+#include "overlay/meet.h"
+#include "overlay/route.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* What two peers share before any session: the DH of their static keys, and the key derived from it
  * for beacons (docs/protocol.md 11) and relay tags (13.1). Each is computed once, when first asked
  * for, so a contact that nobody talks to costs no DH. */
-#include "overlay/node_state.h"
+#include "overlay/pair.h"
 
 #include "discovery/beacon.h"
 

@@ -1,7 +1,19 @@
 /* Who is known to the node: contacts of the owner, facilitators, and the clients that it serves as
  * one. Made and freed here only. Contacts and clients are counted, since each kind has its bound;
  * facilitators have their own list, and one may be a contact as well. */
-#include "overlay/node_state.h"
+#include "overlay/peers.h"
+
+#include "overlay/association.h"
+#include "overlay/burst.h"
+#include "overlay/call.h"
+#include "overlay/facilitator.h"
+#include "overlay/guest.h"
+#include "overlay/link.h"
+#include "overlay/ping.h"
+#include "overlay/probing.h"
+#include "overlay/reach.h"
+#include "overlay/registration.h"
+#include "overlay/watch.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -277,7 +289,7 @@ int node_facilitator_put(struct node *n, ov_time now, const struct contact *c, c
 	int err = keep_written(n, p, c, pass != NULL);
 	if (err != OV_OK)
 		return err;
-	bool renewed = pass && registration_keep_pass(p, pass);
+	bool renewed = pass && guest_keep_pass(p, pass);
 	if (renewed)
 		call_end(n, p); /* its HS1 did not show it */
 	if (renewed || !association_reaches(p->association, now))

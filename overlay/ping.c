@@ -1,6 +1,9 @@
 /* `overlay ping`: one challenge on the path in use, answered by the peer's daemon. Waits for the
  * session if there is none yet. */
-#include "overlay/node_state.h"
+#include "overlay/ping.h"
+
+#include "overlay/association.h"
+#include "overlay/call.h"
 
 static void finish(struct node *n, struct ping *g, const struct node_event *ev)
 {

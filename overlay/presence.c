@@ -7,7 +7,11 @@
  * acknowledged. What happens meanwhile is in the next ones, so a client costs one packet at a time,
  * however many come and go, and no loss is for ever. A restart of ours, which brings all of them at
  * once, is spread: two pushes at once for a client, then one in 4 s, and 2,000 a second for all. */
-#include "overlay/node_state.h"
+#include "overlay/presence.h"
+
+#include "overlay/association.h"
+#include "overlay/facilitator.h"
+#include "overlay/frames.h"
 
 #include <stdlib.h>
 

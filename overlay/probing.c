@@ -10,7 +10,13 @@
  * Once per network and day, four silences, some ten packets. A short lifetime hurts from the first
  * minute on: so the first silence is the one above the keepalive of those who know nothing, and
  * already its first loss makes paths speak more often. */
-#include "overlay/node_state.h"
+#include "overlay/probing.h"
+
+#include "overlay/association.h"
+#include "overlay/frames.h"
+#include "overlay/meet.h"
+#include "overlay/network.h"
+#include "overlay/route.h"
 
 #include <sodium.h>
 

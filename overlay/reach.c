@@ -6,7 +6,10 @@
  *
  * A prefix is what an interface has, not what a route says: a tunnel to a private network is no
  * link of ours, and netmon leaves tunnels out. */
-#include "overlay/node_state.h"
+#include "overlay/reach.h"
+
+#include "overlay/link.h"
+#include "overlay/route.h"
 
 static bool same_prefix(const struct ov_addr *x, const struct ov_addr *y, uint8_t bits)
 {

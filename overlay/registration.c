@@ -3,7 +3,17 @@
  * facilitator learns neither who may nor how many know us elsewhere, since tags differ from one
  * facilitator to the next. REGISTER goes in pages, each until it is acknowledged: 1, 2, 4 ... 64 s.
  */
-#include "overlay/node_state.h"
+#include "overlay/registration.h"
+
+#include "overlay/association.h"
+#include "overlay/call.h"
+#include "overlay/dial.h"
+#include "overlay/frames.h"
+#include "overlay/netcheck.h"
+#include "overlay/pair.h"
+#include "overlay/reach.h"
+#include "overlay/route.h"
+#include "overlay/watch.h"
 
 #include <sodium.h>
 #include <stdlib.h>

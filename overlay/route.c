@@ -8,7 +8,21 @@
  * move us for 30 s - an on-path forwarder gains nothing (RFC 9000 9.3.3, RFC 9853). (3) Between
  * valid paths the lower PeerId chooses by class, then RTT with hysteresis, and nominates
  * (PATH_STATUS); the other follows. (4) A suspect active path is left for any valid one. */
-#include "overlay/node_state.h"
+#include "overlay/route.h"
+
+#include "overlay/association.h"
+#include "overlay/burst.h"
+#include "overlay/call.h"
+#include "overlay/channel.h"
+#include "overlay/dial.h"
+#include "overlay/link.h"
+#include "overlay/meet.h"
+#include "overlay/network.h"
+#include "overlay/outbound.h"
+#include "overlay/ping.h"
+#include "overlay/probing.h"
+#include "overlay/reach.h"
+#include "overlay/registration.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,14 @@
  * each, and again when one changes. Who comes is called at once if it is wanted; a relay where a
  * peer is known to be absent is spared the attempts at it; and who was seen at a facilitator that
  * watches is polled rarely, since its coming will be told. */
-#include "overlay/node_state.h"
+#include "overlay/watch.h"
+
+#include "overlay/association.h"
+#include "overlay/call.h"
+#include "overlay/frames.h"
+#include "overlay/joining.h"
+#include "overlay/reach.h"
+#include "overlay/registration.h"
 
 #define RETRY_FIRST OV_SEC
 #define RETRY_LAST  6              /* doublings */

@@ -1,5 +1,8 @@
 /* `overlay why`: one sentence from the state, with the reason codes of nat.md part 1, step 12. */
-#include "overlay/node_state.h"
+#include "overlay/association.h"
+#include "overlay/burst.h"
+#include "overlay/meet.h"
+#include "overlay/reach.h"
 
 #include <stdarg.h>
 #include <stdio.h>

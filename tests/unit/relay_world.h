@@ -3,6 +3,8 @@
  * and F. */
 #include "tests/unit/node_meet.h"
 
+#include "overlay/frames.h"
+
 #define A 0
 #define B 1
 #define F 2

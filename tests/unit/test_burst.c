@@ -2,6 +2,9 @@
  * guess makes a direct path. */
 #include "tests/unit/node_meet.h"
 
+#include "overlay/meet.h"
+#include "overlay/netcheck.h"
+
 #define EASY        0
 #define HARD        1
 #define FACILITATOR 2

@@ -1,6 +1,8 @@
 /* TCP: the client 0 behind a network that drops UDP, a peer 1, and a facilitator 2 that listens. */
 #include "tests/unit/node_meet.h"
 
+#include "overlay/frames.h"
+
 #define A 0
 #define B 1
 #define F 2

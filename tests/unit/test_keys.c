@@ -8,6 +8,8 @@
 #define WIRE_PACKETS    64
 #include "tests/unit/node_wire.h"
 
+#include "overlay/call.h"
+
 static struct association *association(const struct wire *w, size_t i)
 {
 	return wire_peer(w, i, 1 - i)->association;

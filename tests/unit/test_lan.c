@@ -2,6 +2,8 @@
  * three nodes on one segment; the datagrams of their handshakes travel over node_wire. */
 #include "tests/unit/node_meet.h"
 
+#include "overlay/association.h"
+
 #include "discovery/announce.h"
 #include "discovery/beacon.h"
 #include "overlay/lan.h"

@@ -2,6 +2,8 @@
  * IPv4 alone. */
 #include "tests/unit/relay_world.h"
 
+#include "overlay/network.h"
+
 static const char prefix_text[] = "64:ff9b::";
 
 static struct ov_addr addr(const char *text, uint16_t port)

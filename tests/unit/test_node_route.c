@@ -1,6 +1,8 @@
 /* Which path of a node carries the data: roaming, forwarders, nomination, doubt. */
 #include "tests/unit/node_meet.h"
 
+#include "overlay/route.h"
+
 static void roams_when_either_side_moves(void **state)
 {
 	(void)state;

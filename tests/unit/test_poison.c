@@ -3,6 +3,9 @@
  * network; a third party gets a few questions and nothing that it could be flooded with. */
 #include "tests/unit/relay_world.h"
 
+#include "overlay/frames.h"
+#include "overlay/meet.h"
+
 #define VICTIM addr_v4(203, 0, 113, 66, 53)
 
 static struct ov_addr poison[16];

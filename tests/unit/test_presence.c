@@ -5,6 +5,11 @@
 
 #include "tests/unit/relay_world.h"
 
+#include "overlay/facilitator.h"
+#include "overlay/presence.h"
+#include "overlay/registration.h"
+#include "overlay/watch.h"
+
 #define G 3
 
 static uint8_t bit_of(const struct wire *w, size_t i, size_t facilitator)

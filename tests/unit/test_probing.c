@@ -2,6 +2,9 @@
  * about its NAT, and what it makes of it. */
 #include "tests/unit/node_meet.h"
 
+#include "overlay/association.h"
+#include "overlay/frames.h"
+
 #define HOME     0
 #define AWAY     1
 #define SERVER   2

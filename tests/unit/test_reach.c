@@ -2,6 +2,8 @@
  * other places nothing is sent, nothing answered, and no facilitator hears of it. */
 #include "tests/unit/relay_world.h"
 
+#include "overlay/reach.h"
+
 /* 192.168.7.(10 + i), a link that both are on. */
 static struct ov_addr home(size_t i)
 {

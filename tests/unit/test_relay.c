@@ -2,6 +2,11 @@
 #define WIRE_NODES 4
 #include "tests/unit/relay_world.h"
 
+#include "overlay/association.h"
+#include "overlay/channel.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
+
 static uint8_t carrier(const struct wire *w, size_t a, size_t b)
 {
 	return wire_info(w, a, b).active.carrier;

@@ -3,6 +3,9 @@
 #define WIRE_NODES 4
 #include "tests/unit/relay_world.h"
 
+#include "overlay/frames.h"
+#include "overlay/registration.h"
+
 /* ---- memory ---- */
 
 /* F names itself as the source: its own paths would end while a frame of theirs is read. */

@@ -2,6 +2,13 @@
  * the addresses of others. */
 #include "tests/unit/relay_world.h"
 
+#include "overlay/call.h"
+#include "overlay/channel.h"
+#include "overlay/frames.h"
+#include "overlay/meet.h"
+#include "overlay/registration.h"
+#include "overlay/route.h"
+
 /* ---- a lying facilitator ---- */
 
 static void strangers_of_a_lying_relay_are_few(void **state)

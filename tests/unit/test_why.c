@@ -2,6 +2,8 @@
  * the captive portal in test_dial.c. */
 #include "tests/unit/relay_world.h"
 
+#include "overlay/meet.h"
+
 static struct why why(const struct wire *w, size_t a, size_t b)
 {
 	struct why found;

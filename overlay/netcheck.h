@@ -1,0 +1,12 @@
+#pragma once
+/* netcheck - which NAT stands before us. Private to the node. */
+#include "overlay/node_state.h"
+
+struct nat_class netcheck_class(const struct node *n, bool ipv4);
+void netcheck_begin(struct node *n, ov_time now, struct peer *p, uint16_t second_port);
+void netcheck_forget(struct node *n, ov_time now); /* another network: all anew */
+void netcheck_tick(struct node *n, ov_time now, struct peer *p);
+void netcheck_on_observed(
+	struct node *n, ov_time now, const struct peer *p, const struct path *path);
+enum drop netcheck_on_answer(
+	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f);
