@@ -54,11 +54,8 @@ bool node_offer_secret(struct node *n, const struct peer_id *giver, const struct
 	const uint8_t *key = p ? pair_key(n, p) : NULL;
 	if (!key)
 		return false;
-	uint8_t in[2 * PEER_ID_LEN], hash[32];
-	struct hash_key k = { .label = "OVL relay offer", .bytes = key, .len = 32 };
-	memcpy(in, giver->bytes, PEER_ID_LEN);
-	memcpy(in + PEER_ID_LEN, facilitator->bytes, PEER_ID_LEN);
-	ov_hash_keyed(hash, sizeof(hash), &k, in, sizeof(in));
+	uint8_t hash[32];
+	pair_hash("OVL relay offer", key, giver, facilitator, hash);
 	memcpy(out, hash, VOUCHER_SECRET_LEN);
 	sodium_memzero(hash, sizeof(hash));
 	return true;

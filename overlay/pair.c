@@ -23,3 +23,13 @@ const uint8_t *pair_key(const struct node *n, struct peer *p)
 	}
 	return p->has_pair_key ? p->pair_key : NULL;
 }
+
+void pair_hash(const char *label, const uint8_t key[32], const struct peer_id *a,
+	const struct peer_id *b, uint8_t out[32])
+{
+	uint8_t in[2 * PEER_ID_LEN];
+	struct hash_key k = { .label = label, .bytes = key, .len = 32 };
+	memcpy(in, a->bytes, PEER_ID_LEN);
+	memcpy(in + PEER_ID_LEN, b->bytes, PEER_ID_LEN);
+	ov_hash_keyed(out, 32, &k, in, sizeof(in));
+}

@@ -40,11 +40,8 @@ void registration_free(struct peer *p)
 static void tag(const uint8_t key[32], const struct peer_id *destination,
 	const struct peer_id *facilitator, uint8_t out[RELAY_TAG_LEN])
 {
-	uint8_t in[2 * PEER_ID_LEN], hash[32];
-	struct hash_key k = { .label = "OVL relay tag", .bytes = key, .len = 32 };
-	memcpy(in, destination->bytes, PEER_ID_LEN);
-	memcpy(in + PEER_ID_LEN, facilitator->bytes, PEER_ID_LEN);
-	ov_hash_keyed(hash, sizeof(hash), &k, in, sizeof(in));
+	uint8_t hash[32];
+	pair_hash("OVL relay tag", key, destination, facilitator, hash);
 	memcpy(out, hash, RELAY_TAG_LEN);
 }
 
