@@ -137,7 +137,8 @@ struct registered_frame {
 	uint8_t page;
 	uint8_t reason; /* enum relay_reason; NONE: registered */
 	uint16_t lifetime_s;
-	uint16_t second_port; /* where it listens too, for what NATs do; 0: nowhere */
+	uint16_t second_port;       /* where it listens too, for what NATs do; 0: nowhere */
+	struct ov_addr second_addr; /* another address of its, with that port; any: it has none */
 };
 
 #define PRESENCE_BYTES (REGISTER_TAGS_MAX / 8)
@@ -155,8 +156,14 @@ struct presence_seen {
 	uint32_t request, sequence;
 };
 
-struct filter_test { /* to a facilitator: answer from your second port, where I never sent */
+enum filter_from {           /* the second port in both cases */
+	FILTER_FROM_PORT,    /* of the address that is asked */
+	FILTER_FROM_ADDRESS, /* of the second address */
+};
+
+struct filter_test { /* to a facilitator: answer from there, where I never sent */
 	uint32_t token;
+	uint8_t from; /* enum filter_from */
 };
 
 #define LIFETIME_DELAY_MAX_S 180

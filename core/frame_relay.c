@@ -5,8 +5,8 @@
 #define OPEN_FIXED      (4 + 32 + RELAY_TAG_LEN)
 #define IN_FIXED        (4 + 32 + ADDR_PACKED)
 #define REGISTER_FIXED  6
-#define REGISTERED_LEN  10
-#define FILTER_LEN      4
+#define REGISTERED_LEN  26
+#define FILTER_LEN      5
 #define LIFETIME_LEN    (4 + ADDR_PACKED) /* the test as long as its answer */
 #define TEST_RESERVED   (LIFETIME_LEN - 6)
 #define PRESENCE_FIXED  11
@@ -153,6 +153,7 @@ void frame_put_registered(struct wr *w, const struct registered_frame *f)
 	wr_u8(w, f->reason);
 	wr_u16(w, f->lifetime_s);
 	wr_u16(w, f->second_port);
+	wr_copy(w, f->second_addr.ip, sizeof(f->second_addr.ip));
 }
 
 static void read_registered(struct rd *r, struct registered_frame *f)
@@ -162,12 +163,22 @@ static void read_registered(struct rd *r, struct registered_frame *f)
 	f->reason = rd_u8(r);
 	f->lifetime_s = rd_u16(r);
 	f->second_port = rd_u16(r);
+	f->second_addr = (struct ov_addr){ .port = f->second_port };
+	rd_copy(r, f->second_addr.ip, sizeof(f->second_addr.ip));
 }
 
 void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_test *f)
 {
 	frame_put_header(w, type, FILTER_LEN);
 	wr_u32(w, f->token);
+	wr_u8(w, f->from);
+}
+
+static int read_filter(struct rd *r, struct filter_test *f)
+{
+	f->token = rd_u32(r);
+	f->from = rd_u8(r);
+	return f->from > FILTER_FROM_ADDRESS ? OV_EFORMAT : OV_OK;
 }
 
 void frame_put_lifetime_test(struct wr *w, const struct lifetime_test *t)
@@ -265,7 +276,10 @@ int frame_read_relay(struct rd *body, struct frame *out)
 	case FRAME_PRESENCE_SEEN: read_presence_seen(body, &out->as.presence_seen); break;
 	case FRAME_REGISTERED: read_registered(body, &out->as.registered); break;
 	case FRAME_FILTER_TEST:
-	case FRAME_FILTER_ANSWER: out->as.filter_test.token = rd_u32(body); break;
+	case FRAME_FILTER_ANSWER:
+		if (read_filter(body, &out->as.filter_test) != OV_OK)
+			return OV_EFORMAT;
+		break;
 	case FRAME_LIFETIME_TEST: read_lifetime_test(body, &out->as.lifetime_test); break;
 	case FRAME_LIFETIME_ANSWER: read_lifetime_answer(body, &out->as.lifetime_answer); break;
 	default: return OV_ENOENT; /* a value from the wire, not yet an enum frame_type */

@@ -19,9 +19,12 @@ void nat_add(struct nat *n, const struct nat_sample *s)
 		n->count++;
 }
 
-void nat_set_filtering(struct nat *n, bool open)
+void nat_set_filtering(struct nat *n, enum nat_filtering filtering, bool is_sure)
 {
-	n->filtering = open ? NAT_FILTERING_OPEN : NAT_FILTERING_DEPENDENT;
+	if (n->filtering_is_sure && !is_sure)
+		return;
+	n->filtering = (uint8_t)filtering;
+	n->filtering_is_sure = is_sure;
 }
 
 void nat_forget(struct nat *n)
@@ -129,7 +132,7 @@ enum nat_side nat_side(const struct nat_class *c)
 {
 	switch (c->mapping) {
 	case NAT_MAPPING_NONE:
-		return c->filtering == NAT_FILTERING_DEPENDENT ? NAT_SIDE_EASY : NAT_SIDE_OPEN;
+		return c->filtering > NAT_FILTERING_OPEN ? NAT_SIDE_EASY : NAT_SIDE_OPEN;
 	case NAT_MAPPING_ENDPOINT_INDEPENDENT:
 		return c->filtering == NAT_FILTERING_OPEN ? NAT_SIDE_OPEN : NAT_SIDE_EASY;
 	case NAT_MAPPING_UNKNOWN: return NAT_SIDE_EASY; /* the cheapest attempt */

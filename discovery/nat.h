@@ -14,7 +14,12 @@ enum nat_mapping {
 	NAT_MAPPING_ADDRESS_PORT_DEPENDENT, /* another one for each address and port */
 };
 
-enum nat_filtering { NAT_FILTERING_UNKNOWN, NAT_FILTERING_OPEN, NAT_FILTERING_DEPENDENT };
+enum nat_filtering { /* who may answer, once we sent somewhere */
+	NAT_FILTERING_UNKNOWN,
+	NAT_FILTERING_OPEN,                   /* anybody: endpoint-independent */
+	NAT_FILTERING_ADDRESS_DEPENDENT,      /* any port of the address that we sent to */
+	NAT_FILTERING_ADDRESS_PORT_DEPENDENT, /* only whom we sent to */
+};
 
 enum nat_ports { NAT_PORTS_UNKNOWN, NAT_PORTS_PRESERVED, NAT_PORTS_SEQUENTIAL, NAT_PORTS_RANDOM };
 
@@ -28,12 +33,14 @@ struct nat {                                    /* one network, one family; zero
 	struct nat_sample samples[NAT_SAMPLES]; /* the newest, one per observer and socket */
 	size_t count, next;
 	uint8_t filtering; /* enum nat_filtering */
+	bool filtering_is_sure;
 };
 
 /* A sample replaces the one of the same observer and socket, else the oldest. */
 void nat_add(struct nat *n, const struct nat_sample *s);
-/* Did a packet from an address that we never sent to come in? */
-void nat_set_filtering(struct nat *n, bool open);
+/* is_sure: found with two addresses. With two ports of one address OPEN may be ADDRESS_DEPENDENT,
+ * so that changes nothing where the other is known. */
+void nat_set_filtering(struct nat *n, enum nat_filtering filtering, bool is_sure);
 void nat_forget(struct nat *n); /* the network changed */
 
 struct nat_class {

@@ -110,6 +110,29 @@ static enum relay_reason take(
 	return why;
 }
 
+/* For clients that ask which NAT stands before them: of our other addresses that the world reaches,
+ * one of the family that they reach us at, rather of the same interface. NULL: there is none. */
+static const struct local_address *second_address(const struct node *n, const struct path *path)
+{
+	const struct local_address *found = NULL;
+	if (n->config.second_port == 0 || path->carrier != CARRIER_UDP ||
+		addr_scope(&path->local) != ADDR_GLOBAL)
+		return NULL;
+	for (size_t i = 0; i < n->local_count; i++) {
+		const struct local_address *l = &n->locals[i];
+		bool near = l->interface == path->interface;
+		if (addr_scope(&l->addr) != ADDR_GLOBAL || addr_same_ip(&l->addr, &path->local) ||
+			addr_is_v4(&l->addr) != addr_is_v4(&path->local) ||
+			node_is_overlay_addr(n, &l->addr))
+			continue;
+		if (near)
+			return l;
+		if (!found && l->has_default_route)
+			found = l;
+	}
+	return found;
+}
+
 enum drop facilitator_on_register(
 	struct node *n, ov_time now, struct peer *p, const struct register_frame *f)
 {
@@ -118,19 +141,25 @@ enum drop facilitator_on_register(
 	if (!facilitator_hears(p, now))
 		return DROP_RATE;
 	enum relay_reason why = take(n, now, p, f);
-	uint8_t plain[16];
+	const struct path *path = p->association->active;
+	const struct local_address *second = path ? second_address(n, path) : NULL;
+	uint8_t plain[32];
 	struct wr w = wr_init(plain, sizeof(plain));
-	frame_put_registered(&w, &(struct registered_frame){ .request = f->request,
-					 .page = f->page,
-					 .reason = (uint8_t)why,
-					 .lifetime_s = LIFETIME_S,
-					 .second_port = n->config.second_port });
+	struct registered_frame answer = { .request = f->request,
+		.page = f->page,
+		.reason = (uint8_t)why,
+		.lifetime_s = LIFETIME_S,
+		.second_port = n->config.second_port };
+	if (second)
+		answer.second_addr = second->addr;
+	frame_put_registered(&w, &answer);
 	(void)frames_send(n, now, p, &w, false);
 	return why == RELAY_REASON_NONE ? DROP_NONE : DROP_GRANT;
 }
 
-/* From the second port to where the client's NAT is known to be open for the first: does it let us
- * in? No larger than the question, and only to an address that answered a challenge. */
+/* From the second port, of this address or the other, to where the client's NAT is known to be open
+ * for the first: does it let us in? One answer for each question, no larger than it, and only to an
+ * address that answered a challenge. */
 enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p,
 	const struct path *path, const struct filter_test *f)
 {
@@ -144,6 +173,14 @@ enum drop facilitator_on_filter_test(struct node *n, ov_time now, struct peer *p
 	struct wr w = wr_init(plain, sizeof(plain));
 	frame_put_filter(&w, FRAME_FILTER_ANSWER, f);
 	struct dgram where = route_where(path);
+	if (f->from == FILTER_FROM_ADDRESS) {
+		const struct local_address *second = second_address(n, path);
+		if (!second)
+			return DROP_TYPE;
+		where.local = second->addr;
+		if (second->interface != path->interface)
+			where.interface = 0; /* as the kernel routes what comes from there */
+	}
 	where.local.port = n->config.second_port;
 	return frames_send_to(n, now, p, &w, &where) ? DROP_NONE : DROP_CONGESTION;
 }

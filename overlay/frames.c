@@ -131,7 +131,7 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 			one = facilitator_on_filter_test(n, now, p, at->path, &f.as.filter_test);
 			break;
 		case FRAME_FILTER_ANSWER:
-			one = netcheck_on_answer(n, p, at->path, &f.as.filter_test);
+			one = netcheck_on_answer(n, now, p, at->path, &f.as.filter_test);
 			break;
 		case FRAME_LIFETIME_TEST:
 			one = facilitator_on_lifetime_test(

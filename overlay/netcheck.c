@@ -1,7 +1,9 @@
-/* Which NAT stands before us (RFC 4787 terms). A facilitator answers one question from a port where
- * we never sent anything: if that comes in, the filtering is endpoint-independent. Then we send to
- * that port too, and compare how each of its ports sees us: the mapping. Order matters, since
- * sending there opens the filter. Done once for each registration and network. */
+/* Which NAT stands before us (RFC 4787 terms; the tests are those of RFC 5780 4.3 and 4.4). A
+ * facilitator answers from where we never sent anything: from its second port, and from its second
+ * address if it has one. What comes in tells the filtering. Then we send there too, first to the
+ * port, and compare how each place sees us: the mapping. Order matters, since sending there opens
+ * the filter. That nothing came from the second address tells something only once we know that it
+ * answers at all. Done once for each registration and network. */
 #include "overlay/netcheck.h"
 
 #include "overlay/association.h"
@@ -10,19 +12,24 @@
 #include "overlay/probing.h"
 #include "overlay/route.h"
 
-#define TESTS      3
 #define TEST_FLOOR (100 * OV_MS) /* between two tests, at least 2 SRTT */
+#define PATIENCE   OV_SEC        /* with the second address, at least 4 SRTT */
+
+/* Of struct netcheck; before them, that many tests of filtering were sent. */
+enum step { STEP_PORT = 3, STEP_ADDRESS, STEP_GIVE_UP };
 
 static struct nat *nat_of(struct node *n, const struct ov_addr *a)
 {
 	return &n->nat[addr_is_v4(a) ? 0 : 1];
 }
 
-void netcheck_begin(struct node *n, ov_time now, struct peer *p, uint16_t second_port)
+void netcheck_begin(struct node *n, ov_time now, struct peer *p, uint16_t second_port,
+	struct ov_addr second_addr)
 {
 	struct netcheck *c = &p->registration->netcheck;
 	*c = (struct netcheck){ .next_at = second_port ? now : OV_NEVER,
 		.token = rng_u32(&n->rng),
+		.second_addr = second_addr,
 		.second_port = second_port };
 	peer_touch(n, p);
 }
@@ -33,20 +40,49 @@ void netcheck_forget(struct node *n, ov_time now)
 	nat_forget(&n->nat[1]);
 	for (size_t i = 0; i < n->facilitator_count; i++) {
 		struct peer *p = n->facilitators[i];
+		const struct netcheck *c = &p->registration->netcheck;
 		if (p->registration->registered)
-			netcheck_begin(n, now, p, p->registration->netcheck.second_port);
+			netcheck_begin(n, now, p, c->second_port, c->second_addr);
 	}
+}
+
+static bool is_by_udp(const struct peer *p)
+{
+	const struct association *a = p->association;
+	return a && a->active && a->active->carrier == CARRIER_UDP;
+}
+
+/* A facilitator may name anybody's address: only one that the world reaches is asked, of the family
+ * that is in use. By UDP. */
+static bool has_second_address(const struct node *n, const struct peer *p)
+{
+	const struct ov_addr *second = &p->registration->netcheck.second_addr;
+	const struct ov_addr *first = &p->association->active->remote;
+	return addr_scope(second) == ADDR_GLOBAL && addr_scope(first) == ADDR_GLOBAL &&
+	       addr_is_v4(second) == addr_is_v4(first) && !addr_same_ip(second, first) &&
+	       !node_is_overlay_addr(n, second);
+}
+
+static void after(ov_time now, struct peer *p, ov_time least, int srtts)
+{
+	ov_time srtt = p->association->active->rtt.smoothed;
+	p->registration->netcheck.next_at = now + ov_max(least, srtts * srtt);
 }
 
 static void test_filter(struct node *n, ov_time now, struct peer *p)
 {
 	struct netcheck *c = &p->registration->netcheck;
-	uint8_t plain[16];
+	uint8_t plain[32];
 	struct wr w = wr_init(plain, sizeof(plain));
-	frame_put_filter(&w, FRAME_FILTER_TEST, &(struct filter_test){ .token = c->token });
+	struct filter_test f = { .token = c->token, .from = FILTER_FROM_PORT };
+	if (!c->port_came)
+		frame_put_filter(&w, FRAME_FILTER_TEST, &f);
+	f.from = FILTER_FROM_ADDRESS;
+	if (has_second_address(n, p))
+		frame_put_filter(&w, FRAME_FILTER_TEST, &f);
 	(void)frames_send(n, now, p, &w, false);
-	c->tests++;
-	c->next_at = now + ov_max(TEST_FLOOR, 2 * p->association->active->rtt.smoothed);
+	c->step++;
+	after(now, p, TEST_FLOOR, 2);
 }
 
 static enum nat_side side_of(const struct nat *nat)
@@ -62,16 +98,66 @@ static void tell_side(struct node *n, ov_time now, enum nat_side before, const s
 		meet_moved(n, now);
 }
 
-static void test_mapping(struct node *n, ov_time now, struct peer *p)
+/* is_sure: the second address answered. */
+static void conclude(
+	struct node *n, ov_time now, struct peer *p, enum nat_filtering filtering, bool is_sure)
 {
-	struct ov_addr second = p->association->active->remote;
-	second.port = p->registration->netcheck.second_port;
-	struct nat *nat = nat_of(n, &second);
+	struct nat *nat = nat_of(n, &p->association->active->remote);
 	enum nat_side before = side_of(nat);
-	nat_set_filtering(nat, false);
+	nat_set_filtering(nat, filtering, is_sure);
 	tell_side(n, now, before, nat); /* a public address behind a firewall */
-	route_probe(n, now, p, &second, true);
-	p->registration->netcheck.next_at = OV_NEVER;
+}
+
+static enum nat_filtering by_port(const struct netcheck *c, enum nat_filtering if_it_came)
+{
+	return c->port_came ? if_it_came : NAT_FILTERING_ADDRESS_PORT_DEPENDENT;
+}
+
+/* How does this place see us? */
+static void observe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *place)
+{
+	struct association *a = p->association;
+	for (size_t i = 0; i < a->path_count; i++)
+		if (a->paths[i]->for_checks && addr_equal(&a->paths[i]->remote, place))
+			path_ask(a->paths[i], now); /* a valid one is not probed */
+	route_probe(n, now, p, place, true);
+}
+
+/* Two ports are all that is known of. */
+static void give_up(struct node *n, ov_time now, struct peer *p)
+{
+	struct netcheck *c = &p->registration->netcheck;
+	c->next_at = OV_NEVER;
+	conclude(n, now, p, by_port(c, NAT_FILTERING_OPEN), false);
+}
+
+static void test_port(struct node *n, ov_time now, struct peer *p)
+{
+	struct netcheck *c = &p->registration->netcheck;
+	struct ov_addr second = p->association->active->remote;
+	second.port = c->second_port;
+	c->step = STEP_ADDRESS;
+	if (c->address_came)
+		c->next_at = OV_NEVER;
+	else if (has_second_address(n, p))
+		after(now, p, TEST_FLOOR, 2);
+	else
+		give_up(n, now, p);
+	if (!c->port_came) /* else its path is being asked already */
+		observe(n, now, p, &second);
+}
+
+static void test_address(struct node *n, ov_time now, struct peer *p)
+{
+	struct netcheck *c = &p->registration->netcheck;
+	struct candidate word = { .addr = c->second_addr,
+		.tried_at = OV_NEVER,
+		.source = SOURCE_FACILITATOR,
+		.carrier = CARRIER_UDP };
+	c->step = STEP_GIVE_UP;
+	after(now, p, PATIENCE, 4);
+	if (has_second_address(n, p) && meet_may_ask(n, now, p, &word))
+		observe(n, now, p, &c->second_addr);
 }
 
 void netcheck_tick(struct node *n, ov_time now, struct peer *p)
@@ -79,14 +165,16 @@ void netcheck_tick(struct node *n, ov_time now, struct peer *p)
 	struct netcheck *c = &p->registration->netcheck;
 	if (now < c->next_at)
 		return;
-	bool udp = association_reaches(p->association, now) &&
-		   p->association->active->carrier == CARRIER_UDP;
-	if (!udp)
+	if (!association_reaches(p->association, now) || !is_by_udp(p))
 		c->next_at = OV_NEVER; /* registration begins it anew */
-	else if (c->tests < TESTS)
+	else if (c->step < STEP_PORT)
 		test_filter(n, now, p);
+	else if (c->step == STEP_PORT)
+		test_port(n, now, p);
+	else if (c->step == STEP_ADDRESS)
+		test_address(n, now, p);
 	else
-		test_mapping(n, now, p);
+		give_up(n, now, p);
 }
 
 static bool is_ours(const struct node *n, const struct ov_addr *a)
@@ -97,8 +185,18 @@ static bool is_ours(const struct node *n, const struct ov_addr *a)
 	return false;
 }
 
-void netcheck_on_observed(
-	struct node *n, ov_time now, const struct peer *p, const struct path *path)
+/* The second address answers, so what did not come from there was not let in. */
+static void on_second_address(struct node *n, ov_time now, struct peer *p, const struct path *path)
+{
+	struct netcheck *c = &p->registration->netcheck;
+	if (c->next_at == OV_NEVER || c->step != STEP_GIVE_UP || !is_by_udp(p) ||
+		!addr_equal(&path->remote, &c->second_addr))
+		return;
+	c->next_at = OV_NEVER;
+	conclude(n, now, p, by_port(c, NAT_FILTERING_ADDRESS_DEPENDENT), true);
+}
+
+void netcheck_on_observed(struct node *n, ov_time now, struct peer *p, const struct path *path)
 {
 	enum addr_scope scope = addr_scope(&path->observed);
 	if (!p->registration || path->carrier != CARRIER_UDP ||
@@ -112,18 +210,45 @@ void netcheck_on_observed(
 			     .is_local = is_ours(n, &path->observed) });
 	probing_consider(n, now, path);
 	tell_side(n, now, before, nat);
+	on_second_address(n, now, p, path);
 }
 
-enum drop netcheck_on_answer(
-	struct node *n, struct peer *p, const struct path *path, const struct filter_test *f)
+/* Neither may have been sent to before its answer came. */
+static bool comes_from(
+	const struct node *n, const struct peer *p, const struct path *path, enum filter_from from)
+{
+	const struct netcheck *c = &p->registration->netcheck;
+	if (path->carrier != CARRIER_UDP || !is_by_udp(p) || path->remote.port != c->second_port)
+		return false;
+	if (from == FILTER_FROM_PORT)
+		return addr_same_ip(&path->remote, &p->association->active->remote) &&
+		       c->step <= STEP_PORT;
+	return has_second_address(n, p) && addr_equal(&path->remote, &c->second_addr) &&
+	       c->step <= STEP_ADDRESS;
+}
+
+/* The path that it came by is new, and being asked already: the mapping follows. */
+enum drop netcheck_on_answer(struct node *n, ov_time now, struct peer *p, const struct path *path,
+	const struct filter_test *f)
 {
 	struct netcheck *c = p->registration ? &p->registration->netcheck : NULL;
 	if (!c || c->next_at == OV_NEVER || f->token != c->token)
 		return DROP_TOKEN;
-	if (path->carrier != CARRIER_UDP || path->remote.port != c->second_port)
+	if (!comes_from(n, p, path, (enum filter_from)f->from))
 		return DROP_FORMAT;
-	nat_set_filtering(nat_of(n, &path->remote), true);
-	c->next_at = OV_NEVER; /* its path is being challenged already: the mapping follows */
+	if (f->from == FILTER_FROM_PORT) {
+		c->port_came = true;
+		if (!has_second_address(n, p))
+			give_up(n, now, p);
+		return DROP_NONE;
+	}
+	c->address_came = true;
+	conclude(n, now, p, NAT_FILTERING_OPEN, true);
+	if (c->step > STEP_PORT)
+		c->next_at = OV_NEVER;
+	else
+		after(now, p, TEST_FLOOR, 2); /* the other answer is on its way */
+	c->step = STEP_PORT;
 	return DROP_NONE;
 }
 
@@ -144,7 +269,8 @@ static const char *filtering_name(enum nat_filtering f)
 	switch (f) {
 	case NAT_FILTERING_UNKNOWN: return "unknown";
 	case NAT_FILTERING_OPEN: return "endpoint-independent";
-	case NAT_FILTERING_DEPENDENT: return "dependent";
+	case NAT_FILTERING_ADDRESS_DEPENDENT: return "address-dependent";
+	case NAT_FILTERING_ADDRESS_PORT_DEPENDENT: return "address-and-port-dependent";
 	}
 	return "unknown";
 }

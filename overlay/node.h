@@ -313,7 +313,8 @@ size_t node_facilitators(
 struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 1, step 7) */
 	const char *mapping;     /* "unknown" "none" "endpoint-independent" "address-dependent"
 				    "address-and-port-dependent" */
-	const char *filtering;   /* "unknown" "endpoint-independent" "dependent" */
+	const char *filtering;   /* "unknown" "endpoint-independent" "address-dependent"
+				    "address-and-port-dependent" */
 	const char *ports;       /* "unknown" "preserved" "sequential" "random" */
 	const char *side;        /* "open" "easy" "predictable" "hard": how others may meet us */
 	struct ov_addr external; /* any: nobody told */

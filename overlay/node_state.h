@@ -124,8 +124,10 @@ struct link_request { /* a RELAY_OPEN on its way */
 struct netcheck {        /* at one facilitator: which NAT stands before us? */
 	ov_time next_at; /* OV_NEVER: done */
 	uint32_t token;
+	struct ov_addr second_addr; /* of the facilitator, with that port; any: it has none */
 	uint16_t second_port;
-	uint8_t tests; /* of filtering, sent */
+	uint8_t step; /* tests of filtering that were sent, then those of mapping (netcheck.c) */
+	bool port_came, address_came;
 };
 
 struct watch { /* of our contacts, at a facilitator */

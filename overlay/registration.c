@@ -300,7 +300,7 @@ enum drop registration_on_answer(
 		return DROP_NONE;
 	bool first = !r->registered;
 	if (first)
-		netcheck_begin(n, now, p, f->second_port);
+		netcheck_begin(n, now, p, f->second_port, f->second_addr);
 	if (first)
 		dial_forget_foreign(n);
 	r->registered = true;

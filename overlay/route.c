@@ -96,7 +96,7 @@ static struct path *least_useful(const struct association *a)
 	for (size_t i = 0; i < a->path_count; i++) {
 		struct path *p = a->paths[i];
 		assert(p); /* they lie without gaps */
-		if (p == a->active || p->state == PATH_VALID)
+		if (p == a->active || (p->state == PATH_VALID && !p->for_checks))
 			continue;
 		if (!worst || p->created_at < worst->created_at)
 			worst = p;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What overlay netcheck says of a NAT with and without a hairpin, and that it says so to people too."""
+"""What overlay netcheck says of NATs of each kind, with and without a hairpin, and that it says so to people too."""
 import sys
 
 import lab
@@ -19,11 +19,43 @@ class Home:
         return self.daemon.cli("netcheck")["ipv4"] or {}
 
 
-def homes(*kinds):
+def homes(*kinds, addresses=2):
     world = nat.World(None)
-    server = world.server("server")
+    server = world.server("server", addresses)
     facilitator = node.Node(server.ns, args=["--facilitator", "--facilitator-policy", "open", "--no-tun"]).start()
     return [Home(world, server, facilitator, f"h{i}", kind) for i, kind in enumerate(kinds)]
+
+
+EIM, ADF, APDF = "endpoint-independent", "address-dependent", "address-and-port-dependent"  # RFC 4787
+KINDS = {"full-cone": (EIM, EIM, "open"), "address-restricted": (EIM, ADF, "easy"),
+    "port-restricted": (EIM, APDF, "easy"), "symmetric": (APDF, APDF, "hard"), "open": ("none", EIM, "open"),
+    "firewall": ("none", APDF, "easy")}
+
+
+def classes(kinds, addresses):
+    """All three words of each kind. Nothing may be said too early: a wrong word for a moment would fail, too."""
+    sites = homes(*kinds, addresses=addresses)
+
+    def said():
+        return {kind: tuple(s.found().get(k, "unknown") for k in ("mapping", "filtering", "side"))
+            for kind, s in zip(kinds, sites)}
+    lab.wait_for("a class of each", 8, lambda: all("unknown" not in words[:2] for words in said().values()))
+    lab.check(said() == kinds, f"netcheck says {said()}")
+    return sites
+
+
+def two_addresses():
+    """The facilitator's second address tells by address from by port."""
+    sites = classes(KINDS, 2)
+    text = sites[1].daemon.ns.run(node.program("overlay"), "--socket", sites[1].daemon.socket, "netcheck")
+    lab.check(f"mapping {EIM}, filtering {ADF}" in text, text)
+    return {}
+
+
+def one_address():
+    """Without one, who lets in all ports of an address cannot be told from who lets in everybody."""
+    classes({"address-restricted": KINDS["full-cone"], "port-restricted": KINDS["port-restricted"]}, 1)
+    return {}
 
 
 def hairpin():
@@ -43,4 +75,4 @@ def hairpin():
 
 
 if __name__ == "__main__":
-    sys.exit(lab.main({"hairpin": hairpin}, node.logs))
+    sys.exit(lab.main({"two_addresses": two_addresses, "one_address": one_address, "hairpin": hairpin}, node.logs))

@@ -217,7 +217,7 @@ struct nat_info node_nat_info(const struct node *n, bool ipv6)
 {
 	(void)n;
 	struct nat_info nat = { .mapping = "endpoint-independent",
-		.filtering = "dependent",
+		.filtering = "address-and-port-dependent",
 		.ports = "preserved",
 		.side = "easy",
 		.hairpin = "no",

@@ -233,7 +233,7 @@ static inline void wire_emit_tcp(struct wire *w, const struct wire_node *h, cons
 
 static inline bool wire_has_port(const struct wire_node *h, uint16_t port)
 {
-	if (h->probe != 0 && h->probe == port)
+	if (port != 0 && (h->probe == port || h->config.second_port == port))
 		return true;
 	for (size_t i = 0; i < h->extra_count; i++)
 		if (h->extra[i] == port)
@@ -275,7 +275,7 @@ static inline void wire_emit(struct wire *w, struct wire_node *h, const struct d
 		wire_emit_tcp(w, h, d);
 		return;
 	}
-	bool from_old = h->answers_from_old && addr_equal(&d->local, &h->old);
+	bool from_old = h->answers_from_old && addr_same_ip(&d->local, &h->old);
 	struct ov_addr from = from_old ? h->old : h->addr;
 	if (wire_has_port(h, d->local.port))
 		from.port = d->local.port;
@@ -380,7 +380,9 @@ static inline void wire_deliver(struct wire *w, struct flight *f)
 	for (size_t i = 0; i < w->count; i++) {
 		struct wire_node *h = &w->nodes[i];
 		const struct wire_connection *c = wire_connection(w, here.connection);
-		bool extra = addr_same_ip(&h->addr, &here.to) && wire_has_port(h, here.to.port);
+		bool to_old = h->answers_from_old && addr_same_ip(&h->old, &here.to);
+		bool extra = (to_old || addr_same_ip(&h->addr, &here.to)) &&
+			     wire_has_port(h, here.to.port);
 		bool ours =
 			addr_equal(&h->addr, &here.to) || addr_equal(&h->old, &here.to) || extra;
 		if (c)

@@ -110,7 +110,7 @@ static void tell_nat(struct wire *w, size_t i, uint16_t first, uint16_t second)
 		s.observed.port = k ? second : first;
 		nat_add(&w->nodes[i].node->nat[0], &s);
 	}
-	nat_set_filtering(&w->nodes[i].node->nat[0], false);
+	nat_set_filtering(&w->nodes[i].node->nat[0], NAT_FILTERING_ADDRESS_PORT_DEPENDENT, false);
 }
 
 static struct wire *world(struct nats *t)
@@ -222,7 +222,7 @@ static void a_firewall_that_shows_itself_begins_a_round(void **state)
 	wire_send(w, EASY, HARD, 1, 100);
 	wire_run(w, 2 * OV_SEC);
 	uint32_t round = n->peers[0]->association->meeting.round;
-	netcheck_begin(n, w->now, n->facilitators[0], 27183);
+	netcheck_begin(n, w->now, n->facilitators[0], 27183, (struct ov_addr){ 0 });
 	wire_drain(w, EASY);
 	wire_run(w, OV_SEC);
 	struct nat_class found = netcheck_class(n, true);

@@ -115,8 +115,7 @@ static void every_type(void **state)
 			assert_int_equal(f.as.status.sequence, 0x09090909);
 		} else if (type == FRAME_PADDING) { /* 4 is then a type nobody knows */
 			assert_int_equal(got, OV_EFORMAT);
-		} else if (type == FRAME_RELAY_CLOSE || type == FRAME_FILTER_TEST ||
-			   type == FRAME_FILTER_ANSWER) {
+		} else if (type == FRAME_RELAY_CLOSE) {
 			assert_int_equal(got, 1);
 			assert_int_equal(f.as.relay_close.channel, 0x09090909);
 		} else if (type <= FRAME_TCP_ENDPOINTS ||
@@ -225,10 +224,21 @@ static void register_frames_come_back(void **state)
 					 .page = 1,
 					 .reason = 2,
 					 .lifetime_s = 600,
-					 .second_port = 27183 });
+					 .second_port = 27183,
+					 .second_addr = addr_v4(192, 0, 2, 7, 1) });
 	f = reread(&w);
+	struct ov_addr second = addr_v4(192, 0, 2, 7, 27183); /* the port is the same for both */
+	assert_true(addr_equal(&f.as.registered.second_addr, &second));
 	assert_true(f.as.registered.request == 8 && f.as.registered.page == 1);
 	assert_true(f.as.registered.reason == 2 && f.as.registered.lifetime_s == 600);
+
+	w = wr_init(out, sizeof(out));
+	struct filter_test test = { .token = 77, .from = FILTER_FROM_ADDRESS };
+	frame_put_filter(&w, FRAME_FILTER_TEST, &test);
+	f = reread(&w);
+	assert_true(f.as.filter_test.token == 77 && f.as.filter_test.from == FILTER_FROM_ADDRESS);
+	out[wr_len(&w) - 1] = FILTER_FROM_ADDRESS + 1; /* from nowhere */
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
 }
 
 static void presence_frames_come_back(void **state)

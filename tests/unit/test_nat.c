@@ -66,16 +66,40 @@ static void filtering_makes_a_side_open_or_not(void **state)
 	(void)state;
 	static const uint16_t same[4] = { 5000, 5000, 5000, 5000 };
 	struct nat n = seen(same, false);
-	nat_set_filtering(&n, true); /* full cone */
+	nat_set_filtering(&n, NAT_FILTERING_OPEN, false); /* full cone */
 	struct nat_class c = nat_classify(&n);
 	assert_int_equal(nat_side(&c), NAT_SIDE_OPEN);
-	nat_set_filtering(&n, false);
+	nat_set_filtering(&n, NAT_FILTERING_ADDRESS_PORT_DEPENDENT, false);
 	c = nat_classify(&n);
 	assert_int_equal(nat_side(&c), NAT_SIDE_EASY);
 	n = seen(same, true);
-	nat_set_filtering(&n, false); /* a stateful firewall */
+	nat_set_filtering(
+		&n, NAT_FILTERING_ADDRESS_PORT_DEPENDENT, false); /* a stateful firewall */
 	c = nat_classify(&n);
 	assert_int_equal(nat_side(&c), NAT_SIDE_EASY);
+}
+
+/* Two ports of one address cannot tell that only other addresses are kept out. */
+static void a_check_from_two_addresses_counts_more(void **state)
+{
+	(void)state;
+	static const uint16_t same[4] = { 5000, 5000, 5000, 5000 };
+	struct nat n = seen(same, false);
+	nat_set_filtering(&n, NAT_FILTERING_OPEN, false);
+	nat_set_filtering(&n, NAT_FILTERING_ADDRESS_DEPENDENT, true);
+	struct nat_class c = nat_classify(&n);
+	assert_int_equal(c.filtering, NAT_FILTERING_ADDRESS_DEPENDENT);
+	assert_int_equal(nat_side(&c), NAT_SIDE_EASY);
+	nat_set_filtering(&n, NAT_FILTERING_OPEN, false); /* another facilitator, with one */
+	c = nat_classify(&n);
+	assert_int_equal(c.filtering, NAT_FILTERING_ADDRESS_DEPENDENT);
+	nat_set_filtering(&n, NAT_FILTERING_OPEN, true);
+	c = nat_classify(&n);
+	assert_int_equal(nat_side(&c), NAT_SIDE_OPEN);
+	nat_forget(&n);
+	nat_set_filtering(&n, NAT_FILTERING_ADDRESS_PORT_DEPENDENT, false);
+	c = nat_classify(&n);
+	assert_int_equal(c.filtering, NAT_FILTERING_ADDRESS_PORT_DEPENDENT);
 }
 
 static void one_sample_is_not_enough_and_new_ones_replace_old(void **state)
@@ -127,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(samples_tell_the_class),
 		cmocka_unit_test(filtering_makes_a_side_open_or_not),
+		cmocka_unit_test(a_check_from_two_addresses_counts_more),
 		cmocka_unit_test(one_sample_is_not_enough_and_new_ones_replace_old),
 		cmocka_unit_test(both_ends_compute_the_same_method),
 	};

@@ -21,7 +21,7 @@ static void tell_nat(struct wire *w, size_t i, bool is_hard)
 		.local_port = 27182 };
 	s.observer.port++;
 	nat_add(&n->nat[0], &s);
-	nat_set_filtering(&n->nat[0], false);
+	nat_set_filtering(&n->nat[0], NAT_FILTERING_ADDRESS_PORT_DEPENDENT, false);
 }
 
 static void talk(struct wire *w, unsigned seconds)
