@@ -122,8 +122,7 @@ static const struct local_address *second_address(const struct node *n, const st
 		const struct local_address *l = &n->locals[i];
 		bool near = l->interface == path->interface;
 		if (addr_scope(&l->addr) != ADDR_GLOBAL || addr_same_ip(&l->addr, &path->local) ||
-			addr_is_v4(&l->addr) != addr_is_v4(&path->local) ||
-			node_is_overlay_addr(n, &l->addr))
+			addr_is_v4(&l->addr) != addr_is_v4(&path->local))
 			continue;
 		if (near)
 			return l;

@@ -52,15 +52,14 @@ static bool is_by_udp(const struct peer *p)
 	return a && a->active && a->active->carrier == CARRIER_UDP;
 }
 
-/* A facilitator may name anybody's address: only one that the world reaches is asked, of the family
- * that is in use. By UDP. */
-static bool has_second_address(const struct node *n, const struct peer *p)
+/* A facilitator may name anybody's address: only one that the world reaches (so none of the
+ * overlay) is asked, of the family that is in use. By UDP. */
+static bool has_second_address(const struct peer *p)
 {
 	const struct ov_addr *second = &p->registration->netcheck.second_addr;
 	const struct ov_addr *first = &p->association->active->remote;
 	return addr_scope(second) == ADDR_GLOBAL && addr_scope(first) == ADDR_GLOBAL &&
-	       addr_is_v4(second) == addr_is_v4(first) && !addr_same_ip(second, first) &&
-	       !node_is_overlay_addr(n, second);
+	       addr_is_v4(second) == addr_is_v4(first) && !addr_same_ip(second, first);
 }
 
 static void after(ov_time now, struct peer *p, ov_time least, int srtts)
@@ -78,7 +77,7 @@ static void test_filter(struct node *n, ov_time now, struct peer *p)
 	if (!c->port_came)
 		frame_put_filter(&w, FRAME_FILTER_TEST, &f);
 	f.from = FILTER_FROM_ADDRESS;
-	if (has_second_address(n, p))
+	if (has_second_address(p))
 		frame_put_filter(&w, FRAME_FILTER_TEST, &f);
 	(void)frames_send(n, now, p, &w, false);
 	c->step++;
@@ -139,7 +138,7 @@ static void test_port(struct node *n, ov_time now, struct peer *p)
 	c->step = STEP_ADDRESS;
 	if (c->address_came)
 		c->next_at = OV_NEVER;
-	else if (has_second_address(n, p))
+	else if (has_second_address(p))
 		after(now, p, TEST_FLOOR, 2);
 	else
 		give_up(n, now, p);
@@ -156,7 +155,7 @@ static void test_address(struct node *n, ov_time now, struct peer *p)
 		.carrier = CARRIER_UDP };
 	c->step = STEP_GIVE_UP;
 	after(now, p, PATIENCE, 4);
-	if (has_second_address(n, p) && meet_may_ask(n, now, p, &word))
+	if (has_second_address(p) && meet_may_ask(n, now, p, &word))
 		observe(n, now, p, &c->second_addr);
 }
 
@@ -214,8 +213,7 @@ void netcheck_on_observed(struct node *n, ov_time now, struct peer *p, const str
 }
 
 /* Neither may have been sent to before its answer came. */
-static bool comes_from(
-	const struct node *n, const struct peer *p, const struct path *path, enum filter_from from)
+static bool comes_from(const struct peer *p, const struct path *path, enum filter_from from)
 {
 	const struct netcheck *c = &p->registration->netcheck;
 	if (path->carrier != CARRIER_UDP || !is_by_udp(p) || path->remote.port != c->second_port)
@@ -223,7 +221,7 @@ static bool comes_from(
 	if (from == FILTER_FROM_PORT)
 		return addr_same_ip(&path->remote, &p->association->active->remote) &&
 		       c->step <= STEP_PORT;
-	return has_second_address(n, p) && addr_equal(&path->remote, &c->second_addr) &&
+	return has_second_address(p) && addr_equal(&path->remote, &c->second_addr) &&
 	       c->step <= STEP_ADDRESS;
 }
 
@@ -234,11 +232,11 @@ enum drop netcheck_on_answer(struct node *n, ov_time now, struct peer *p, const 
 	struct netcheck *c = p->registration ? &p->registration->netcheck : NULL;
 	if (!c || c->next_at == OV_NEVER || f->token != c->token)
 		return DROP_TOKEN;
-	if (!comes_from(n, p, path, (enum filter_from)f->from))
+	if (!comes_from(p, path, (enum filter_from)f->from))
 		return DROP_FORMAT;
 	if (f->from == FILTER_FROM_PORT) {
 		c->port_came = true;
-		if (!has_second_address(n, p))
+		if (!has_second_address(p))
 			give_up(n, now, p);
 		return DROP_NONE;
 	}

@@ -204,10 +204,10 @@ static void put_any(struct wire *w, struct wr *f, size_t i, size_t to, uint8_t a
 				.count = arg >> 5 });
 		break;
 	case 5:
-		frame_put_registered(f,
-			&(struct registered_frame){ .request = request,
-				.second_port = arg,
-				.second_addr = addr_v4(arg & 64 ? 203 : 127, 0, 113, arg, 0) });
+		frame_put_registered(
+			f, &(struct registered_frame){ .request = request,
+				   .second_port = arg,
+				   .second_addr = addr_v4(arg & 64 ? 203 : 127, 0, 113, arg, 0) });
 		break;
 	case 6: {
 		struct endpoints_frame e = { .count = 2,

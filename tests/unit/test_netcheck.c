@@ -20,6 +20,7 @@ struct box { /* the NAT */
 	} flows[FLOWS];
 	size_t count;
 	uint16_t ports;      /* given */
+	struct ov_addr bare; /* of IPv6, the client's; any: none */
 	struct ov_addr dead; /* nothing comes from there; any: none */
 	size_t elsewhere;    /* packets to whom no node is */
 	size_t places;       /* of these, different ones */
@@ -62,14 +63,15 @@ static bool leave(struct box *t, struct flight *f)
 	if (!is_known)
 		t->flows[t->count++] =
 			(struct flow){ .inside = f->from, .remote = f->to, .port = port };
-	f->from = outside(port);
+	if (addr_is_v4(&f->from)) /* of IPv6 it is a firewall */
+		f->from = outside(port);
 	return true;
 }
 
 static bool enter(const struct box *t, struct flight *f)
 {
 	for (size_t i = 0; i < t->count; i++)
-		if (t->flows[i].port == f->to.port &&
+		if ((t->flows[i].port == f->to.port || !addr_is_v4(&f->to)) &&
 			agrees(t->filtering, &t->flows[i].remote, &f->from)) {
 			f->to = t->flows[i].inside;
 			return true;
@@ -83,7 +85,7 @@ static bool by_nat(struct wire *w, struct flight *f)
 	struct ov_addr out = outside(0);
 	if (addr_same_ip(&f->from, &t->dead) || addr_same_ip(&f->to, &t->dead))
 		return false;
-	if (addr_same_ip(&f->to, &out))
+	if (addr_same_ip(&f->to, &out) || addr_same_ip(&f->to, &t->bare))
 		return enter(t, f);
 	const struct wire_node *h = &w->nodes[FACILITATOR];
 	if (!addr_same_ip(&f->to, &h->addr) &&
@@ -96,6 +98,13 @@ static bool by_nat(struct wire *w, struct flight *f)
 	return leave(t, f);
 }
 
+static struct ov_addr address(const char *text)
+{
+	struct ov_addr a;
+	assert_int_equal(addr_parse(text, 27182, &a), OV_OK);
+	return a;
+}
+
 static struct wire *world(struct box *t, size_t addresses)
 {
 	struct wire *w = wire_new(2);
@@ -106,14 +115,22 @@ static struct wire *world(struct box *t, size_t addresses)
 	h->config.facilitator = FACILITATOR_OPEN;
 	h->config.second_port = SECOND_PORT;
 	wire_start(w, FACILITATOR);
-	wire_set_address(w, CLIENT, addr_v4(10, 0, 0, 2, 27182));
-	h->old = second_address();
+	bool v6 = !addr_is_any(&t->bare);
+	wire_set_address(w, CLIENT, v6 ? t->bare : addr_v4(10, 0, 0, 2, 27182));
+	h->old = v6 ? address("2a00:2::2") : second_address();
+	if (v6)
+		h->addr = address("2a00:2::1");
 	h->answers_from_old = addresses > 1;
-	struct local_address list[3] = {
+	struct local_address list[4] = {
+		/* what comes by the wire came by interface 0 */
 		{ .addr = addr_v4(10, 8, 8, 8, 0), .interface = 2, .has_default_route = true },
-		{ .addr = h->addr, .interface = 1, .has_default_route = true },
-		{ .addr = h->old, .interface = 3, .has_default_route = true },
+		{ .addr = h->addr, .has_default_route = true },
+		{ .addr = h->old, .interface = 1, .has_default_route = true },
 	};
+	if (addresses == 3) { /* and one that nobody reaches */
+		list[2].addr = addr_v4(192, 0, 8, 8, 0);
+		list[3].addr = h->old;
+	}
 	node_network_changed(h->node, w->now, list, 1 + addresses, false);
 	wire_use_facilitator(w, CLIENT, FACILITATOR);
 	wire_run(w, 2 * OV_SEC);
@@ -143,6 +160,29 @@ static void two_addresses_tell_all_kinds_apart(void **state)
 		assert_string_equal(is.side, i == 0 ? "open" : i < 3 ? "easy" : "predictable");
 		assert_int_equal(check_of(w)->next_at, OV_NEVER);
 		assert_int_equal(t.elsewhere, 0);
+		wire_free(w);
+	}
+}
+
+static void an_address_of_the_same_interface_goes_first(void **state)
+{
+	(void)state;
+	struct box t = { .filtering = BY_ADDRESS };
+	struct wire *w = world(&t, 3);
+	assert_string_equal(found(w).filtering, "address-dependent");
+	assert_int_equal(t.elsewhere, 0);
+	wire_free(w);
+}
+
+static void firewalls_of_ipv6_too(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct box t = { .bare = address("2a00:1::1"), .filtering = (enum behaviour)i };
+		struct wire *w = world(&t, 2);
+		struct nat_info is = node_nat_info(w->nodes[CLIENT].node, true);
+		assert_string_equal(is.mapping, "none");
+		assert_string_equal(is.filtering, names[i]);
 		wire_free(w);
 	}
 }
@@ -192,6 +232,13 @@ static void all_is_found_again_after_a_change_of_network(void **state)
 	wire_run(w, 3 * OV_SEC);
 	assert_string_equal(found(w).mapping, "address-dependent");
 	assert_string_equal(found(w).filtering, "address-and-port-dependent");
+	t.count = 0; /* we slept; the router has the same addresses, and forgot */
+	t.mapping = INDEPENDENT;
+	node_network_changed(w->nodes[CLIENT].node, w->now, w->nodes[CLIENT].node->locals, 1, true);
+	wire_drain(w, CLIENT);
+	wire_run(w, 3 * OV_SEC);
+	assert_string_equal(found(w).mapping, "endpoint-independent");
+	assert_string_equal(found(w).filtering, "address-and-port-dependent");
 	wire_free(w);
 }
 
@@ -213,12 +260,9 @@ static void a_lying_facilitator_names_no_place_that_is_not_of_the_world(void **s
 	struct box t = { .filtering = BY_ADDRESS };
 	struct wire *w = world(&t, 1);
 	const struct node *n = w->nodes[CLIENT].node;
-	struct ov_addr a;
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_int_equal(addr_parse(bad[i], 0, &a), OV_OK);
-		is_told(w, a);
-	}
-	a = (struct ov_addr){ 0 }; /* our own overlay network */
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		is_told(w, address(bad[i]));
+	struct ov_addr a = { 0 }; /* our own overlay network */
 	memcpy(a.ip, n->own_prefix, 8);
 	a.ip[15] = 1;
 	is_told(w, a);
@@ -269,6 +313,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_addresses_tell_all_kinds_apart),
+		cmocka_unit_test(an_address_of_the_same_interface_goes_first),
+		cmocka_unit_test(firewalls_of_ipv6_too),
 		cmocka_unit_test(one_address_tells_as_much_as_it_can),
 		cmocka_unit_test(a_second_address_that_does_not_answer_proves_nothing),
 		cmocka_unit_test(all_is_found_again_after_a_change_of_network),
