@@ -104,10 +104,10 @@ static json_t *json_family(const struct api *a, bool ipv6)
 	struct nat_info nat = node_nat_info(a->cfg.node, ipv6);
 	if (addr_is_any(&nat.external))
 		return json_null();
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:o}", "mapping", nat.mapping, "filtering",
-		nat.filtering, "ports", nat.ports, "side", nat.side, "external",
-		api_json_addr(&nat.external), "hairpin", nat.hairpin, "lifetime",
-		json_lifetime(&nat));
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:o, s:s, s:o}", "mapping", nat.mapping,
+		"filtering", nat.filtering, "two_addresses", nat.two_addresses, "ports", nat.ports,
+		"side", nat.side, "external", api_json_addr(&nat.external), "hairpin", nat.hairpin,
+		"lifetime", json_lifetime(&nat));
 }
 
 /* UDP works where a facilitator sees us by it. */

@@ -306,6 +306,7 @@ struct nat_info node_nat_info(const struct node *n, bool ipv6)
 	struct nat_class c = netcheck_class(n, !ipv6);
 	struct nat_info info = { .mapping = mapping_name(c.mapping),
 		.filtering = filtering_name(c.filtering),
+		.two_addresses = n->nat[ipv6 ? 1 : 0].filtering_is_sure,
 		.ports = ports_name(c.ports),
 		.side = side_name(&c),
 		.external = c.external,

@@ -315,6 +315,8 @@ struct nat_info { /* what NAT stands before us, in words (RFC 4787; nat.md part 
 				    "address-and-port-dependent" */
 	const char *filtering;   /* "unknown" "endpoint-independent" "address-dependent"
 				    "address-and-port-dependent" */
+	bool two_addresses;      /* a facilitator saw it from two: else endpoint-independent
+				    filtering may be address-dependent */
 	const char *ports;       /* "unknown" "preserved" "sequential" "random" */
 	const char *side;        /* "open" "easy" "predictable" "hard": how others may meet us */
 	struct ov_addr external; /* any: nobody told */

@@ -137,6 +137,10 @@ static void print_family(const char *name, const json_t *f)
 	printf("          mapping %s, filtering %s, ports %s, hairpin %s\n",
 		field_text(f, "mapping"), field_text(f, "filtering"), field_text(f, "ports"),
 		field_text(f, "hairpin"));
+	if (strcmp(field_text(f, "filtering"), "endpoint-independent") == 0 &&
+		!json_is_true(json_object_get(f, "two_addresses")))
+		printf("          filtering may be address-dependent: no facilitator with two "
+		       "addresses told\n");
 	const json_t *lifetime = json_object_get(f, "lifetime");
 	if (json_is_object(lifetime))
 		print_lifetime(lifetime);

@@ -49,12 +49,16 @@ def two_addresses():
     sites = classes(KINDS, 2)
     text = sites[1].daemon.ns.run(node.program("overlay"), "--socket", sites[1].daemon.socket, "netcheck")
     lab.check(f"mapping {EIM}, filtering {ADF}" in text, text)
+    lab.check(all(s.found()["two_addresses"] for s in sites), "two addresses")
     return {}
 
 
 def one_address():
     """Without one, who lets in all ports of an address cannot be told from who lets in everybody."""
-    classes({"address-restricted": KINDS["full-cone"], "port-restricted": KINDS["port-restricted"]}, 1)
+    sites = classes({"address-restricted": KINDS["full-cone"], "port-restricted": KINDS["port-restricted"]}, 1)
+    lab.check(not sites[0].found()["two_addresses"], f"netcheck says {sites[0].found()}")
+    text = sites[0].daemon.ns.run(node.program("overlay"), "--socket", sites[0].daemon.socket, "netcheck")
+    lab.check("filtering may be address-dependent" in text, text)
     return {}
 
 
