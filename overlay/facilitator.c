@@ -140,7 +140,7 @@ enum drop facilitator_on_register(
 	if (!facilitator_hears(p, now))
 		return DROP_RATE;
 	enum relay_reason why = take(n, now, p, f);
-	const struct path *path = p->association->active;
+	const struct path *path = p->association ? p->association->active : NULL;
 	const struct local_address *second = path ? second_address(n, path) : NULL;
 	uint8_t plain[32];
 	struct wr w = wr_init(plain, sizeof(plain));
