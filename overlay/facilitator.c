@@ -149,7 +149,7 @@ enum drop facilitator_on_register(
 		.reason = (uint8_t)why,
 		.lifetime_s = LIFETIME_S,
 		.second_port = n->config.second_port };
-	if (second)
+	if (second && why == RELAY_REASON_NONE)
 		answer.second_addr = second->addr;
 	frame_put_registered(&w, &answer);
 	(void)frames_send(n, now, p, &w, false);

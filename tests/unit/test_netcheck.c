@@ -232,7 +232,8 @@ static void all_is_found_again_after_a_change_of_network(void **state)
 	wire_run(w, 3 * OV_SEC);
 	assert_string_equal(found(w).mapping, "address-dependent");
 	assert_string_equal(found(w).filtering, "address-and-port-dependent");
-	t.count = 0; /* we slept; the router has the same addresses, and forgot */
+	t.count = 0; /* we slept; the router has the same addresses, and forgot. The facilitator has
+			four paths for us, and makes room. */
 	t.mapping = INDEPENDENT;
 	node_network_changed(w->nodes[CLIENT].node, w->now, w->nodes[CLIENT].node->locals, 1, true);
 	wire_drain(w, CLIENT);
