@@ -159,6 +159,7 @@ static void two_addresses_tell_all_kinds_apart(void **state)
 		assert_string_equal(is.filtering, names[i % 3]);
 		assert_string_equal(is.side, i == 0 ? "open" : i < 3 ? "easy" : "predictable");
 		assert_int_equal(check_of(w)->next_at, OV_NEVER);
+		assert_true(is.two_addresses);
 		assert_int_equal(t.elsewhere, 0);
 		wire_free(w);
 	}
@@ -215,6 +216,7 @@ static void a_second_address_that_does_not_answer_proves_nothing(void **state)
 	assert_int_equal(check_of(w)->next_at, OV_NEVER);
 	assert_string_equal(found(w).filtering, "endpoint-independent");
 	assert_string_equal(found(w).side, "open");
+	assert_false(found(w).two_addresses);
 	wire_free(w);
 }
 
