@@ -300,8 +300,8 @@ static void only_the_answer_that_was_asked_for_counts(void **state)
 	struct node *n = w->nodes[CLIENT].node;
 	struct peer *p = n->facilitators[0];
 	for (size_t i = 0; i < p->association->path_count; i++)
-		for (uint8_t from = FILTER_FROM_PORT; from <= FILTER_FROM_ADDRESS; from++) {
-			struct filter_test f = { .token = c->token, .from = from };
+		for (int from = FILTER_FROM_PORT; from <= FILTER_FROM_ADDRESS; from++) {
+			struct filter_test f = { .token = c->token, .from = (uint8_t)from };
 			c->next_at = w->now + OV_SEC;
 			c->step = from == FILTER_FROM_PORT ? 4 : 5;
 			assert_int_not_equal(
