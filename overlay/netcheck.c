@@ -8,6 +8,7 @@
 #include "overlay/frames.h"
 #include "overlay/meet.h"
 #include "overlay/probing.h"
+#include "overlay/punch.h"
 #include "overlay/route.h"
 
 #define TESTS      3
@@ -70,7 +71,7 @@ static void test_mapping(struct node *n, ov_time now, struct peer *p)
 	enum nat_side before = side_of(nat);
 	nat_set_filtering(nat, false);
 	tell_side(n, now, before, nat); /* a public address behind a firewall */
-	route_probe(n, now, p, &second, true);
+	punch_probe(n, now, p, &second, true);
 	p->registration->netcheck.next_at = OV_NEVER;
 }
 
