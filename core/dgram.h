@@ -10,7 +10,7 @@ struct dgram {
 	size_t len;
 	uint16_t segment; /* bytes of each datagram but the last; >= 1 */
 	uint8_t carrier;  /* enum carrier */
-	uint8_t zero;
+	uint8_t hops;     /* out: routers that it may pass, IPv4 (its TTL); 0: as usual */
 	/* Index; 0: not known (in), kernel chooses (out). Of TCP: number of the connection. */
 	uint32_t interface;
 	struct ov_addr

@@ -10,6 +10,7 @@
 #include "overlay/keys.h"
 #include "overlay/meet.h"
 #include "overlay/network.h"
+#include "overlay/punch.h"
 #include "overlay/reach.h"
 #include "overlay/route.h"
 
@@ -165,7 +166,7 @@ static size_t ask_by_udp(struct node *n, ov_time now, struct peer *p)
 			continue;
 		count++;
 		if (meet_may_ask(n, now, p, c))
-			route_probe(n, now, p, &c->addr, true);
+			punch_probe(n, now, p, &c->addr, true);
 	}
 	return count;
 }

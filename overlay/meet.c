@@ -3,6 +3,9 @@
  * own side send before the other's packet comes (RFC 5128 3.3; the exchange is libp2p's DCUtR, the
  * schedule nat.md part 1). What is sent are challenges of the session: nobody else can answer them.
  *
+ * At one time: who answers hears of a round half a round trip of the relay before the other hears
+ * the answer. It opens its NAT at once (punch.h), and begins when the other does.
+ *
  * A round that finds nothing is repeated after 5, 10, 20 ... 300 s as long as data was sent
  * within 120 s, and at once when either side's addresses change. */
 #include "overlay/meet.h"
@@ -14,12 +17,15 @@
 #include "overlay/keys.h"
 #include "overlay/link.h"
 #include "overlay/netcheck.h"
+#include "overlay/punch.h"
 #include "overlay/reach.h"
 #include "overlay/registration.h"
 #include "overlay/route.h"
 
 #define TOLD_PER_SECOND 1
 #define TOLD_BURST      5
+#define OPENED_BEFORE   (20 * OV_MS) /* at least: its opener shall have left the NAT */
+#define OPENED_MAX      (500 * OV_MS)
 #define BACKOFF_LAST    6
 #define TRIED_FOR       (120 * OV_SEC) /* after the last packet; an idle pair is silent */
 /* Rounds: 6 at once, then 3 a minute. limit.h counts whole tokens per second. */
@@ -134,10 +140,36 @@ bool meet_is_all_foreign(const struct node *n, const struct peer *p)
 	return p->candidates.count > 0;
 }
 
-static void begin_probes(struct meeting *m, ov_time now)
+static void begin_probes(struct meeting *m, ov_time at)
 {
 	m->step = 0;
-	m->started_at = m->probe_at = now;
+	m->started_at = m->probe_at = at;
+}
+
+static void open_for(struct node *n, ov_time now, struct peer *p)
+{
+	for (size_t i = 0; i < p->candidates.count; i++) {
+		struct candidate *c = &p->candidates.list[i];
+		if (punch_may_open(n, &c->addr) && meet_may_ask(n, now, p, c))
+			punch_open(n, now, p, &c->addr);
+	}
+}
+
+/* Opens what has to be opened and asks the others; returns when all are asked. */
+static ov_time open_first(struct node *n, ov_time now, struct peer *p)
+{
+	for (size_t i = 0; i < p->candidates.count; i++) {
+		struct candidate *c = &p->candidates.list[i];
+		if (!punch_may_open(n, &c->addr) && !meet_is_foreign(n, p, &c->addr) &&
+			meet_may_ask(n, now, p, c))
+			punch_probe(n, now, p, &c->addr, true);
+	}
+	open_for(n, now, p);
+	const struct meeting *m = &p->association->meeting;
+	ov_time rtt = p->association->active->rtt.smoothed;
+	bool both_ask = m->asked_at != 0 && now - m->asked_at < rtt; /* each heard the other now */
+	ov_time until_heard = both_ask ? 0 : rtt / 2;
+	return now + ov_min(ov_max(until_heard, OPENED_BEFORE), OPENED_MAX);
 }
 
 static void begin_round(struct node *n, ov_time now, struct peer *p)
@@ -145,7 +177,9 @@ static void begin_round(struct node *n, ov_time now, struct peer *p)
 	struct meeting *m = &p->association->meeting;
 	m->round++;
 	m->moved = false;
+	m->asked_at = now;
 	say(n, now, p, 0);
+	open_for(n, now, p); /* where it was last: the answer may say something else */
 	link_spread(n, now, p);
 	ov_time wait =
 		(ov_time)(5 << (m->backoff > BACKOFF_LAST ? BACKOFF_LAST : m->backoff)) * OV_SEC;
@@ -172,7 +206,7 @@ static void probe(struct node *n, ov_time now, struct peer *p)
 	for (size_t i = 0; i < p->candidates.count; i++) {
 		struct candidate *c = &p->candidates.list[i];
 		if (!meet_is_foreign(n, p, &c->addr) && meet_may_ask(n, now, p, c))
-			route_probe(n, now, p, &c->addr, m->step == 0);
+			punch_probe(n, now, p, &c->addr, m->step == 0);
 	}
 	m->step++;
 	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
@@ -270,12 +304,14 @@ enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struc
 		return DROP_TOKEN;
 	if (!limit_take(&a->meeting.rounds, now, 1, ROUND_BURST, ROUND_COST))
 		return DROP_RATE;
+	ov_time begin = now;
 	if (!(f->flags & PUNCH_ANSWER)) {
 		a->meeting.round = f->round;
 		say(n, now, p, PUNCH_ANSWER);
 		link_spread(n, now, p);
+		begin = open_first(n, now, p);
 	}
-	begin_probes(&a->meeting, now);
+	begin_probes(&a->meeting, begin);
 	burst_begin(n, now, p, f);
 	peer_touch(n, p);
 	return DROP_NONE;

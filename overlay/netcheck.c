@@ -10,6 +10,7 @@
 #include "overlay/frames.h"
 #include "overlay/meet.h"
 #include "overlay/probing.h"
+#include "overlay/punch.h"
 #include "overlay/route.h"
 
 #define TEST_FLOOR (100 * OV_MS) /* between two tests, at least 2 SRTT */
@@ -119,7 +120,7 @@ static void observe(struct node *n, ov_time now, struct peer *p, const struct ov
 	for (size_t i = 0; i < a->path_count; i++)
 		if (a->paths[i]->for_checks && addr_equal(&a->paths[i]->remote, place))
 			path_ask(a->paths[i], now); /* a valid one is not probed */
-	route_probe(n, now, p, place, true);
+	punch_probe(n, now, p, place, true);
 }
 
 /* Two ports are all that is known of. */

@@ -210,6 +210,7 @@ struct meeting { /* the way from a relay to a direct path */
 	uint8_t their_side; /* enum nat_side */
 	ov_time probe_at;   /* OV_NEVER: no round is on */
 	ov_time started_at;
+	ov_time asked_at;  /* by our last PUNCH; 0: never */
 	ov_time round_at;  /* next round; OV_NEVER: none is wanted */
 	struct limit told; /* its endpoints */
 	struct limit told_tcp;
@@ -285,6 +286,8 @@ struct association {
 	struct path *peer_path; /* where the peer's data came from last */
 	struct path *
 		previous; /* left because the peer's data came elsewhere; if it answers we return */
+	struct path *left; /* active before, until left_at; NULL: none */
+	ov_time left_at;
 	struct staging *staging;
 	struct reassembly *reassembly;
 	ov_time last_key_at;     /* newest confirmed keys: ends 540 s later */

@@ -21,6 +21,7 @@
 #include "overlay/outbound.h"
 #include "overlay/ping.h"
 #include "overlay/probing.h"
+#include "overlay/punch.h"
 #include "overlay/reach.h"
 #include "overlay/registration.h"
 
@@ -223,6 +224,8 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 		a->nominated = NULL;
 	if (a->previous == path)
 		a->previous = NULL;
+	if (a->left == path)
+		a->left = NULL;
 	free(path);
 }
 
@@ -242,6 +245,8 @@ void route_use(struct node *n, ov_time now, struct peer *p, struct path *path)
 		path_keep_warm(a->active, now, 0);
 		a->active->moved = false;
 	}
+	a->left = a->active;
+	a->left_at = now;
 	a->active = path;
 	path_keep_warm(path, now, route_keepalive(n, p, path));
 	path->moved = a->moved;
@@ -395,6 +400,12 @@ void route_on_answer(
 	outbound_flush_staged(n, now, p);
 }
 
+/* Sent before the peer could hear that we left this path. */
+static bool was_under_way(const struct association *a, ov_time now, const struct path *path)
+{
+	return path == a->left && now - a->left_at < path->rtt.smoothed + a->active->rtt.smoothed;
+}
+
 void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
@@ -405,6 +416,8 @@ void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path
 		return;
 	if (!a->active)
 		route_use(n, now, p, path);
+	else if (was_under_way(a, now, path))
+		return; /* if it means it, more will come */
 	else if (path->state == PATH_VALID)
 		follow_peer(n, now, p, path);
 	else if (path->state != PATH_PROBING)
@@ -540,63 +553,6 @@ static bool local_exists(const struct node *n, const struct path *path)
 	return false;
 }
 
-/* Challenge `remote` from wherever the kernel would send, and from every other interface that could
- * reach it. By the port of the node: what comes on another of a burst is a path of its own. */
-static void try_remote(struct node *n, ov_time now, struct peer *p, const struct ov_addr *address)
-{
-	struct ov_addr target = network_target(n, address), *remote = &target;
-	struct dgram where = { .carrier = CARRIER_UDP, .remote = *remote };
-	bool any = addr_scope(remote) == ADDR_LOOPBACK;
-	for (size_t i = 0; i < n->local_count; i++) {
-		const struct local_address *l = &n->locals[i];
-		if (addr_is_v4(&l->addr) != addr_is_v4(remote) ||
-			addr_scope(&l->addr) == ADDR_LINK_LOCAL)
-			continue;
-		any = true;
-		if (!l->has_default_route)
-			continue;
-		where.local = l->addr;
-		where.local.port = n->config.listen_port;
-		where.interface = l->interface;
-		struct path *path = route_add(n, now, p, &where);
-		if (path)
-			path_challenge(path, now);
-	}
-	where.local = (struct ov_addr){ .port = n->config.listen_port };
-	where.interface = 0;
-	struct path *path = any ? route_add(n, now, p, &where) : NULL;
-	if (path)
-		path_challenge(path, now);
-}
-
-/* An attempt of before that came to nothing leaves no path: its packets are counted. */
-static void forget_attempts(struct node *n, struct peer *p, const struct ov_addr *remote)
-{
-	struct association *a = p->association;
-	for (size_t i = 0; i < a->path_count;) {
-		struct path *path = a->paths[i];
-		if (path->carrier == CARRIER_UDP && path->received_bytes == 0 && !path->validated &&
-			path != a->active && addr_equal(&path->remote, remote))
-			route_remove(n, p, path); /* puts another at i */
-		else
-			i++;
-	}
-}
-
-void route_probe(
-	struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote, bool anew)
-{
-	const struct association *a = p->association;
-	struct ov_addr target = network_target(n, remote);
-	for (size_t i = 0; i < a->path_count; i++)
-		if (a->paths[i]->state == PATH_VALID && a->paths[i]->carrier == CARRIER_UDP &&
-			addr_equal(&a->paths[i]->remote, &target))
-			return;
-	if (anew)
-		forget_attempts(n, p, &target);
-	try_remote(n, now, p, &target);
-}
-
 /* They answered before our own address changed. */
 static void trust_again(
 	const struct node *n, struct association *a, const struct ov_addr *remotes, size_t count)
@@ -678,7 +634,7 @@ void route_network_changed(struct node *n, ov_time now, struct peer *p, bool res
 	a->meeting.same_site = false; /* until told again */
 	for (size_t i = 0; i < count; i++)
 		if (!meet_is_foreign(n, p, &remotes[i]))
-			try_remote(n, now, p, &remotes[i]);
+			punch_try(n, now, p, &remotes[i]);
 	leave_what_lost_its_way(n, now, p);
 	if (a->active && a->active->stray)
 		route_elect(n, now, p);

@@ -39,6 +39,3 @@ void route_on_refused(struct node *n, ov_time now, struct peer *p, struct path *
 bool route_is_from_own(const struct node *n, const struct path *path);
 /* Was the kernel's choice the way of the path that the answer came by? */
 bool route_is_same_way(const struct path *chosen, const struct path *came);
-/* Asks at this address from wherever we can send, unless a path there is valid. */
-void route_probe(struct node *n, ov_time now, struct peer *p, const struct ov_addr *remote,
-	bool anew); /* anew: with a full number of packets */

@@ -40,7 +40,9 @@
 #define CONTROL_IN                                                                   \
 	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(uint32_t)) + \
 		CMSG_SPACE(sizeof(struct timespec)))
-#define CONTROL_OUT (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)))
+#define CONTROL_OUT                                                              \
+	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)) + \
+		CMSG_SPACE(sizeof(int)))
 
 struct queue { /* runs that the socket had no room for, oldest first */
 	uint8_t *bytes;
@@ -302,6 +304,10 @@ static void fill_message(
 		.msg_iovlen = 1,
 		.msg_control = b->control[i].bytes };
 	add_source(h, d);
+	if (d->hops) {
+		int hops = d->hops;
+		add_control(h, IPPROTO_IP, IP_TTL, &hops, sizeof(hops));
+	}
 	if (len > d->segment)
 		add_control(h, IPPROTO_UDP, UDP_SEGMENT, &d->segment, sizeof(d->segment));
 	if (h->msg_controllen == 0)

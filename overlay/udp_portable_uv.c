@@ -92,6 +92,9 @@ static void portable_send(struct udp *u, const struct dgram *runs, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		const struct dgram *d = &runs[i];
 		enum udp_family family = addr_is_v4(&d->remote) ? UDP_IPV4 : UDP_IPV6;
+		if (d->hops)
+			continue; /* libuv has it for the socket only; too far is worse than not at
+				     all */
 		if (!f->present[family]) {
 			udp_record_failure(u, d, false);
 			continue;

@@ -10,6 +10,8 @@ Each line to the core is a cable of delay.c with a quarter of the round trip eac
 20 ms apart one way unless told. Such a cable carries at most 157,000 frames/s, 1.9 Gbit/s of full
 frames one by one (delay.c says how that was measured); each has a process of its own.
 
+The core stands for many routers: what has fewer than 8 hops left dies in it.
+
 Whether two sites speak directly is seen at the core, not asked of the daemons: direct_packets().
 The core counts by pair of lines and protocol, so an address may change meanwhile. What a path that
 is only being tried sends is counted as well; carried() counts the packets of one size.
@@ -77,6 +79,7 @@ table inet count {
     set sized { type ifname . ifname . inet_proto; flags dynamic; size 65536; }
     chain pass {
         type filter hook forward priority 0
+        ip ttl < 8 drop
         update @pairs { iifname . oifname . meta l4proto counter }
         meta length %d-%d update @sized { iifname . oifname . meta l4proto counter }
     }

@@ -23,8 +23,9 @@ of the host: 8270, 8526, 8782 instead of 20000, 20001, 20002 (measured). nat rul
 flow, so the counter moves once per mapping: a list in ascending order is the sequential NAT, a
 shuffled one the random NAT that never deals a port twice.
 
-No kind lets a packet from outside reach the router itself: conntrack would make an entry of the
-other side's early punch, and the own packet to it then leaves by another port (nat.md part 4).
+No kind lets a packet from outside reach the router itself, unless it has open-ports: there conntrack
+makes an entry of the other side's early punch, and the own packet to it then leaves by another port or
+not at all (nat.md part 4).
 A hairpinned packet is not filtered: it comes from inside.
 """
 import dataclasses
@@ -41,6 +42,7 @@ class Kind:
     ports: str = "preserve"  # preserve, random, sequential
     hairpin: bool = False
     tcp_only: bool = False  # nothing leaves but TCP to ports 80 and 443
+    open_ports: bool = False  # of the router's own: whatever comes unasked is taken
     lifetime_s: tuple = LIFETIME_S
     carrier: bool = False  # behind a second NAT of the same kind
 
@@ -62,6 +64,7 @@ WORDS = {
     "random": {"ports": "random"},
     "sequential": {"ports": "sequential"},
     "hairpin": {"hairpin": True},
+    "open-ports": {"open_ports": True},
     "short": {"lifetime_s": (10, 20)},  # shorter than any keepalive that is not measured
 }
 
@@ -186,7 +189,7 @@ def filter_table(kind):
 table inet closed {{
     chain in {{
         type filter hook input priority 0
-        iifname "wan" ct state new,invalid drop
+        iifname "wan" ct state {"invalid" if kind.open_ports else "new,invalid"} drop
     }}
     chain through {{
         type filter hook forward priority 0

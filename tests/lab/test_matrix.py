@@ -29,9 +29,11 @@ def arithmetic():
 
 STATIC = [("open", "open"), ("symmetric", "open"), ("udp-blocked", "open"),
     ("open", "port-restricted")]
+OPEN_PORTS = "port-restricted+open-ports"  # each must send before the other's first packet comes
 FACILITATED = [("full-cone", "full-cone"), ("symmetric", "symmetric")]
 
 if __name__ == "__main__":
     cases = {f"static {a} / {b}": matrix.case(a, b, static=True) for a, b in STATIC}
     cases.update({f"{a} / {b}": matrix.case(a, b) for a, b in FACILITATED})
+    cases["routers_with_open_ports"] = matrix.case(OPEN_PORTS, OPEN_PORTS)
     sys.exit(lab.main({"arithmetic": arithmetic, **cases}, matrix.node.logs))

@@ -410,6 +410,7 @@ static bool emit_one(struct sim *s, struct host *h, const struct dgram *d, size_
 		return false;
 	}
 	f->source = source;
+	f->near = d->hops != 0;
 	f->aimed = d->remote;
 	memcpy(f->data, d->data + at, f->len);
 	tell_emission(s, h, f);

@@ -82,6 +82,29 @@ void meeting_relay_then_direct(struct sim *s)
 	oracle_check_agreement(s);
 }
 
+/* Each box takes what comes too early for its own (nat.md part 4): whoever sends the first packet
+ * that arrives spoils the other's port for itself. Openers die before. */
+void meeting_punch_past_open_routers(struct sim *s)
+{
+	pair(s, KIND_PORT_RESTRICTED, KIND_PORT_RESTRICTED);
+	facilitator(s);
+	for (size_t i = 0; i < s->net.gateway_count; i++)
+		s->net.gateways[i]->nat4.config.marks = true;
+	struct host *a = &s->hosts[0], *b = &s->hosts[1];
+	start(s);
+	scene_say(s, "both boxes have open ports of their own; a calls b");
+	ov_time zero = s->now;
+	host_talk(s, a, b->id, TALK_ECHO, 20 * OV_MS, s->now + 4 * OV_SEC);
+	sim_run_for(s, 5 * OV_SEC);
+	const struct friend *at_a = host_friend(a, b->id), *at_b = host_friend(b, a->id);
+	scene_say(s, "direct after %lld ms",
+		(long long)((ov_max(at_a->first_direct, at_b->first_direct) - zero) / OV_MS));
+	scene_require(s, at_a->first_direct > 0 && at_a->first_direct - zero <= OV_SEC,
+		"direct within a second");
+	scene_require(s, is_direct(s, a, b), "both ends send directly");
+	oracle_check_agreement(s);
+}
+
 void meeting_symmetric_pair_stays_relayed(struct sim *s)
 {
 	pair(s, KIND_RANDOM, KIND_SEQUENTIAL);

@@ -3,6 +3,7 @@
 #include "tests/sim/scene.h"
 
 void meeting_relay_then_direct(struct sim *s);
+void meeting_punch_past_open_routers(struct sim *s);
 void meeting_symmetric_pair_stays_relayed(struct sim *s);
 void meeting_relay_from_elsewhere(struct sim *s);
 void meeting_facilitator_restarts(struct sim *s);

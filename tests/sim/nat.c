@@ -6,6 +6,7 @@
 
 #define PORT_FIRST 20000
 #define PORT_COUNT 40000
+#define MARK_LIFE  (30 * OV_SEC) /* conntrack: an unanswered UDP flow */
 
 void nat_init(struct nat *n, const struct nat_config *config)
 {
@@ -52,7 +53,7 @@ static uint16_t allocate(struct nat *n, struct seed *s, uint16_t inside_port)
 {
 	if (!n->config.translate)
 		return inside_port;
-	if (n->config.ports == NAT_PORT_PRESERVE && !port_in_use(n, inside_port))
+	if (n->config.ports == NAT_PORT_PRESERVE && inside_port && !port_in_use(n, inside_port))
 		return inside_port;
 	uint16_t port;
 	do {
@@ -66,9 +67,25 @@ static uint16_t allocate(struct nat *n, struct seed *s, uint16_t inside_port)
 	return port;
 }
 
+static void mark(struct nat *n, ov_time now, const struct ov_addr *source, uint16_t port)
+{
+	n->marks[n->next_mark++ % NAT_MARKS_MAX] = (struct nat_session){
+		.remote = *source, .outside_port = port, .expire_at = now + MARK_LIFE
+	};
+}
+
+static bool is_marked(const struct nat *n, ov_time now, const struct ov_addr *remote, uint16_t port)
+{
+	for (size_t i = 0; i < NAT_MARKS_MAX; i++)
+		if (n->marks[i].expire_at > now && n->marks[i].outside_port == port &&
+			addr_equal(&n->marks[i].remote, remote))
+			return true;
+	return false;
+}
+
 /* The session of (inside, remote), made if needed under the mapping it belongs to. NULL: full. */
-static struct nat_session *session(
-	struct nat *n, struct seed *s, const struct ov_addr *inside, const struct ov_addr *remote)
+static struct nat_session *session(struct nat *n, ov_time now, struct seed *s,
+	const struct ov_addr *inside, const struct ov_addr *remote)
 {
 	const struct nat_session *mapping = NULL;
 	for (size_t i = 0; i < n->count; i++) {
@@ -77,12 +94,14 @@ static struct nat_session *session(
 			continue;
 		if (addr_equal(&x->remote, remote))
 			return x;
-		if (agrees(n->config.mapping, &x->remote, remote))
+		if (!mapping && agrees(n->config.mapping, &x->remote, remote))
 			mapping = x;
 	}
 	if (n->count == NAT_SESSIONS_MAX)
 		return NULL;
 	uint16_t port = mapping ? mapping->outside_port : allocate(n, s, inside->port);
+	while (n->config.translate && is_marked(n, now, remote, port))
+		port = allocate(n, s, 0);
 	struct nat_session *x = &n->sessions[n->count++];
 	*x = (struct nat_session){ .inside = *inside, .remote = *remote, .outside_port = port };
 	return x;
@@ -97,7 +116,7 @@ enum nat_verdict nat_outbound(struct nat *n, ov_time now, struct seed *s, struct
 	struct ov_addr *destination)
 {
 	expire(n, now);
-	struct nat_session *x = session(n, s, source, destination);
+	struct nat_session *x = session(n, now, s, source, destination);
 	if (!x)
 		return NAT_FULL;
 	x->expire_at = now + n->config.lifetime;
@@ -136,6 +155,8 @@ enum nat_verdict nat_inbound(
 		if (n->config.refresh_inbound)
 			x->expire_at = now + n->config.lifetime;
 	}
+	if (!allowed && n->config.marks && n->config.translate)
+		mark(n, now, source, destination->port);
 	if (!mapping)
 		return NAT_NO_MAPPING;
 	if (!allowed)

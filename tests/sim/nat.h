@@ -21,9 +21,14 @@ struct nat_config {
 	ov_time lifetime; /* of a mapping and of a filter entry after the last outbound packet */
 	bool refresh_inbound; /* RFC 4787 REQ-6: inbound packets refresh too */
 	bool hairpin;         /* REQ-9, with the external source address */
+	/* Its own ports are open: what nobody asked for is its own, and the endpoint it came to is
+	 * taken for that sender. Ours gets another one there (conntrack; nat.md part 4). */
+	bool marks;
 };
 
 #define NAT_SESSIONS_MAX 2048 /* a burst makes 1,200 */
+
+#define NAT_MARKS_MAX 64
 
 /* One (inside, remote) pair. Sessions of one mapping share `outside_port`. */
 struct nat_session {
@@ -37,6 +42,8 @@ struct nat {
 	struct nat_session sessions[NAT_SESSIONS_MAX];
 	size_t count;
 	uint16_t next_port;
+	struct nat_session marks[NAT_MARKS_MAX]; /* inside: unused */
+	size_t next_mark;
 };
 
 enum nat_verdict { NAT_PASS, NAT_HAIRPIN, NAT_NO_MAPPING, NAT_FILTERED, NAT_FULL };

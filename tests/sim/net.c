@@ -304,6 +304,8 @@ struct flight *net_arrived(struct net *n, ov_time now)
 			lose(n, f, "interface", "gone");
 		else if (++f->hops > HOPS_MAX)
 			lose(n, f, "segment", "loop");
+		else if (f->near && f->hop == HOP_SEGMENT && f->hop_id == NET_CORE)
+			lose(n, f, "core", "time exceeded");
 		else if (f->hop == HOP_SEGMENT)
 			at_segment(n, now, f);
 		else

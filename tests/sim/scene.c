@@ -417,6 +417,7 @@ const struct scene scenes[] = {
 	{ "rough_weather", 2, rough_weather },
 	{ "cold_is_silent", 4, cold_is_silent },
 	{ "relay_then_direct", 3, meeting_relay_then_direct },
+	{ "punch_past_open_routers", 3, meeting_punch_past_open_routers },
 	{ "symmetric_pair_stays_relayed", 3, meeting_symmetric_pair_stays_relayed },
 	{ "relay_from_elsewhere", 3, meeting_relay_from_elsewhere },
 	{ "facilitator_restarts", 5, meeting_facilitator_restarts },

@@ -17,6 +17,7 @@ struct flight {
 	uint32_t hop_id;      /* index of that segment, interface or gateway */
 	uint32_t origin;      /* host whose node made the bytes, or ORIGIN_FORGED */
 	uint8_t hops;         /* ends loops of badly drawn nets */
+	bool near;            /* its TTL lets it pass a few boxes, not the core */
 	bool bent;            /* bytes, or source, are not what the origin sent */
 	uint16_t len;
 	uint8_t data[FLIGHT_MAX];

@@ -31,6 +31,7 @@ struct flight {
 	uint8_t data[PMTU_MAX + 64];
 	bool used;
 	uint8_t carrier;
+	uint8_t hops;        /* as in core/dgram.h: a hook may let it die */
 	uint32_t connection; /* of TCP */
 };
 
@@ -283,6 +284,7 @@ static inline void wire_emit(struct wire *w, struct wire_node *h, const struct d
 		size_t len = d->len - at < d->segment ? d->len - at : d->segment;
 		h->sent++;
 		struct flight *f = wire_put(w, w->delay, from, d->remote, d->data + at, len);
+		f->hops = d->hops;
 		if (w->hook && !w->hook(w, f))
 			f->used = false;
 	}

@@ -253,7 +253,7 @@ static bool blocked(struct wire *w, struct flight *f)
 		  addr_same_ip(&f->from, &w->nodes[FACILITATOR].addr);
 	struct nats *t = w->context;
 	t->into_the_blue +=
-		!by && f->len == PACKET_OVERHEAD && f->data[0] == PACKET_CONTROL; /* of a burst */
+		!by && f->hops == 0 && f->len == PACKET_OVERHEAD && f->data[0] == PACKET_CONTROL;
 	return by && two_nats(w, f);
 }
 
