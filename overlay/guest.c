@@ -4,12 +4,15 @@
  * checks first. A replayed HS1 names nobody but the guest. A voucher admits one guest at a time, a
  * contact brings a bounded number, and all of them end with that contact.
  *
+ * A facilitator of ours may be our guest as well: its voucher makes it one and nothing else.
+ *
  * What was admitted is not asked again but with the next voucher: it ends by our own clock, since
  * the wall clock may jump. */
 #include "overlay/guest.h"
 
 #include "overlay/association.h"
 #include "overlay/channel.h"
+#include "overlay/facilitator.h"
 #include "overlay/peers.h"
 
 #include "discovery/voucher.h"
@@ -92,17 +95,49 @@ void guest_free(struct node *n, struct peer *p)
 	p->guest = NULL;
 }
 
+static struct channel *first_forward(const struct peer *p)
+{
+	struct channel *c = p->association ? p->association->channels : NULL;
+	while (c && c->kind != CHANNEL_FORWARD)
+		c = c->next;
+	return c;
+}
+
+/* A guest that is a facilitator of ours stays that. */
+static void stop_serving(struct node *n, struct peer *p)
+{
+	while (first_forward(p))
+		channel_discard(n, first_forward(p));
+	client_free(n, p);
+	guest_free(n, p);
+	peer_touch(n, p);
+}
+
+static void end(struct node *n, struct peer *p)
+{
+	if (p->registration)
+		stop_serving(n, p);
+	else
+		peer_remove(n, p); /* the last takes its place */
+}
+
 void guests_end(struct node *n, const struct peer_id *inviter)
 {
 	for (size_t i = n->guest_count > 0 ? n->peer_count : 0; i-- > 0;)
 		if (n->peers[i]->guest && peer_id_equal(&n->peers[i]->guest->inviter, inviter))
-			peer_remove(n, n->peers[i]); /* the last takes its place: it was seen */
+			end(n, n->peers[i]); /* whoever takes its place was seen */
 }
 
 void guest_tick(struct node *n, ov_time now, struct peer *p)
 {
 	if (!p->guest || !p->association || now < p->guest->until)
 		return;
+	if (p->registration) {
+		while (first_forward(p))
+			channel_close(n, now, first_forward(p), false);
+		stop_serving(n, p);
+		return;
+	}
 	channel_close_all(n, now, p->association);
 	association_close(n, p); /* then it is nobody: node.c */
 }
@@ -182,7 +217,9 @@ enum drop guest_on_hs1(struct node *n, ov_time now, const struct hs1_payload *h,
 		      n->config.facilitator == FACILITATOR_INVITE;
 	struct voucher v;
 	uint8_t token[VOUCHER_TOKEN_LEN];
-	if (!serves || !h->has_voucher || (*p && !(*p)->guest))
+	bool known = *p && contact_is_known((*p)->contact.source);
+	bool client = *p && (*p)->contact.source == CONTACT_CLIENT && !(*p)->guest;
+	if (!serves || !h->has_voucher || known || client)
 		return DROP_STRANGER;
 	voucher_pass_read(&v, token, h->voucher, &n->self->id);
 	enum drop why = DROP_NONE;

@@ -2,8 +2,8 @@
 /* guest - strangers that a contact vouches for, at us; and we as one. Private to the node. */
 #include "overlay/node_state.h"
 
-/* HS1 of a stranger (*p NULL) or a guest that shows a voucher. DROP_NONE: it is a client now, *p.
- */
+/* HS1 of a stranger (*p NULL), a guest or a facilitator of ours that shows a voucher. DROP_NONE: it
+ * is a guest now, *p. */
 enum drop guest_on_hs1(struct node *n, ov_time now, const struct hs1_payload *h,
 	const struct ov_addr *from, struct peer **p);
 /* May these two be relayed between, as far as they are guests? */

@@ -331,8 +331,8 @@ struct peer {
 	ov_time bursts[2];                 /* when the last two were begun; OV_NEVER: not */
 	struct registration *registration; /* it is a facilitator of ours */
 	struct client *client;             /* we are one of its */
-	struct guest *guest;               /* with source CONTACT_CLIENT only; NULL: none */
-	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */
+	struct guest *guest; /* of a CONTACT_CLIENT, or CONTACT_FACILITATOR; or NULL */
+	ov_time wanted_at;   /* last time the local side wanted it; OV_NEVER: not in this run */
 	ov_time away_since, retry_at;
 	ov_time heard_at; /* OV_NEVER: not in this run */
 	struct association *association;

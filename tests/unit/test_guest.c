@@ -273,6 +273,57 @@ static void a_guest_may_become_a_contact(void **state)
 	wire_free(w);
 }
 
+static void passes(struct wire *w, uint32_t tag)
+{
+	wire_send(w, B, A, tag, 100);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_got(w, B, A, tag, 100), 1);
+}
+
+/* Each may serve the other: B is a guest at F, and F is served by B. */
+static void a_guest_may_be_our_facilitator(void **state)
+{
+	(void)state;
+	struct wire *w = joined(FACILITATOR_CONTACTS);
+	wire_use_facilitator(w, F, B);
+	assert_int_equal(role(w).guests, 1);
+	wire_run(w, 700 * OV_SEC); /* it has registered anew */
+	assert_true(registration(w, B)->registered);
+	assert_int_equal(role(w).clients, 2);
+	passes(w, 20);
+	assert_int_equal(
+		node_facilitator_remove(w->nodes[F].node, w->now, &w->nodes[B].id.id), OV_OK);
+	wire_run(w, 700 * OV_SEC); /* no facilitator any more, and still a guest */
+	passes(w, 21);
+	assert_int_equal(role(w).guests, 1);
+	wire_use_facilitator(w, F, B);
+	wire_run(w, HOUR * OV_SEC);
+	assert_int_equal(role(w).guests, 0); /* the voucher has expired */
+	assert_int_equal(role(w).clients, 1);
+	assert_int_equal(w->nodes[F].node->forward_count, 0);
+	assert_int_equal(w->nodes[F].node->facilitator_count, 1);
+	wire_free(w);
+}
+
+static void a_facilitator_of_ours_may_become_a_guest(void **state)
+{
+	(void)state;
+	struct wire *w = world_with(FACILITATOR_CONTACTS);
+	wire_use_facilitator(w, F, B);
+	show_good(w, B);
+	wire_run(w, 20 * OV_SEC);
+	assert_int_equal(role(w).guests, 1);
+	assert_true(registration(w, B)->registered);
+	assert_int_equal(node_contact_remove(w->nodes[F].node, &w->nodes[A].id.id), OV_OK);
+	wire_drain(w, F);
+	assert_int_equal(role(w).guests, 0); /* who brought it is a contact no more */
+	assert_int_equal(role(w).clients, 0);
+	assert_int_equal(w->nodes[F].node->facilitator_count, 1);
+	wire_run(w, 400 * OV_SEC);
+	assert_int_equal(role(w).clients, 0);
+	wire_free(w);
+}
+
 /* C is a contact of F that would let B in. */
 static size_t reached_c(enum facilitator_policy policy)
 {
@@ -447,6 +498,8 @@ int main(void)
 		cmocka_unit_test(either_may_restart),
 		cmocka_unit_test(guests_end_with_the_contact_that_brought_them),
 		cmocka_unit_test(a_guest_may_become_a_contact),
+		cmocka_unit_test(a_guest_may_be_our_facilitator),
+		cmocka_unit_test(a_facilitator_of_ours_may_become_a_guest),
 		cmocka_unit_test(whom_a_guest_reaches_is_the_policy),
 		cmocka_unit_test(a_revoked_invite_leads_nowhere),
 		cmocka_unit_test(a_voucher_is_for_one_guest),
