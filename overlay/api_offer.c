@@ -180,7 +180,8 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 	struct voucher v = voucher_draft(&e->peer, &e->other, secret, e->token);
 	memcpy(v.signature, e->signature, sizeof(v.signature));
 	voucher_token(token, secret);
-	if (api_offer_use(a, now, &where_it_knows, &v, token)) {
+	bool good = voucher_check(&v, &e->other, token, (uint64_t)wall_s) == OV_OK;
+	if (good && api_offer_use(a, now, &where_it_knows, &v, token)) {
 		if (!addr_is_any(&e->addr)) /* a claim: as any other, meet.h */
 			node_candidate(a->cfg.node, now, &e->other, &e->addr, SOURCE_PEER);
 		keep(a, &e->addr, &v, token);

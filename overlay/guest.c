@@ -52,29 +52,73 @@ static uint64_t expiry_of(const uint8_t pass[VOUCHER_PASS_LEN], const struct pee
 	return v.expires_s;
 }
 
+bool guest_has_pass(const struct registration *r)
+{
+	for (size_t i = 0; i < PASSES_MAX; i++)
+		if (r->passes[i].expires_s > 0)
+			return true;
+	return false;
+}
+
+void guest_next_pass(struct registration *r)
+{
+	for (size_t i = 1; i <= PASSES_MAX; i++) {
+		size_t at = (r->pass_turn + i) % PASSES_MAX;
+		if (r->passes[at].expires_s == 0)
+			continue;
+		r->pass_turn = (uint8_t)at;
+		return;
+	}
+}
+
+static bool is_of_one_giver(const uint8_t a[HS1_VOUCHER_LEN], const uint8_t b[HS1_VOUCHER_LEN])
+{
+	return memcmp(a, b, PEER_ID_LEN) == 0;
+}
+
+/* That of the same giver, else a free one, else the first to end. */
+static struct pass *place_for(struct registration *r, const uint8_t pass[HS1_VOUCHER_LEN])
+{
+	struct pass *found = &r->passes[0];
+	for (size_t i = 0; i < PASSES_MAX; i++) {
+		struct pass *one = &r->passes[i];
+		if (one->expires_s > 0 && is_of_one_giver(one->bytes, pass))
+			return one;
+		if (one->expires_s < found->expires_s)
+			found = one;
+	}
+	return found;
+}
+
+/* Nobody but the facilitator knows whose word counts there: one that lasts longer must not take the
+ * place of one that lets us in. */
 bool guest_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN])
 {
 	struct registration *r = p->registration;
+	struct pass *place = place_for(r, pass);
 	uint64_t expires_s = expiry_of(pass, &p->contact.id);
-	if (r->has_pass && r->pass_expires_s >= expires_s)
+	if (place->expires_s >= expires_s)
 		return false;
-	r->has_pass = true;
-	r->pass_expires_s = expires_s;
-	memcpy(r->pass, pass, HS1_VOUCHER_LEN);
+	place->expires_s = expires_s;
+	memcpy(place->bytes, pass, HS1_VOUCHER_LEN);
+	r->pass_turn = (uint8_t)(place - r->passes + PASSES_MAX - 1) % PASSES_MAX; /* it is next */
 	return true;
 }
 
 bool guest_pass(const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN])
 {
 	struct registration *r = p->registration;
-	if (!r || !r->has_pass)
+	if (!r || !guest_has_pass(r))
 		return false;
-	if (wall_s(n, now) >= r->pass_expires_s) {
-		r->has_pass = false;
-		sodium_memzero(r->pass, sizeof(r->pass));
+	uint64_t wall = wall_s(n, now);
+	for (size_t i = 0; i < PASSES_MAX; i++)
+		if (wall >= r->passes[i].expires_s)
+			sodium_memzero(&r->passes[i], sizeof(r->passes[i]));
+	if (r->passes[r->pass_turn].expires_s == 0)
+		guest_next_pass(r);
+	if (r->passes[r->pass_turn].expires_s == 0)
 		return false;
-	}
-	memcpy(out, r->pass, HS1_VOUCHER_LEN);
+	memcpy(out, r->passes[r->pass_turn].bytes, HS1_VOUCHER_LEN);
 	return true;
 }
 

@@ -14,5 +14,8 @@ void guest_tick(struct node *n, ov_time now, struct peer *p);   /* of a peer wit
 ov_time guest_deadline(const struct peer *p);
 /* Ours, at a facilitator: what HS1 to it shows. False: nothing. */
 bool guest_pass(const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN]);
-/* False: the one it has holds as long. */
+/* The next HS1 to it shows another, if there is one. */
+void guest_next_pass(struct registration *r);
+bool guest_has_pass(const struct registration *r);
+/* False: that of the same giver holds as long, or all those that are kept do. */
 bool guest_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN]);

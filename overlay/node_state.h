@@ -136,6 +136,13 @@ struct watch { /* of our contacts, at a facilitator */
 	uint8_t pages, done;
 };
 
+#define PASSES_MAX 4 /* as many facilitators as contacts may offer us, api_offer.c */
+
+struct pass {               /* a contact's word for us to a facilitator; its PeerId comes first */
+	uint64_t expires_s; /* Unix time; 0: none */
+	uint8_t bytes[HS1_VOUCHER_LEN];
+};
+
 struct registration { /* ours, at a facilitator */
 	struct watch watch;
 	uint8_t number;         /* bit in the peers' here_at; below FACILITATORS_MAX */
@@ -153,9 +160,8 @@ struct registration { /* ours, at a facilitator */
 	ov_time check_at;   /* is the relay still there? OV_NEVER: nothing was relayed lately */
 	struct link_request requests[LINK_REQUESTS];
 	uint8_t next_request;
-	bool has_pass; /* shown in HS1 until then */
-	uint8_t pass[HS1_VOUCHER_LEN];
-	uint64_t pass_expires_s;
+	struct pass passes[PASSES_MAX]; /* one of a giver; HS1 shows one after the other */
+	uint8_t pass_turn;
 };
 
 struct guest { /* a client whom a contact vouches for */

@@ -87,13 +87,24 @@ static void comes_up(struct scene *s)
 		s->api, NOW, &(struct node_event){ .type = NODE_PEER_UP, .peer = s->friend.id });
 }
 
-static struct node_event offer_of(const struct scene *s, uint8_t facilitator, int64_t expires_s)
+static void sign(struct scene *s, const struct identity *giver, struct node_event *e)
 {
-	return (struct node_event){ .type = NODE_RELAY_OFFERED,
-		.peer = s->friend.id,
+	uint8_t secret[VOUCHER_SECRET_LEN];
+	e->peer = giver->id;
+	assert_true(node_offer_secret(&s->node, &giver->id, &s->self.id, &e->other, secret));
+	struct voucher v = voucher_draft(&giver->id, &e->other, secret, e->token);
+	voucher_sign(&v, giver);
+	memcpy(e->signature, v.signature, sizeof(e->signature));
+}
+
+static struct node_event offer_of(struct scene *s, uint8_t facilitator, int64_t expires_s)
+{
+	struct node_event e = { .type = NODE_RELAY_OFFERED,
 		.other = identity(facilitator).id,
 		.addr = addr_v4(203, 0, 113, facilitator, 27182),
 		.token = (uint64_t)expires_s };
+	sign(s, &s->friend, &e);
+	return e;
 }
 
 static void hears(struct scene *s, uint8_t facilitator, int64_t expires_s)
@@ -178,12 +189,12 @@ static void its_address_is_only_a_claim(void **state)
 static void another_giver_waits_until_the_first_is_late(void **state)
 {
 	struct scene *s = *state;
-	struct peer_id other = identity(3).id;
-	know(s, &other, "tcp/22");
+	struct identity other = identity(3);
+	know(s, &other.id, "tcp/22");
 	hears(s, 60, WALL_S + 20 * DAY_S);
 	s->node.facilitator = identity(60).id;
 	struct node_event e = offer_of(s, 60, WALL_S + 30 * DAY_S);
-	e.peer = other;
+	sign(s, &other, &e);
 	api_on_event(s->api, NOW, &e);
 	assert_int_equal(s->posted_count, 1);
 	hears(s, 60, WALL_S + 22 * DAY_S);
@@ -194,7 +205,7 @@ static void another_giver_waits_until_the_first_is_late(void **state)
 	struct voucher v;
 	const struct store_facilitator *f = s->posted[2].facilitator;
 	assert_int_equal(voucher_decode(&v, f->voucher, sizeof(f->voucher)), OV_OK);
-	assert_true(peer_id_equal(&v.inviter, &other));
+	assert_true(peer_id_equal(&v.inviter, &other.id));
 }
 
 static void nonsense_is_not_taken(void **state)
@@ -204,12 +215,17 @@ static void nonsense_is_not_taken(void **state)
 	hears(s, 60, WALL_S + 400 * DAY_S); /* for ever */
 	hears(s, 60, -1);
 	struct node_event e = offer_of(s, 60, WALL_S + DAY_S);
-	e.peer = identity(9).id; /* no contact */
+	struct identity stranger = identity(9);
+	sign(s, &stranger, &e);
 	api_on_event(s->api, NOW, &e);
 	e = offer_of(s, 60, WALL_S + DAY_S);
+	e.signature[5] ^= 1; /* nobody's word */
+	api_on_event(s->api, NOW, &e);
 	e.other = s->node.facilitator; /* one of ours already */
+	sign(s, &s->friend, &e);
 	api_on_event(s->api, NOW, &e);
 	e.other = s->self.id;
+	sign(s, &s->friend, &e);
 	api_on_event(s->api, NOW, &e);
 	assert_int_equal(s->node.facilitators, 0);
 	assert_int_equal(s->posted_count, 0);
@@ -261,6 +277,7 @@ static void who_offered_itself_and_is_removed_is_forgotten(void **state)
 	struct node_event e = offer_of(s, 60, WALL_S + 20 * DAY_S);
 	e.other = s->friend.id;
 	e.addr = (struct ov_addr){ 0 };
+	sign(s, &s->friend, &e);
 	api_on_event(s->api, NOW, &e);
 	assert_int_equal(s->node.facilitators, 1);
 	struct contact plain = { .id = s->friend.id, .source = CONTACT_FACILITATOR };
