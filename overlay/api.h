@@ -71,6 +71,9 @@ struct api_config {
 	 * (NULL) and why. May be NULL. */
 	void (*joined)(
 		void *context, const struct peer_id *peer, const char *name, const char *why);
+	/* The clock of this contact is so far from ours that what it offers must wait: ahead, or
+	 * (negative) behind. Not said again before it is right. May be NULL. */
+	void (*clock_differs)(void *context, const char *name, int64_t ahead_s);
 	const struct identity *identity; /* signs their vouchers */
 	struct rng rng;                  /* secrets of invites */
 };

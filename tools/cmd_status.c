@@ -35,6 +35,19 @@ static void print_portmap(const json_t *p)
 			field_text(p, "router"), field_text(p, "error"));
 }
 
+static void print_clock(const json_t *clock)
+{
+	char by[SHORT_TEXT];
+	int64_t ahead_s = field_number(clock, "ahead_s");
+	if (!json_is_object(clock))
+		return;
+	text_duration((ahead_s < 0 ? -ahead_s : ahead_s) * 1000, by);
+	print_color(COLOR_WARN, "clock   ");
+	printf(" that of %s is %s %s ours: the facilitators that it\n"
+	       "         offers are used when the wrong one is set right\n",
+		field_text(clock, "name"), by, ahead_s < 0 ? "behind" : "ahead of");
+}
+
 static void print_daemon(const json_t *r)
 {
 	char up[SHORT_TEXT];
@@ -52,6 +65,7 @@ static void print_daemon(const json_t *r)
 	const json_t *portmap = json_object_get(r, "portmap");
 	print_portmap(json_object_get(portmap, "ipv4"));
 	print_portmap(json_object_get(portmap, "ipv6"));
+	print_clock(json_object_get(r, "clock"));
 }
 
 /* "udp_gso", "no-tun_uso", "aes=ipsec-mb"; "" for what has no short form. */

@@ -2,7 +2,7 @@
 #include "tests/unit/seeded.h"
 
 #include "core/frame.h"
-#include "overlay/api.h"
+#include "overlay/api_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,8 @@ struct scene {
 	struct store_request posted[STORE];
 	size_t posted_count;
 	uint64_t random;
+	size_t differs;
+	int64_t ahead_s;
 };
 
 static struct identity identity(uint8_t number)
@@ -38,6 +40,14 @@ static int post_take(void *context, struct store_request *r)
 	assert_true(s->posted_count < STORE);
 	s->posted[s->posted_count++] = *r;
 	return OV_OK;
+}
+
+static void clock_differs(void *context, const char *name, int64_t ahead_s)
+{
+	struct scene *s = context;
+	assert_string_equal(name, "friend");
+	s->differs++;
+	s->ahead_s = ahead_s;
 }
 
 static void know(struct scene *s, const struct peer_id *id, const char *allow)
@@ -62,6 +72,7 @@ static int setup(void **state)
 		.context = s,
 		.store_post_take = post_take,
 		.identity = &s->self,
+		.clock_differs = clock_differs,
 		.rng = { .fill = seeded_fill, .context = &s->random } };
 	s->api = api_new(&cfg, NOW);
 	api_set_wall(s->api, NOW, WALL_S * 1000);
@@ -211,8 +222,6 @@ static void another_giver_waits_until_the_first_is_late(void **state)
 static void nonsense_is_not_taken(void **state)
 {
 	struct scene *s = *state;
-	hears(s, 60, WALL_S);               /* over */
-	hears(s, 60, WALL_S + 400 * DAY_S); /* for ever */
 	hears(s, 60, -1);
 	struct node_event e = offer_of(s, 60, WALL_S + DAY_S);
 	struct identity stranger = identity(9);
@@ -228,6 +237,45 @@ static void nonsense_is_not_taken(void **state)
 	sign(s, &s->friend, &e);
 	api_on_event(s->api, NOW, &e);
 	assert_int_equal(s->node.facilitators, 0);
+	assert_int_equal(s->posted_count, 0);
+}
+
+static void what_the_clock_is_against_waits(void **state)
+{
+	struct scene *s = *state;
+	for (int years = -3; years <= 3; years += 6) {
+		int64_t wrong_s = WALL_S + years * 365 * DAY_S;
+		s->differs = 0;
+		api_set_wall(s->api, NOW, wrong_s * 1000);
+		size_t before = s->posted_count;
+		uint8_t facilitator = (uint8_t)(65 + years);
+		hears(s, facilitator, WALL_S + 30 * DAY_S);
+		hears(s, facilitator, WALL_S + 30 * DAY_S);
+		assert_int_equal(s->posted_count, before);
+		assert_int_equal(s->differs, 1); /* said once */
+		assert_int_equal(s->ahead_s, -years * 365 * DAY_S);
+		json_t *clock = api_json_clock(s->api, NOW);
+		assert_string_equal(json_string_value(json_object_get(clock, "name")), "friend");
+		assert_int_equal(json_integer_value(json_object_get(clock, "ahead_s")),
+			-years * 365 * DAY_S);
+		json_decref(clock);
+		api_set_wall(s->api, NOW, WALL_S * 1000); /* and right now */
+		assert_int_equal(s->posted_count, before + 1);
+		assert_int_equal(s->posted[before].op, STORE_FACILITATOR_PUT);
+		assert_true(json_is_null(api_json_clock(s->api, NOW)));
+	}
+}
+
+static void what_waits_for_the_clock_is_bounded_and_ends_with_its_giver(void **state)
+{
+	struct scene *s = *state;
+	for (uint8_t i = 0; i < 20; i++)
+		hears(s, (uint8_t)(60 + i), WALL_S - DAY_S);
+	assert_int_equal(s->differs, 1);
+	assert_int_equal(s->api->held_count, API_OFFERED_MAX);
+	assert_int_equal(node_contact_remove(&s->node, &s->friend.id), OV_OK);
+	api_set_wall(s->api, NOW, WALL_S * 1000);
+	assert_int_equal(s->api->held_count, 0);
 	assert_int_equal(s->posted_count, 0);
 }
 
@@ -299,6 +347,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			another_giver_waits_until_the_first_is_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_not_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_the_clock_is_against_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_waits_for_the_clock_is_bounded_and_ends_with_its_giver, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(there_are_four_at_most, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			who_refuses_expires_or_is_nobodys_is_forgotten, setup, teardown),
