@@ -117,6 +117,8 @@ def right_input():
         lab.check(objects and all(isinstance(o, dict) for o in objects), f"{words} --json: {out!r}")
         lab.check(keys is None or keys <= objects[0].keys(), f"{words} --json: {sorted(objects[0])} lacks "
             f"{sorted((keys or set()) - objects[0].keys())}")
+    summary = json.loads(overlay(a, "ping", b.peer, "-c", "1", "--json").stdout.splitlines()[-1])["summary"]
+    lab.check((summary["peer"], summary["name"]) == (b.peer, "b"), f"ping --json: {summary}")
     return {"commands": len(table)}
 
 
@@ -203,6 +205,8 @@ def exit_codes():
     says(overlay(a, "peer", "remove", "fixed", code=4).stderr, re.escape(f"{file}:3"), "edit")
     says(overlay(a, "ping", "fixed", "-c", "1", "-W", "0.3", code=5).stderr, "fixed",
         "overlay peer add fixed PEERID IP:PORT")
+    summary = json.loads(overlay(a, "ping", "fixed", "-c", "1", "-W", "0.3", "--json", code=5).stdout)["summary"]
+    lab.check((summary["peer"], summary["name"]) == (b.peer, "fixed"), f"ping --json without an answer: {summary}")
     if lab.is_real_root():
         a.dir.chmod(0o755)
         target = lab.WORK / "bin"
