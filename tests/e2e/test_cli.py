@@ -184,6 +184,15 @@ def wrong_input():
     lab.check(contacts(a) == before, "wrong input changed the contacts")
     error = json.loads(overlay(a, "peer", "show", "B", "--json", code=1).stderr)
     lab.check(error.keys() == {"code", "text", "hint"} and error["code"] == "unknown-peer", f"{error}")
+    for words, text, hint in [
+        (["status", "--jsno", "--json"], "unknown option: --jsno", "overlay status --help"),
+        (["status", "--json=1", "--json"], "this option takes no value: --json=1", "overlay status --help"),
+        (["stauts", "--json"], 'unknown command "stauts"', "did you mean: overlay status"),
+        (["peer", "--json"], "peer what?", "overlay peer --help"),
+        (["--json"], "no command", "overlay --help lists the commands"),
+    ]:
+        error = json.loads(overlay(a, *words, code=2).stderr)
+        lab.check(error == {"code": "bad-argument", "text": text, "hint": hint}, f"{words}: {error}")
     error = json.loads(overlay(a, "why", "--json", code=2).stderr)
     lab.check(error["code"] == "bad-argument" and error["hint"] == "usage: overlay why PEER", f"{error}")
     return {"commands": len(table)}
