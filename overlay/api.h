@@ -47,6 +47,7 @@ struct api_facts {
 	uint16_t tun_mtu;
 	uint16_t udp_port;
 	bool pairing;
+	bool lan_only;                           /* of all contacts */
 	const struct tcp_counters *tcp;          /* of its connections; NULL: has none */
 	const struct portmap_status *portmap[2]; /* IPv4, IPv6; NULL: port mapping is off */
 	const struct lan_counters *lan;          /* NULL: switched off */

@@ -270,6 +270,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		aead->aes_256_gcm ? aead->aes_256_gcm->backend : "none", "chacha20_poly1305",
 		aead->chacha20_poly1305 ? aead->chacha20_poly1305->backend : "none");
 	d->facts = (struct api_facts){
+		.lan_only = d->cfg->node.lan_only,
 		.version = d->cfg->version,
 		.state_dir = d->cfg->state_dir,
 		.config_path = d->cfg->config_path,

@@ -65,6 +65,8 @@ static void print_daemon(const json_t *r)
 	const json_t *portmap = json_object_get(r, "portmap");
 	print_portmap(json_object_get(portmap, "ipv4"));
 	print_portmap(json_object_get(portmap, "ipv6"));
+	if (field_true(r, "lan_only"))
+		printf("lan only contacts are reached on networks of this machine only\n");
 	print_clock(json_object_get(r, "clock"));
 }
 
@@ -104,14 +106,15 @@ static void print_path(const json_t *p)
 {
 	const json_t *path = json_object_get(p, "path");
 	if (!json_is_object(path)) {
-		printf("  no path; %d addresses known\n", (int)field_number(p, "candidate_count"));
+		printf("  no path; %d addresses known%s\n", (int)field_number(p, "candidate_count"),
+			field_true(p, "lan_only") ? "; lan only" : "");
 		return;
 	}
 	char way[PATH_TEXT];
 	printf("  %s%s", text_path(path, way), field_true(path, "natted") ? " (nat)" : "");
 	if (json_is_string(json_object_get(p, "suite")))
 		printf(", %s", field_text(p, "suite"));
-	printf("\n");
+	printf("%s\n", field_true(p, "lan_only") ? ", lan only" : "");
 }
 
 static void print_waiting(const json_t *p)

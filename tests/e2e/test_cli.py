@@ -92,6 +92,7 @@ def right_input():
         (["peer", "list"], r"c\n(  .*\n)*  lan only", {"peers"}),
         (["peer", "add", "c", third.peer, "tcp:192.0.2.7:443"], "calling it now", {"endpoints"}),
         (["peer", "show", "c"], r"   tcp:192\.0\.2\.7:443 +config +\w+", {"candidates"}),
+        (["status"], r"no path; \d addresses known; lan only", {"lan_only"}),
         (["why", "c"], r"lan_only of this contact.*\(policy\)", {"code", "text"}),
         (["peer", "lan-only", "c", "off"], "c is reached wherever", {"lan_only"}),
         (["peer", "rename", "c", "sea"], "sea is the new name of c", {"name"}),
@@ -117,6 +118,10 @@ def right_input():
         lab.check(objects and all(isinstance(o, dict) for o in objects), f"{words} --json: {out!r}")
         lab.check(keys is None or keys <= objects[0].keys(), f"{words} --json: {sorted(objects[0])} lacks "
             f"{sorted((keys or set()) - objects[0].keys())}")
+    a.cli("peer", "lan-only", "b", "on")
+    status = a.cli("status")
+    lab.check([status["lan_only"], *(p["lan_only"] for p in status["peers"])] == [False, True], f"{status}")
+    a.cli("peer", "lan-only", "b", "off")
     summary = json.loads(overlay(a, "ping", b.peer, "-c", "1", "--json").stdout.splitlines()[-1])["summary"]
     lab.check((summary["peer"], summary["name"]) == (b.peer, "b"), f"ping --json: {summary}")
     return {"commands": len(table)}
