@@ -336,11 +336,11 @@ static void a_changed_facilitator_alone_is_lost(void **state)
 		"UPDATE facilitators SET peer = zeroblob(32)",
 		"UPDATE facilitators SET voucher = substr(voucher, 2)" };
 	struct place *p = *state;
-	for (uint8_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		struct store_sql *s = must_open(p);
 		struct store_pairing found;
 		assert_int_equal(add(s, (uint8_t)(i + 1), SOON), OV_OK);
-		assert_int_equal(commit(s, join_of(1, SOON + i)), OV_OK);
+		assert_int_equal(commit(s, join_of(1, SOON + (int64_t)i)), OV_OK);
 		store_sql_close(s);
 		sql(p, changes[i]);
 		s = must_open(p);
