@@ -69,27 +69,6 @@ static bool describe_host(struct api_call *c, const struct invite *in, struct co
 	return api_add_grants(c, out, allow);
 }
 
-static json_t *join_result(struct api *a, ov_time now, const struct contact *contact,
-	const struct invite *in, bool used)
-{
-	struct peer_info info;
-	bool known = node_peer_info(a->cfg.node, now, &contact->id, &info);
-	json_t *result = api_json_contact(a, contact);
-	json_object_set_new(
-		result, "state", json_string(peer_state_name(known ? info.state : PEER_IDLE)));
-	json_object_set_new(result, "expires_at", api_json_unix((int64_t)in->expires_s * 1000));
-	json_object_set_new(result, "used", json_boolean(used));
-	return result;
-}
-
-/* Each is the other's contact, and nothing is to be changed here: the line stays good for somebody
- * else, since whoever shows it uses it up. */
-static bool is_needless(const struct api_call *c, const struct invite *in)
-{
-	return !json_object_get(c->args, "allow") && api_newest(c->a, &in->inviter) &&
-	       node_knows_us(c->a->cfg.node, c->now, &in->inviter);
-}
-
 json_t *api_op_join(struct api_call *c)
 {
 	struct pending *p = api_pending_new(c, PENDING_JOIN);
@@ -104,12 +83,6 @@ json_t *api_op_join(struct api_call *c)
 		store_request_fini(&r);
 		api_pending_free(p);
 		return c->code ? NULL : api_fail(c, "busy", "", "overlayd is out of memory");
-	}
-	if (is_needless(c, p->line)) {
-		json_t *result = join_result(c->a, c->now, &p->contact, p->line, false);
-		store_request_fini(&r);
-		api_pending_free(p);
-		return result;
 	}
 	invite_encode(p->line, r.line);
 	p->is_new = api_newest(c->a, &p->contact.id) == NULL;
@@ -168,7 +141,13 @@ json_t *api_join_stored(struct api *a, ov_time now, struct pending *p)
 		return api_undo(a, p, rc);
 	call_host(a, now, p->line);
 	api_notify(a, &p->contact, false);
-	json_t *result = join_result(a, now, &p->contact, p->line, true);
+	struct peer_info info;
+	bool known = node_peer_info(a->cfg.node, now, &p->contact.id, &info);
+	json_t *result = api_json_contact(a, &p->contact);
+	json_object_set_new(
+		result, "state", json_string(peer_state_name(known ? info.state : PEER_IDLE)));
+	json_object_set_new(
+		result, "expires_at", api_json_unix((int64_t)p->line->expires_s * 1000));
 	return api_result_line(p->has_id, p->id, result);
 }
 

@@ -229,13 +229,6 @@ bool node_is_self(const struct node *n, const struct peer_id *id)
 	return peer_id_equal(id, &n->self->id);
 }
 
-bool node_knows_us(const struct node *n, ov_time now, const struct peer_id *id)
-{
-	const struct peer *p = node_peer(n, id);
-	return p && contact_is_known(p->contact.source) && !p->registration && !p->client &&
-	       peer_state(p, now) == PEER_UP;
-}
-
 struct facilitator_role node_facilitator_role(const struct node *n, ov_time now)
 {
 	struct facilitator_role role = { .policy = n->config.facilitator,

@@ -287,9 +287,6 @@ struct why {
 bool node_why(const struct node *n, ov_time now, const struct peer_id *id, struct why *out);
 
 bool node_is_self(const struct node *n, const struct peer_id *id);
-/* A session is up that only a contact gets: neither of us serves the other as facilitator, which is
- * a reason of its own. */
-bool node_knows_us(const struct node *n, ov_time now, const struct peer_id *id);
 
 /* i-th contact in insertion order, or NULL. */
 const struct contact *node_contact_at(const struct node *n, size_t i);

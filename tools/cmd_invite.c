@@ -191,8 +191,6 @@ static int finish_join(struct cli *cli, json_t *r, bool up)
 		print_json_take(json_incref(r));
 		return EXIT_DONE;
 	}
-	if (!field_true(r, "used"))
-		printf("you and %s are contacts already: the invite was not used\n", name);
 	if (up && json_is_object(path))
 		printf("connected to %s via %s %s\n", name, field_text(path, "carrier"),
 			field_text(path, "remote"));

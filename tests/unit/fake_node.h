@@ -159,12 +159,6 @@ static struct path_info fake_path(void)
 		.received_bytes = 3400000000 };
 }
 
-bool node_knows_us(const struct node *n, ov_time now, const struct peer_id *id)
-{
-	(void)now;
-	return fake_find(n, id) >= 0 && n->state == PEER_UP;
-}
-
 bool node_peer_info(
 	const struct node *n, ov_time now, const struct peer_id *id, struct peer_info *out)
 {

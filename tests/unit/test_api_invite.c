@@ -450,25 +450,6 @@ static const char *join(struct scene *s, const struct invite *in, const char *mo
 	return ask(s, NOW, text);
 }
 
-/* Each is the other's contact: the line stays good for whom it was made. */
-static void joining_a_contact_that_is_up_uses_nothing(void **state)
-{
-	struct scene *s = *state;
-	struct invite in = of_host(s);
-	struct contact desk = { .id = in.inviter, .name = "desk" };
-	assert_int_equal(node_contact_put(&s->node, NOW, &desk, false), OV_OK);
-	s->node.state = PEER_UP;
-	const char *said = join(s, &in, "");
-	HAS(said, "\"used\":false");
-	HAS(said, "\"state\":\"up\"");
-	assert_int_equal(s->posted_count, 0);
-	assert_int_equal(s->node.joins, 0);
-	s->node.state = PEER_AWAY; /* it may know us no more */
-	assert_null(join(s, &in, ""));
-	HAS(answer_store(s, OV_OK, ""), "\"used\":true");
-	assert_int_equal(s->node.joins, 1);
-}
-
 static void joining_keeps_the_line_and_calls(void **state)
 {
 	struct scene *s = *state;
@@ -665,7 +646,6 @@ int main(void)
 		T(a_taken_name_gets_a_number),
 		T(a_contact_uses_it_up_and_stays_as_it_is),
 		T(what_the_node_refuses_is_undone),
-		T(joining_a_contact_that_is_up_uses_nothing),
 		T(joining_keeps_the_line_and_calls),
 		T(its_facilitator_is_shown_the_voucher),
 		T(wrong_lines_are_explained),
