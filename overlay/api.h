@@ -47,6 +47,7 @@ struct api_facts {
 	uint16_t tun_mtu;
 	uint16_t udp_port;
 	bool pairing;
+	bool lan_only;                           /* of all contacts */
 	const struct tcp_counters *tcp;          /* of its connections; NULL: has none */
 	const struct portmap_status *portmap[2]; /* IPv4, IPv6; NULL: port mapping is off */
 	const struct lan_counters *lan;          /* NULL: switched off */
@@ -71,6 +72,9 @@ struct api_config {
 	 * (NULL) and why. May be NULL. */
 	void (*joined)(
 		void *context, const struct peer_id *peer, const char *name, const char *why);
+	/* The clock of this contact is so far from ours that what it offers must wait: ahead, or
+	 * (negative) behind. Not said again before it is right. May be NULL. */
+	void (*clock_differs)(void *context, const char *name, int64_t ahead_s);
 	const struct identity *identity; /* signs their vouchers */
 	struct rng rng;                  /* secrets of invites */
 };

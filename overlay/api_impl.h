@@ -81,6 +81,8 @@ struct api {
 	struct api_config cfg;
 	struct api_offered offered[API_OFFERED_MAX];
 	size_t offered_count;
+	struct node_event held[API_OFFERED_MAX]; /* offers that the clock is against: api_offer.c */
+	size_t held_count;
 	struct api_invites invites;
 	struct {               /* api_nearby.c */
 		ov_time until; /* 0: not */
@@ -187,8 +189,11 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e);
  * a voucher that holds longer is known, or others have its place. */
 bool api_offer_use(struct api *a, ov_time now, const struct ov_addr *endpoint,
 	const struct voucher *v, const uint8_t token[VOUCHER_TOKEN_LEN]);
-/* Forgets those that refuse us, have expired, or whose giver is no contact any more. */
+/* Forgets those that refuse us, have expired, or whose giver is no contact any more; takes what
+ * waited for the clock. */
 void api_offer_check(struct api *a, ov_time now);
+/* Whose clock differs so much from ours that its offers wait, and by how much; null: nobody's. */
+json_t *api_json_clock(const struct api *a, ov_time now);
 
 /* ---- api_read.c ---- */
 /* The strangers that wait, up to max; the caller frees the list (NULL: out of memory). */

@@ -134,6 +134,7 @@ json_t *api_json_status(struct api *a, ov_time now, const struct contact *c)
 		(json_int_t)i.handshakes);
 	json_object_update(o, more);
 	json_decref(more);
+	json_object_set_new(o, "lan_only", json_boolean(c->lan_only));
 	if (i.refused[0])
 		json_object_set_new(o, "refused", json_string(i.refused));
 	return o;

@@ -2,7 +2,8 @@
  * the calendar, and what is taken goes to the disk: two who met by an invite share its facilitator
  * for a day, and what they then tell each other keeps them together after it.
  *
- * Few are taken, and only from contacts: each costs a keepalive, and learns our address. */
+ * Few are taken, and only from contacts: each costs a keepalive, and learns our address. What the
+ * calendar is against waits until a clock is set right. */
 #include "overlay/api_impl.h"
 #include "overlay/config.h"
 
@@ -166,12 +167,79 @@ static bool is_anothers(const struct api *a, ov_time now, const struct api_offer
 	       known->expires_s > api_wall_s(a, now) + LATE_S;
 }
 
+/* ---- a clock that is wrong: ours, or that of the giver ---- */
+
+static int64_t ahead_s(const struct api *a, ov_time now, const struct node_event *e)
+{
+	return (int64_t)e->token - LIFETIME_S - api_wall_s(a, now);
+}
+
+static bool clock_is_against(const struct api *a, ov_time now, const struct node_event *e)
+{
+	int64_t ahead = ahead_s(a, now, e);
+	return ahead <= -LIFETIME_S || ahead > LATEST_S - LIFETIME_S;
+}
+
+/* True: one of this giver was held. */
+static bool forget_held(struct api *a, const struct peer_id *giver, const struct peer_id *other)
+{
+	size_t kept = 0;
+	bool found = false;
+	for (size_t i = 0; i < a->held_count; i++) {
+		bool of_giver = peer_id_equal(&a->held[i].peer, giver);
+		found |= of_giver;
+		if (!of_giver || !peer_id_equal(&a->held[i].other, other))
+			a->held[kept++] = a->held[i];
+	}
+	a->held_count = kept;
+	return found;
+}
+
+/* It is not said again while the session lasts, and a clock is often right a little later. */
+static void hold(struct api *a, ov_time now, const struct node_event *e)
+{
+	bool told = forget_held(a, &e->peer, &e->other);
+	if (a->held_count == API_OFFERED_MAX)
+		memmove(a->held, a->held + 1, --a->held_count * sizeof(a->held[0]));
+	a->held[a->held_count++] = *e;
+	if (!told && a->cfg.clock_differs)
+		a->cfg.clock_differs(a->cfg.context, node_contact(a->cfg.node, &e->peer)->name,
+			ahead_s(a, now, e));
+}
+
+static void take_held(struct api *a, ov_time now)
+{
+	for (size_t i = a->held_count; i-- > 0;) {
+		struct node_event e = a->held[i];
+		if (is_contact(a, &e.peer) && clock_is_against(a, now, &e))
+			continue;
+		(void)forget_held(a, &e.peer, &e.other);
+		api_offer_take(a, now, &e);
+	}
+}
+
+json_t *api_json_clock(const struct api *a, ov_time now)
+{
+	const struct node_event *e = a->held_count > 0 ? &a->held[a->held_count - 1] : NULL;
+	const struct contact *c = e ? node_contact(a->cfg.node, &e->peer) : NULL;
+	if (!c)
+		return json_null();
+	return json_pack("{s:o, s:s, s:I}", "peer", api_json_peer_id(&c->id), "name", c->name,
+		"ahead_s", (json_int_t)ahead_s(a, now, e));
+}
+
 void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 {
 	int64_t wall_s = api_wall_s(a, now), expires_s = (int64_t)e->token;
 	const struct api_offered *known = find(a, &e->other);
-	if (!is_contact(a, &e->peer) || e->token > INT64_MAX || expires_s <= wall_s ||
-		expires_s > wall_s + LATEST_S || (known && expires_s < known->expires_s + NEWS_S) ||
+	if (!is_contact(a, &e->peer) || e->token > INT64_MAX)
+		return;
+	if (clock_is_against(a, now, e)) {
+		hold(a, now, e);
+		return;
+	}
+	(void)forget_held(a, &e->peer, &e->other);
+	if ((known && expires_s < known->expires_s + NEWS_S) ||
 		(known && is_anothers(a, now, known, &e->peer)))
 		return;
 	uint8_t secret[VOUCHER_SECRET_LEN], token[VOUCHER_TOKEN_LEN];
@@ -180,7 +248,8 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 	struct voucher v = voucher_draft(&e->peer, &e->other, secret, e->token);
 	memcpy(v.signature, e->signature, sizeof(v.signature));
 	voucher_token(token, secret);
-	if (api_offer_use(a, now, &where_it_knows, &v, token)) {
+	bool good = voucher_check(&v, &e->other, token, (uint64_t)wall_s) == OV_OK;
+	if (good && api_offer_use(a, now, &where_it_knows, &v, token)) {
 		if (!addr_is_any(&e->addr)) /* a claim: as any other, meet.h */
 			node_candidate(a->cfg.node, now, &e->other, &e->addr, SOURCE_PEER);
 		keep(a, &e->addr, &v, token);
@@ -207,4 +276,5 @@ void api_offer_check(struct api *a, ov_time now)
 			is_refused(found, count, &o->facilitator))
 			drop(a, now, i);
 	}
+	take_held(a, now);
 }

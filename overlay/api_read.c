@@ -159,6 +159,8 @@ json_t *api_op_status(struct api_call *c)
 	json_t *daemon = json_daemon(c);
 	json_object_set_new(daemon, "tcp", api_json_tcp(c->a->cfg.facts->tcp));
 	json_object_set_new(daemon, "facilitators", api_json_facilitators(c->a, c->now));
+	json_object_set_new(daemon, "lan_only", json_boolean(c->a->cfg.facts->lan_only));
+	json_object_set_new(daemon, "clock", api_json_clock(c->a, c->now));
 	json_object_update(result, daemon);
 	json_decref(daemon);
 	return result;

@@ -266,6 +266,8 @@ void call_step(struct node *n, ov_time now, struct peer *p)
 		return;
 	}
 	bool fresh = c->handshake.index && now - c->built_at < HS1_LIFETIME;
+	if (!fresh && p->registration)
+		guest_next_pass(p->registration);
 	if (!fresh && !build(n, now, p)) {
 		give_up(n, now, p);
 		return;

@@ -84,13 +84,24 @@ bool config_key_is_reserved(const char *key)
 	return false;
 }
 
+/* Objects of the file, and what is said of them: they are no keys of their own. */
+static const char *const sections[][2] = { { "listen", "listen.*" }, { "tun", "tun.*" },
+	{ "facilitator", "facilitator.*" }, { "facilitator.limits", "facilitator.limits.*" },
+	{ "limits", "limits.*" }, { "log", "log.*" } };
+
 const char *config_key_suggest(const char *key)
 {
 	struct suggest near;
+	const char *section = NULL;
 	suggest_init(&near, key);
 	for (size_t i = 0; i < CONFIG_KEYS; i++)
 		suggest_offer(&near, config_options[i].key);
-	return near.best;
+	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
+		suggest_offer(&near, sections[i][0]);
+		if (near.best == sections[i][0])
+			section = sections[i][1];
+	}
+	return section ? section : near.best;
 }
 
 const char *config_expected(const struct config_option *o, char *out, size_t size)

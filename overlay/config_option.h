@@ -33,7 +33,7 @@ int config_fail(char *why, size_t why_size, const char *fmt, ...)
 const struct config_option *config_option_find(const char *key);
 /* Is the key documented (design 10) but part of a later version? */
 bool config_key_is_reserved(const char *key);
-/* Closest key by edit distance, or NULL if none is near. */
+/* Closest key by edit distance, or "SECTION.*" if that is closer; NULL: none is near. */
 const char *config_key_suggest(const char *key);
 
 /* Sets from a text (environment, flag). Checks type and range also if a stronger source was first;

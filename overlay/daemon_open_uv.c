@@ -167,6 +167,14 @@ static void on_joined(void *context, const struct peer_id *peer, const char *nam
 			"refused peer=%s why=%s", id, why);
 }
 
+static void on_clock_differs(void *context, const char *name, int64_t ahead_s)
+{
+	const struct daemon *d = context;
+	log_warn(d->log, clock_now(), "clock", "differs name=%s ahead_s=%lld hint=%s", name,
+		(long long)ahead_s,
+		"its facilitators are used when the clock that is wrong is set");
+}
+
 static unsigned config_line(void *context, const struct peer_id *id)
 {
 	const struct daemon *d = context;
@@ -262,6 +270,7 @@ static void state_facts(struct daemon *d, const struct aead_table *aead)
 		aead->aes_256_gcm ? aead->aes_256_gcm->backend : "none", "chacha20_poly1305",
 		aead->chacha20_poly1305 ? aead->chacha20_poly1305->backend : "none");
 	d->facts = (struct api_facts){
+		.lan_only = d->cfg->node.lan_only,
 		.version = d->cfg->version,
 		.state_dir = d->cfg->state_dir,
 		.config_path = d->cfg->config_path,
@@ -303,6 +312,7 @@ static bool make_api(struct daemon *d, const struct aead_table *aead)
 		.store_post_take = post_to_store,
 		.contact_changed = on_contact_changed,
 		.joined = on_joined,
+		.clock_differs = on_clock_differs,
 		.identity = d->self,
 		.rng = entropy_rng(),
 	};

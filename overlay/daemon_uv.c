@@ -336,6 +336,10 @@ static void run_until_stopped(struct daemon *d)
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
 	load_facilitators(d, clock_now());
 	d->stored = NULL;
+	if (d->pairing.facilitators_lost > 0)
+		log_warn(d->log, clock_now(), "store", "facilitators_lost count=%zu hint=%s",
+			d->pairing.facilitators_lost,
+			"damaged rows of overlay.db were dropped; contacts offer them again");
 	api_invites_take(d->api, clock_now(), &d->pairing);
 	hand_on_events(d, clock_now());
 	pump_send(&d->pump, clock_now());

@@ -4,12 +4,15 @@
  * checks first. A replayed HS1 names nobody but the guest. A voucher admits one guest at a time, a
  * contact brings a bounded number, and all of them end with that contact.
  *
+ * A facilitator of ours may be our guest as well: its voucher makes it one and nothing else.
+ *
  * What was admitted is not asked again but with the next voucher: it ends by our own clock, since
  * the wall clock may jump. */
 #include "overlay/guest.h"
 
 #include "overlay/association.h"
 #include "overlay/channel.h"
+#include "overlay/facilitator.h"
 #include "overlay/peers.h"
 
 #include "discovery/voucher.h"
@@ -49,29 +52,73 @@ static uint64_t expiry_of(const uint8_t pass[VOUCHER_PASS_LEN], const struct pee
 	return v.expires_s;
 }
 
+bool guest_has_pass(const struct registration *r)
+{
+	for (size_t i = 0; i < PASSES_MAX; i++)
+		if (r->passes[i].expires_s > 0)
+			return true;
+	return false;
+}
+
+void guest_next_pass(struct registration *r)
+{
+	for (size_t i = 1; i <= PASSES_MAX; i++) {
+		size_t at = (r->pass_turn + i) % PASSES_MAX;
+		if (r->passes[at].expires_s == 0)
+			continue;
+		r->pass_turn = (uint8_t)at;
+		return;
+	}
+}
+
+static bool is_of_one_giver(const uint8_t a[HS1_VOUCHER_LEN], const uint8_t b[HS1_VOUCHER_LEN])
+{
+	return memcmp(a, b, PEER_ID_LEN) == 0;
+}
+
+/* That of the same giver, else a free one, else the first to end. */
+static struct pass *place_for(struct registration *r, const uint8_t pass[HS1_VOUCHER_LEN])
+{
+	struct pass *found = &r->passes[0];
+	for (size_t i = 0; i < PASSES_MAX; i++) {
+		struct pass *one = &r->passes[i];
+		if (one->expires_s > 0 && is_of_one_giver(one->bytes, pass))
+			return one;
+		if (one->expires_s < found->expires_s)
+			found = one;
+	}
+	return found;
+}
+
+/* Nobody but the facilitator knows whose word counts there: one that lasts longer must not take the
+ * place of one that lets us in. */
 bool guest_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN])
 {
 	struct registration *r = p->registration;
+	struct pass *place = place_for(r, pass);
 	uint64_t expires_s = expiry_of(pass, &p->contact.id);
-	if (r->has_pass && r->pass_expires_s >= expires_s)
+	if (place->expires_s >= expires_s)
 		return false;
-	r->has_pass = true;
-	r->pass_expires_s = expires_s;
-	memcpy(r->pass, pass, HS1_VOUCHER_LEN);
+	place->expires_s = expires_s;
+	memcpy(place->bytes, pass, HS1_VOUCHER_LEN);
+	r->pass_turn = (uint8_t)(place - r->passes + PASSES_MAX - 1) % PASSES_MAX; /* it is next */
 	return true;
 }
 
 bool guest_pass(const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN])
 {
 	struct registration *r = p->registration;
-	if (!r || !r->has_pass)
+	if (!r || !guest_has_pass(r))
 		return false;
-	if (wall_s(n, now) >= r->pass_expires_s) {
-		r->has_pass = false;
-		sodium_memzero(r->pass, sizeof(r->pass));
+	uint64_t wall = wall_s(n, now);
+	for (size_t i = 0; i < PASSES_MAX; i++)
+		if (wall >= r->passes[i].expires_s)
+			sodium_memzero(&r->passes[i], sizeof(r->passes[i]));
+	if (r->passes[r->pass_turn].expires_s == 0)
+		guest_next_pass(r);
+	if (r->passes[r->pass_turn].expires_s == 0)
 		return false;
-	}
-	memcpy(out, r->pass, HS1_VOUCHER_LEN);
+	memcpy(out, r->passes[r->pass_turn].bytes, HS1_VOUCHER_LEN);
 	return true;
 }
 
@@ -92,17 +139,49 @@ void guest_free(struct node *n, struct peer *p)
 	p->guest = NULL;
 }
 
+static struct channel *first_forward(const struct peer *p)
+{
+	struct channel *c = p->association ? p->association->channels : NULL;
+	while (c && c->kind != CHANNEL_FORWARD)
+		c = c->next;
+	return c;
+}
+
+/* A guest that is a facilitator of ours stays that. */
+static void stop_serving(struct node *n, struct peer *p)
+{
+	while (first_forward(p))
+		channel_discard(n, first_forward(p));
+	client_free(n, p);
+	guest_free(n, p);
+	peer_touch(n, p);
+}
+
+static void end(struct node *n, struct peer *p)
+{
+	if (p->registration)
+		stop_serving(n, p);
+	else
+		peer_remove(n, p); /* the last takes its place */
+}
+
 void guests_end(struct node *n, const struct peer_id *inviter)
 {
 	for (size_t i = n->guest_count > 0 ? n->peer_count : 0; i-- > 0;)
 		if (n->peers[i]->guest && peer_id_equal(&n->peers[i]->guest->inviter, inviter))
-			peer_remove(n, n->peers[i]); /* the last takes its place: it was seen */
+			end(n, n->peers[i]); /* whoever takes its place was seen */
 }
 
 void guest_tick(struct node *n, ov_time now, struct peer *p)
 {
 	if (!p->guest || !p->association || now < p->guest->until)
 		return;
+	if (p->registration) {
+		while (first_forward(p))
+			channel_close(n, now, first_forward(p), false);
+		stop_serving(n, p);
+		return;
+	}
 	channel_close_all(n, now, p->association);
 	association_close(n, p); /* then it is nobody: node.c */
 }
@@ -182,7 +261,9 @@ enum drop guest_on_hs1(struct node *n, ov_time now, const struct hs1_payload *h,
 		      n->config.facilitator == FACILITATOR_INVITE;
 	struct voucher v;
 	uint8_t token[VOUCHER_TOKEN_LEN];
-	if (!serves || !h->has_voucher || (*p && !(*p)->guest))
+	bool known = *p && contact_is_known((*p)->contact.source);
+	bool client = *p && (*p)->contact.source == CONTACT_CLIENT && !(*p)->guest;
+	if (!serves || !h->has_voucher || known || client)
 		return DROP_STRANGER;
 	voucher_pass_read(&v, token, h->voucher, &n->self->id);
 	enum drop why = DROP_NONE;

@@ -2,8 +2,8 @@
 /* guest - strangers that a contact vouches for, at us; and we as one. Private to the node. */
 #include "overlay/node_state.h"
 
-/* HS1 of a stranger (*p NULL) or a guest that shows a voucher. DROP_NONE: it is a client now, *p.
- */
+/* HS1 of a stranger (*p NULL), a guest or a facilitator of ours that shows a voucher. DROP_NONE: it
+ * is a guest now, *p. */
 enum drop guest_on_hs1(struct node *n, ov_time now, const struct hs1_payload *h,
 	const struct ov_addr *from, struct peer **p);
 /* May these two be relayed between, as far as they are guests? */
@@ -14,5 +14,8 @@ void guest_tick(struct node *n, ov_time now, struct peer *p);   /* of a peer wit
 ov_time guest_deadline(const struct peer *p);
 /* Ours, at a facilitator: what HS1 to it shows. False: nothing. */
 bool guest_pass(const struct node *n, ov_time now, struct peer *p, uint8_t out[HS1_VOUCHER_LEN]);
-/* False: the one it has holds as long. */
+/* The next HS1 to it shows another, if there is one. */
+void guest_next_pass(struct registration *r);
+bool guest_has_pass(const struct registration *r);
+/* False: that of the same giver holds as long, or all those that are kept do. */
 bool guest_keep_pass(struct peer *p, const uint8_t pass[HS1_VOUCHER_LEN]);

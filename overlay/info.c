@@ -1,5 +1,6 @@
 /* What `overlay status` shows: copies of state, no pointers into it. */
 #include "overlay/association.h"
+#include "overlay/guest.h"
 #include "overlay/keys.h"
 #include "overlay/network.h"
 #include "overlay/reach.h"
@@ -209,7 +210,7 @@ size_t node_facilitators(
 		out[count] = (struct facilitator_info){ .id = p->contact.id,
 			.state = peer_state(p, now),
 			.registered = p->registration->registered,
-			.by_voucher = p->registration->has_pass,
+			.by_voucher = guest_has_pass(p->registration),
 			.watches = watches(&p->registration->watch),
 			.here = here_count(n, p),
 			.refused = p->registration->refused };

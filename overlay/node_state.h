@@ -138,6 +138,13 @@ struct watch { /* of our contacts, at a facilitator */
 	uint8_t pages, done;
 };
 
+#define PASSES_MAX 4 /* as many facilitators as contacts may offer us, api_offer.c */
+
+struct pass {               /* a contact's word for us to a facilitator; its PeerId comes first */
+	uint64_t expires_s; /* Unix time; 0: none */
+	uint8_t bytes[HS1_VOUCHER_LEN];
+};
+
 struct registration { /* ours, at a facilitator */
 	struct watch watch;
 	uint8_t number;         /* bit in the peers' here_at; below FACILITATORS_MAX */
@@ -155,9 +162,8 @@ struct registration { /* ours, at a facilitator */
 	ov_time check_at;   /* is the relay still there? OV_NEVER: nothing was relayed lately */
 	struct link_request requests[LINK_REQUESTS];
 	uint8_t next_request;
-	bool has_pass; /* shown in HS1 until then */
-	uint8_t pass[HS1_VOUCHER_LEN];
-	uint64_t pass_expires_s;
+	struct pass passes[PASSES_MAX]; /* one of a giver; HS1 shows one after the other */
+	uint8_t pass_turn;
 };
 
 struct guest { /* a client whom a contact vouches for */
@@ -336,8 +342,8 @@ struct peer {
 	ov_time bursts[2];                 /* when the last two were begun; OV_NEVER: not */
 	struct registration *registration; /* it is a facilitator of ours */
 	struct client *client;             /* we are one of its */
-	struct guest *guest;               /* with source CONTACT_CLIENT only; NULL: none */
-	ov_time wanted_at; /* last time the local side wanted it; OV_NEVER: not in this run */
+	struct guest *guest; /* of a CONTACT_CLIENT, or CONTACT_FACILITATOR; or NULL */
+	ov_time wanted_at;   /* last time the local side wanted it; OV_NEVER: not in this run */
 	ov_time away_since, retry_at;
 	ov_time heard_at; /* OV_NEVER: not in this run */
 	struct association *association;

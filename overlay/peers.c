@@ -166,7 +166,7 @@ static void replace_contact(struct node *n, struct peer *p, const struct contact
 	contact_fini(&p->contact);
 	p->contact = *c;
 	count_source(n, c->source, 1);
-	if (c->source != CONTACT_CLIENT)
+	if (contact_is_known(c->source))
 		guest_free(n, p); /* somebody of its own now */
 }
 
@@ -303,9 +303,13 @@ int node_facilitator_remove(struct node *n, ov_time now, const struct peer_id *i
 	if (!p || !p->registration)
 		return OV_ENOENT;
 	watch_forget(n, now, p);
-	if (!contact_is_known(p->contact.source)) {
+	if (!contact_is_known(p->contact.source) && !p->guest) {
 		peer_remove(n, p);
 		return OV_OK;
+	}
+	if (p->guest) { /* we serve it still */
+		struct contact client = { .id = *id, .source = CONTACT_CLIENT };
+		replace_contact(n, p, &client);
 	}
 	if (n->probing.facilitator == p)
 		probing_forget(n, now);

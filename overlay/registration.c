@@ -25,7 +25,8 @@
 #define OBSERVED_EACH 3 /* of our addresses, by one facilitator: two ports of it, and IPv6 */
 #define HASTE_COST    5 /* what hurries because the relay is back: four at once, one per 5 s */
 #define HASTE_BURST   20
-#define RETRY_PATH    (50 * OV_MS) /* its address has not answered yet */
+#define RETRY_FULL    (50 * OV_MS) /* there was no room to send */
+#define RETRY_PATH    OV_SEC /* its address has not answered: should nobody tell that it did */
 
 void registration_free(struct peer *p)
 {
@@ -93,10 +94,19 @@ static uint8_t page_count(const struct node *n)
 	return (uint8_t)(pages < 1 ? 1 : pages > REGISTER_PAGES_MAX ? REGISTER_PAGES_MAX : pages);
 }
 
+static bool may_be_told(const struct peer *p)
+{
+	return p->association->active && p->association->active->validated;
+}
+
 static void say(struct node *n, ov_time now, struct peer *p)
 {
 	struct registration *r = p->registration;
 	bool sent = false;
+	if (!may_be_told(p)) { /* no tags are made for nobody; registration_path_valid wakes us */
+		r->next_at = now + RETRY_PATH;
+		return;
+	}
 	uint8_t tags[REGISTER_TAGS_MAX * RELAY_TAG_LEN], plain[sizeof(tags) + 16];
 	for (uint8_t page = 0; page < r->pages; page++) {
 		if (r->done & 1u << page)
@@ -110,7 +120,7 @@ static void say(struct node *n, ov_time now, struct peer *p)
 		sent |= frames_send(n, now, p, &w, true);
 	}
 	if (!sent) {
-		r->next_at = now + RETRY_PATH;
+		r->next_at = now + RETRY_FULL;
 		return;
 	}
 	r->next_at = now + (RETRY_FIRST << (r->attempts > RETRY_LAST ? RETRY_LAST : r->attempts));
@@ -276,6 +286,10 @@ void registration_path_valid(struct node *n, ov_time now, struct peer *p)
 {
 	struct registration *r = p->registration;
 	registration_keys_came(n, now, p, false);
+	if (r && r->attempts == 0 && r->done == 0) { /* it was only waited for */
+		r->next_at = now;
+		peer_touch(n, p);
+	}
 	if (r && r->registered) {
 		registration_call_waiting(n, now, p, false);
 		if (r->watch.pages == 0)

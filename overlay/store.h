@@ -48,6 +48,7 @@ struct store_pairing { /* what is known of invites at the start, none expired */
 	struct store_join *joins;
 	struct store_facilitator *facilitators;
 	size_t invite_count, join_count, facilitator_count;
+	size_t facilitators_lost; /* damaged rows: deleted, contacts offer them again */
 };
 /* Wipes and frees the lists. */
 void store_pairing_fini(struct store_pairing *p);

@@ -26,6 +26,7 @@ static const char *const statements[PAIRING_STATEMENTS] = {
 				" VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET"
 				" endpoint = ?2, voucher = ?3, token = ?4, expires_at = ?5"
 				" WHERE expires_at < ?5",
+	[PAIRING_CLEAR_FACILITATORS] = "DELETE FROM facilitators",
 	[PAIRING_FORGET_FACILITATOR] = "DELETE FROM facilitators WHERE peer = ?1",
 	[PAIRING_FORGET] = "DELETE FROM joins WHERE peer = ?1",
 	[PAIRING_LOAD_INVITES] = "SELECT hash, name, grants, expires_at, created_at, sum"
@@ -252,6 +253,13 @@ static bool read_join(struct store_pairing *out, size_t at, sqlite3_stmt *st)
 	return right;
 }
 
+static bool is_for(const uint8_t voucher[VOUCHER_LEN], const struct peer_id *facilitator)
+{
+	struct voucher v;
+	return voucher_decode(&v, voucher, VOUCHER_LEN) == OV_OK &&
+	       peer_id_equal(&v.facilitator, facilitator);
+}
+
 static bool read_facilitator(struct store_pairing *out, size_t at, sqlite3_stmt *st)
 {
 	struct store_facilitator *f = &out->facilitators[at];
@@ -260,7 +268,7 @@ static bool read_facilitator(struct store_pairing *out, size_t at, sqlite3_stmt 
 	bool good = column_bytes(st, 0, f->id.bytes, PEER_ID_LEN) &&
 		    (endpoint[0] == '\0' || addr_parse(endpoint, 0, &f->endpoint) == OV_OK) &&
 		    column_bytes(st, 2, f->voucher, sizeof(f->voucher)) &&
-		    column_bytes(st, 3, f->token, sizeof(f->token));
+		    is_for(f->voucher, &f->id) && column_bytes(st, 3, f->token, sizeof(f->token));
 	out->facilitator_count += good;
 	return good;
 }
@@ -310,12 +318,24 @@ static int add_facilitator(struct store_pairing *out, sqlite3_stmt *st)
 	if (more == NULL)
 		return SQLITE_NOMEM;
 	out->facilitators = more;
-	return read_facilitator(out, out->facilitator_count, st) ? SQLITE_OK : SQLITE_CORRUPT;
+	out->facilitators_lost += !read_facilitator(out, out->facilitator_count, st);
+	return SQLITE_OK;
+}
+
+/* Nobody is let in by such a row, and contacts offer what it was about again: it alone goes, not
+ * the invites with it. Those that are good are written anew. */
+static int drop_lost(struct store_pairing_sql *p, const struct store_pairing *out)
+{
+	int rc = run(p->st[PAIRING_CLEAR_FACILITATORS], SQLITE_OK);
+	for (size_t i = 0; i < out->facilitator_count && rc == SQLITE_OK; i++)
+		rc = put(p, &out->facilitators[i]);
+	return rc;
 }
 
 int store_pairing_sql_load(struct store_pairing_sql *p, struct store_pairing *out)
 {
 	int rc = load_rows(p->st[PAIRING_LOAD_INVITES], out, add_invite);
 	rc = first_error(rc, load_rows(p->st[PAIRING_LOAD_JOINS], out, add_join));
-	return first_error(rc, load_rows(p->st[PAIRING_LOAD_FACILITATORS], out, add_facilitator));
+	rc = first_error(rc, load_rows(p->st[PAIRING_LOAD_FACILITATORS], out, add_facilitator));
+	return rc == SQLITE_OK && out->facilitators_lost > 0 ? drop_lost(p, out) : rc;
 }

@@ -27,8 +27,14 @@ struct pings {
 	int sent, received;
 	int64_t min_us, max_us, sum_us;
 	int exit_code;
-	char peer[80];
+	char name[80], peer[80]; /* of whoever was meant, by the name or PeerId that was typed */
 };
+
+static void keep_names(struct pings *s, const json_t *r)
+{
+	snprintf(s->name, sizeof(s->name), "%s", field_text(r, "name"));
+	snprintf(s->peer, sizeof(s->peer), "%s", field_text(r, "peer"));
+}
 
 static void print_pong(const struct cli *cli, struct pings *s, json_t *r)
 {
@@ -38,14 +44,14 @@ static void print_pong(const struct cli *cli, struct pings *s, json_t *r)
 	s->sum_us += rtt;
 	s->max_us = rtt > s->max_us ? rtt : s->max_us;
 	s->min_us = s->received == 1 || rtt < s->min_us ? rtt : s->min_us;
-	snprintf(s->peer, sizeof(s->peer), "%s", field_text(r, "name"));
+	keep_names(s, r);
 	if (cli->json) {
 		json_object_set_new(r, "seq", json_integer(s->sent));
 		print_json_take(json_incref(r));
 		return;
 	}
 	const json_t *path = json_object_get(r, "path");
-	printf("%s: seq=%d rtt=%s", s->peer, s->sent, text_rtt(rtt, text));
+	printf("%s: seq=%d rtt=%s", s->name, s->sent, text_rtt(rtt, text));
 	if (json_is_object(path))
 		printf(" path=%s", text_path(path, way));
 	if (json_is_string(json_object_get(r, "observed")))
@@ -80,7 +86,28 @@ static bool ping_once(struct cli *cli, struct pings *s, double timeout)
 	return s->exit_code == EXIT_AWAY;
 }
 
-static int summary(const struct cli *cli, const struct pings *s)
+/* No answer named it. */
+static void ask_names(const struct cli *cli, struct pings *s)
+{
+	struct overlay_error why;
+	json_t *args = json_pack("{s:s}", "peer", cli->argv[0]);
+	char *text = json_dumps(args, JSON_COMPACT), *answer = NULL;
+	json_decref(args);
+	if (text && overlay_call(cli->overlay, "peer.show", text, &answer, &why) == 0) {
+		json_t *r = json_loads(answer, 0, NULL);
+		keep_names(s, r);
+		json_decref(r);
+		free(answer);
+	}
+	free(text);
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text[0] ? json_string(text) : json_null();
+}
+
+static int summary(const struct cli *cli, struct pings *s)
 {
 	double loss = s->sent ? 100.0 * (s->sent - s->received) / s->sent : 0;
 	int64_t mean = s->received ? s->sum_us / s->received : 0;
@@ -89,8 +116,11 @@ static int summary(const struct cli *cli, const struct pings *s)
 		if (s->received)
 			rtt = json_pack("{s:I, s:I, s:I}", "min_us", (json_int_t)s->min_us,
 				"avg_us", (json_int_t)mean, "max_us", (json_int_t)s->max_us);
-		json_t *o = json_pack("{s:s, s:i, s:i, s:o}", "peer", cli->argv[0], "sent", s->sent,
-			"received", s->received, "rtt", rtt);
+		if (!s->received)
+			ask_names(cli, s);
+		json_t *o = json_pack("{s:o, s:o, s:i, s:i, s:o}", "peer", text_or_null(s->peer),
+			"name", text_or_null(s->name), "sent", s->sent, "received", s->received,
+			"rtt", rtt);
 		print_json_take(json_pack("{s:o}", "summary", o));
 	} else {
 		char a[SHORT_TEXT], b[SHORT_TEXT], c[SHORT_TEXT];

@@ -35,6 +35,19 @@ static void print_portmap(const json_t *p)
 			field_text(p, "router"), field_text(p, "error"));
 }
 
+static void print_clock(const json_t *clock)
+{
+	char by[SHORT_TEXT];
+	int64_t ahead_s = field_number(clock, "ahead_s");
+	if (!json_is_object(clock))
+		return;
+	text_duration((ahead_s < 0 ? -ahead_s : ahead_s) * 1000, by);
+	print_color(COLOR_WARN, "clock   ");
+	printf(" that of %s is %s %s ours: the facilitators that it\n"
+	       "         offers are used when the wrong one is set right\n",
+		field_text(clock, "name"), by, ahead_s < 0 ? "behind" : "ahead of");
+}
+
 static void print_daemon(const json_t *r)
 {
 	char up[SHORT_TEXT];
@@ -52,6 +65,9 @@ static void print_daemon(const json_t *r)
 	const json_t *portmap = json_object_get(r, "portmap");
 	print_portmap(json_object_get(portmap, "ipv4"));
 	print_portmap(json_object_get(portmap, "ipv6"));
+	if (field_true(r, "lan_only"))
+		printf("lan only contacts are reached on networks of this machine only\n");
+	print_clock(json_object_get(r, "clock"));
 }
 
 /* "udp_gso", "no-tun_uso", "aes=ipsec-mb"; "" for what has no short form. */
@@ -90,14 +106,15 @@ static void print_path(const json_t *p)
 {
 	const json_t *path = json_object_get(p, "path");
 	if (!json_is_object(path)) {
-		printf("  no path; %d addresses known\n", (int)field_number(p, "candidate_count"));
+		printf("  no path; %d addresses known%s\n", (int)field_number(p, "candidate_count"),
+			field_true(p, "lan_only") ? "; lan only" : "");
 		return;
 	}
 	char way[PATH_TEXT];
 	printf("  %s%s", text_path(path, way), field_true(path, "natted") ? " (nat)" : "");
 	if (json_is_string(json_object_get(p, "suite")))
 		printf(", %s", field_text(p, "suite"));
-	printf("\n");
+	printf("%s\n", field_true(p, "lan_only") ? ", lan only" : "");
 }
 
 static void print_waiting(const json_t *p)

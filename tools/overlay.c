@@ -84,30 +84,42 @@ static size_t match_words(const struct command *c, int argc, char **argv)
 	return two ? 2 : 0;
 }
 
-static int unknown_command(int argc, char **argv)
+static void list_group(const char *group)
 {
-	char given[128];
+	for (size_t i = 0; i < command_count; i++)
+		if (in_group(&commands[i], group))
+			fprintf(stderr, "  overlay %s%s%s\n", commands[i].name,
+				commands[i].args[0] ? " " : "", commands[i].args);
+}
+
+static int unknown_command(const struct cli *cli)
+{
+	char given[128], what[160], hint[160];
 	struct suggest near;
+	char **argv = cli->argv;
 	bool group = is_group(argv[0]);
-	if (argc > 1 && argv[1][0] == '-')
-		argc = 1; /* an option is no second word */
+	int argc = cli->argc > 1 && argv[1][0] == '-' ? 1 : cli->argc; /* no second word */
 	snprintf(given, sizeof(given), "%.60s%s%.60s", argv[0], group && argc > 1 ? " " : "",
 		group && argc > 1 ? argv[1] : "");
 	suggest_init(&near, given);
 	for (size_t i = 0; i < command_count; i++)
 		suggest_offer(&near, commands[i].name);
 	if (group && argc < 2)
-		fprintf(stderr, "overlay: %s what?\n", argv[0]);
+		snprintf(what, sizeof(what), "%s what?", argv[0]);
 	else
-		fprintf(stderr, "overlay: unknown command \"%s\"\n", given);
+		snprintf(what, sizeof(what), "unknown command \"%s\"", given);
 	if (near.best)
-		fprintf(stderr, "  did you mean: overlay %s\n", near.best);
-	for (size_t i = 0; i < command_count && group; i++)
-		if (in_group(&commands[i], argv[0]))
-			fprintf(stderr, "  overlay %s%s%s\n", commands[i].name,
-				commands[i].args[0] ? " " : "", commands[i].args);
-	if (!group)
-		fprintf(stderr, "  overlay --help lists the commands\n");
+		snprintf(hint, sizeof(hint), "did you mean: overlay %s", near.best);
+	else if (group)
+		snprintf(hint, sizeof(hint), "overlay %.60s --help", argv[0]);
+	else
+		snprintf(hint, sizeof(hint), "overlay --help lists the commands");
+	if (cli->json || !group)
+		return cli_fail(cli, EXIT_USAGE, hint, "%s", what);
+	fprintf(stderr, "overlay: %s\n", what);
+	if (near.best)
+		fprintf(stderr, "  %s\n", hint);
+	list_group(argv[0]);
 	return EXIT_USAGE;
 }
 
@@ -142,11 +154,12 @@ static bool option_has_value(const struct command *c, int option)
 	return option == OPTION_SOCKET || (option >= 0 && c && c->options[option].value);
 }
 
-static int bad_option(const struct command *c, const char *what, const char *text)
+static int bad_option(const struct cli *cli, const char *what, const char *text)
 {
-	fprintf(stderr, "overlay: %s: %.60s\n  overlay %s%s--help\n", what, text, c ? c->name : "",
-		c ? " " : "");
-	return EXIT_USAGE;
+	char hint[80];
+	const struct command *c = cli->command;
+	snprintf(hint, sizeof(hint), "overlay %s%s--help", c ? c->name : "", c ? " " : "");
+	return cli_fail(cli, EXIT_USAGE, hint, "%s: %.60s", what, text);
 }
 
 /* The option at argv[*i], and its value, which may be the next word (then *i moves on). */
@@ -155,14 +168,14 @@ static int take_option(struct cli *cli, int *i, bool *help)
 	char *text = cli->argv[*i], *value;
 	int option = find_option(cli->command, text, &value);
 	if (option == OPTION_UNKNOWN)
-		return bad_option(cli->command, "unknown option", text);
+		return bad_option(cli, "unknown option", text);
 	bool wants = option_has_value(cli->command, option);
 	if (!wants && value)
-		return bad_option(cli->command, "this option takes no value", text);
+		return bad_option(cli, "this option takes no value", text);
 	if (wants && !value && *i + 1 < cli->argc)
 		value = cli->argv[++*i];
 	if (wants && !value)
-		return bad_option(cli->command, "this option needs a value", text);
+		return bad_option(cli, "this option needs a value", text);
 	if (option >= 0)
 		cli->values[option] = wants ? value : "";
 	else if (option == OPTION_SOCKET)
@@ -211,7 +224,7 @@ static int run(struct cli *cli)
 	int rc = c->run(cli);
 	overlay_close(cli->overlay);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		fprintf(stderr, "overlay: writing the output failed\n");
+		cli_fail(cli, EXIT_FAILED, "", "writing the output failed");
 		return rc ? rc : EXIT_FAILED;
 	}
 	return rc;
@@ -242,9 +255,27 @@ static bool asks_help(int argc, char **argv)
 	return argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
 }
 
+static int no_command(const struct cli *cli, const char *group, bool help)
+{
+	if (cli->json && !help)
+		return cli_fail(cli, EXIT_USAGE, "overlay --help lists the commands", "no command");
+	print_usage(group);
+	return help ? EXIT_DONE : EXIT_USAGE;
+}
+
+/* Known before anything can be wrong: an error is JSON as well, wherever the word stands. */
+static bool wants_json(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--json") == 0)
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = { .argc = argc - 1, .argv = argv + 1 };
+	cli.json = wants_json(cli.argc, cli.argv);
 	bool help = false;
 	int first = first_word(cli.argc, cli.argv);
 	bool named = first < cli.argc;
@@ -262,15 +293,13 @@ int main(int argc, char **argv)
 	const char *group = named && !words && is_group(cli.argv[0]) ? cli.argv[0] : NULL;
 	bool group_help = group && (asks_help(cli.argc, cli.argv) || (help && cli.argc == 1));
 	if (named && !words && !group_help)
-		return unknown_command(cli.argc, cli.argv);
+		return unknown_command(&cli);
 	cli.argc -= (int)words;
 	cli.argv += words;
 	int rc = sort_arguments(&cli, &help);
 	if (rc != EXIT_DONE)
 		return rc;
-	if (!cli.command) {
-		print_usage(group);
-		return help ? EXIT_DONE : EXIT_USAGE;
-	}
+	if (!cli.command)
+		return no_command(&cli, group, help);
 	return help ? print_help(cli.command) : run(&cli);
 }

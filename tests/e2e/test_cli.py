@@ -92,6 +92,7 @@ def right_input():
         (["peer", "list"], r"c\n(  .*\n)*  lan only", {"peers"}),
         (["peer", "add", "c", third.peer, "tcp:192.0.2.7:443"], "calling it now", {"endpoints"}),
         (["peer", "show", "c"], r"   tcp:192\.0\.2\.7:443 +config +\w+", {"candidates"}),
+        (["status"], r"no path; \d addresses known; lan only", {"lan_only"}),
         (["why", "c"], r"lan_only of this contact.*\(policy\)", {"code", "text"}),
         (["peer", "lan-only", "c", "off"], "c is reached wherever", {"lan_only"}),
         (["peer", "rename", "c", "sea"], "sea is the new name of c", {"name"}),
@@ -117,6 +118,12 @@ def right_input():
         lab.check(objects and all(isinstance(o, dict) for o in objects), f"{words} --json: {out!r}")
         lab.check(keys is None or keys <= objects[0].keys(), f"{words} --json: {sorted(objects[0])} lacks "
             f"{sorted((keys or set()) - objects[0].keys())}")
+    a.cli("peer", "lan-only", "b", "on")
+    status = a.cli("status")
+    lab.check([status["lan_only"], *(p["lan_only"] for p in status["peers"])] == [False, True], f"{status}")
+    a.cli("peer", "lan-only", "b", "off")
+    summary = json.loads(overlay(a, "ping", b.peer, "-c", "1", "--json").stdout.splitlines()[-1])["summary"]
+    lab.check((summary["peer"], summary["name"]) == (b.peer, "b"), f"ping --json: {summary}")
     return {"commands": len(table)}
 
 
@@ -182,6 +189,15 @@ def wrong_input():
     lab.check(contacts(a) == before, "wrong input changed the contacts")
     error = json.loads(overlay(a, "peer", "show", "B", "--json", code=1).stderr)
     lab.check(error.keys() == {"code", "text", "hint"} and error["code"] == "unknown-peer", f"{error}")
+    for words, text, hint in [
+        (["status", "--jsno", "--json"], "unknown option: --jsno", "overlay status --help"),
+        (["status", "--json=1", "--json"], "this option takes no value: --json=1", "overlay status --help"),
+        (["stauts", "--json"], 'unknown command "stauts"', "did you mean: overlay status"),
+        (["peer", "--json"], "peer what?", "overlay peer --help"),
+        (["--json"], "no command", "overlay --help lists the commands"),
+    ]:
+        error = json.loads(overlay(a, *words, code=2).stderr)
+        lab.check(error == {"code": "bad-argument", "text": text, "hint": hint}, f"{words}: {error}")
     error = json.loads(overlay(a, "why", "--json", code=2).stderr)
     lab.check(error["code"] == "bad-argument" and error["hint"] == "usage: overlay why PEER", f"{error}")
     return {"commands": len(table)}
@@ -203,6 +219,8 @@ def exit_codes():
     says(overlay(a, "peer", "remove", "fixed", code=4).stderr, re.escape(f"{file}:3"), "edit")
     says(overlay(a, "ping", "fixed", "-c", "1", "-W", "0.3", code=5).stderr, "fixed",
         "overlay peer add fixed PEERID IP:PORT")
+    summary = json.loads(overlay(a, "ping", "fixed", "-c", "1", "-W", "0.3", "--json", code=5).stdout)["summary"]
+    lab.check((summary["peer"], summary["name"]) == (b.peer, "fixed"), f"ping --json without an answer: {summary}")
     if lab.is_real_root():
         a.dir.chmod(0o755)
         target = lab.WORK / "bin"

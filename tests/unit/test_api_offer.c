@@ -2,7 +2,7 @@
 #include "tests/unit/seeded.h"
 
 #include "core/frame.h"
-#include "overlay/api.h"
+#include "overlay/api_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +22,8 @@ struct scene {
 	struct store_request posted[STORE];
 	size_t posted_count;
 	uint64_t random;
+	size_t differs;
+	int64_t ahead_s;
 };
 
 static struct identity identity(uint8_t number)
@@ -38,6 +40,14 @@ static int post_take(void *context, struct store_request *r)
 	assert_true(s->posted_count < STORE);
 	s->posted[s->posted_count++] = *r;
 	return OV_OK;
+}
+
+static void clock_differs(void *context, const char *name, int64_t ahead_s)
+{
+	struct scene *s = context;
+	assert_string_equal(name, "friend");
+	s->differs++;
+	s->ahead_s = ahead_s;
 }
 
 static void know(struct scene *s, const struct peer_id *id, const char *allow)
@@ -62,6 +72,7 @@ static int setup(void **state)
 		.context = s,
 		.store_post_take = post_take,
 		.identity = &s->self,
+		.clock_differs = clock_differs,
 		.rng = { .fill = seeded_fill, .context = &s->random } };
 	s->api = api_new(&cfg, NOW);
 	api_set_wall(s->api, NOW, WALL_S * 1000);
@@ -87,13 +98,24 @@ static void comes_up(struct scene *s)
 		s->api, NOW, &(struct node_event){ .type = NODE_PEER_UP, .peer = s->friend.id });
 }
 
-static struct node_event offer_of(const struct scene *s, uint8_t facilitator, int64_t expires_s)
+static void sign(struct scene *s, const struct identity *giver, struct node_event *e)
 {
-	return (struct node_event){ .type = NODE_RELAY_OFFERED,
-		.peer = s->friend.id,
+	uint8_t secret[VOUCHER_SECRET_LEN];
+	e->peer = giver->id;
+	assert_true(node_offer_secret(&s->node, &giver->id, &s->self.id, &e->other, secret));
+	struct voucher v = voucher_draft(&giver->id, &e->other, secret, e->token);
+	voucher_sign(&v, giver);
+	memcpy(e->signature, v.signature, sizeof(e->signature));
+}
+
+static struct node_event offer_of(struct scene *s, uint8_t facilitator, int64_t expires_s)
+{
+	struct node_event e = { .type = NODE_RELAY_OFFERED,
 		.other = identity(facilitator).id,
 		.addr = addr_v4(203, 0, 113, facilitator, 27182),
 		.token = (uint64_t)expires_s };
+	sign(s, &s->friend, &e);
+	return e;
 }
 
 static void hears(struct scene *s, uint8_t facilitator, int64_t expires_s)
@@ -178,12 +200,12 @@ static void its_address_is_only_a_claim(void **state)
 static void another_giver_waits_until_the_first_is_late(void **state)
 {
 	struct scene *s = *state;
-	struct peer_id other = identity(3).id;
-	know(s, &other, "tcp/22");
+	struct identity other = identity(3);
+	know(s, &other.id, "tcp/22");
 	hears(s, 60, WALL_S + 20 * DAY_S);
 	s->node.facilitator = identity(60).id;
 	struct node_event e = offer_of(s, 60, WALL_S + 30 * DAY_S);
-	e.peer = other;
+	sign(s, &other, &e);
 	api_on_event(s->api, NOW, &e);
 	assert_int_equal(s->posted_count, 1);
 	hears(s, 60, WALL_S + 22 * DAY_S);
@@ -194,24 +216,66 @@ static void another_giver_waits_until_the_first_is_late(void **state)
 	struct voucher v;
 	const struct store_facilitator *f = s->posted[2].facilitator;
 	assert_int_equal(voucher_decode(&v, f->voucher, sizeof(f->voucher)), OV_OK);
-	assert_true(peer_id_equal(&v.inviter, &other));
+	assert_true(peer_id_equal(&v.inviter, &other.id));
 }
 
 static void nonsense_is_not_taken(void **state)
 {
 	struct scene *s = *state;
-	hears(s, 60, WALL_S);               /* over */
-	hears(s, 60, WALL_S + 400 * DAY_S); /* for ever */
 	hears(s, 60, -1);
 	struct node_event e = offer_of(s, 60, WALL_S + DAY_S);
-	e.peer = identity(9).id; /* no contact */
+	struct identity stranger = identity(9);
+	sign(s, &stranger, &e);
 	api_on_event(s->api, NOW, &e);
 	e = offer_of(s, 60, WALL_S + DAY_S);
+	e.signature[5] ^= 1; /* nobody's word */
+	api_on_event(s->api, NOW, &e);
 	e.other = s->node.facilitator; /* one of ours already */
+	sign(s, &s->friend, &e);
 	api_on_event(s->api, NOW, &e);
 	e.other = s->self.id;
+	sign(s, &s->friend, &e);
 	api_on_event(s->api, NOW, &e);
 	assert_int_equal(s->node.facilitators, 0);
+	assert_int_equal(s->posted_count, 0);
+}
+
+static void what_the_clock_is_against_waits(void **state)
+{
+	struct scene *s = *state;
+	for (int years = -3; years <= 3; years += 6) {
+		int64_t wrong_s = WALL_S + years * 365 * DAY_S;
+		s->differs = 0;
+		api_set_wall(s->api, NOW, wrong_s * 1000);
+		size_t before = s->posted_count;
+		uint8_t facilitator = (uint8_t)(65 + years);
+		hears(s, facilitator, WALL_S + 30 * DAY_S);
+		hears(s, facilitator, WALL_S + 30 * DAY_S);
+		assert_int_equal(s->posted_count, before);
+		assert_int_equal(s->differs, 1); /* said once */
+		assert_int_equal(s->ahead_s, -years * 365 * DAY_S);
+		json_t *clock = api_json_clock(s->api, NOW);
+		assert_string_equal(json_string_value(json_object_get(clock, "name")), "friend");
+		assert_int_equal(json_integer_value(json_object_get(clock, "ahead_s")),
+			-years * 365 * DAY_S);
+		json_decref(clock);
+		api_set_wall(s->api, NOW, WALL_S * 1000); /* and right now */
+		assert_int_equal(s->posted_count, before + 1);
+		assert_int_equal(s->posted[before].op, STORE_FACILITATOR_PUT);
+		assert_true(json_is_null(api_json_clock(s->api, NOW)));
+	}
+}
+
+static void what_waits_for_the_clock_is_bounded_and_ends_with_its_giver(void **state)
+{
+	struct scene *s = *state;
+	for (uint8_t i = 0; i < 20; i++)
+		hears(s, (uint8_t)(60 + i), WALL_S - DAY_S);
+	assert_int_equal(s->differs, 1);
+	assert_int_equal(s->api->held_count, API_OFFERED_MAX);
+	assert_int_equal(node_contact_remove(&s->node, &s->friend.id), OV_OK);
+	api_set_wall(s->api, NOW, WALL_S * 1000);
+	assert_int_equal(s->api->held_count, 0);
 	assert_int_equal(s->posted_count, 0);
 }
 
@@ -261,6 +325,7 @@ static void who_offered_itself_and_is_removed_is_forgotten(void **state)
 	struct node_event e = offer_of(s, 60, WALL_S + 20 * DAY_S);
 	e.other = s->friend.id;
 	e.addr = (struct ov_addr){ 0 };
+	sign(s, &s->friend, &e);
 	api_on_event(s->api, NOW, &e);
 	assert_int_equal(s->node.facilitators, 1);
 	struct contact plain = { .id = s->friend.id, .source = CONTACT_FACILITATOR };
@@ -282,6 +347,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			another_giver_waits_until_the_first_is_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_not_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_the_clock_is_against_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_waits_for_the_clock_is_bounded_and_ends_with_its_giver, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(there_are_four_at_most, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			who_refuses_expires_or_is_nobodys_is_forgotten, setup, teardown),

@@ -120,7 +120,11 @@ static void test_messages_of_the_file(void **state)
 		"o.json:2: facilitator.limits: expected an object, not a number");
 	T("{\"facilitator.limits\": {\"clients\": 7}}",
 		"o.json:1: unknown key \"facilitator.limits\"; did you mean "
-		"\"facilitator.policy\"?");
+		"\"facilitator.limits.*\"?");
+	T("{\"facilitator\": {\n\"limit\": {\"clients\": 7}}}",
+		"o.json:2: unknown key \"facilitator.limit\"; did you mean "
+		"\"facilitator.limits.*\"?");
+	T("{\"limts\": {}}", "o.json:1: unknown key \"limts\"; did you mean \"limits.*\"?");
 	T("{\"scan\": {\"rate\": 1}}",
 		"o.json:1: \"scan\" is not available in this version yet: remove it");
 	T("{\"tun\": {\"mtu\":\n 1279}}",
@@ -304,6 +308,8 @@ static void test_flags(void **state)
 	T("--limits-clients-per-uid", "3", "ok");
 	T("--state", NULL, "--state needs a value: --state DIR");
 	T("--listen-upd", "1", "unknown option --listen-upd; did you mean --listen-udp?");
+	T("--facilitator-limit", "7",
+		"unknown option --facilitator-limit; did you mean --facilitator-limits-*?");
 	T("--no-lan", "--lan", "ok");
 	T("--dns", NULL, "--dns is not available in this version yet");
 	T("--listen-tcp=1", NULL, "ok");

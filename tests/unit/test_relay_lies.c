@@ -141,6 +141,40 @@ static void registered_again_after_an_outage(void **state)
 	wire_free(w);
 }
 
+static bool f_keeps_quiet(struct wire *w, struct flight *f)
+{
+	bool answers = is_type(f, PACKET_CONTROL) && addr_same_ip(&f->from, &w->nodes[F].addr);
+	return !answers && only_by_facilitator(w, f);
+}
+
+/* Its path does not answer after the handshake: no tags are hashed over and over meanwhile, and it
+ * is told as soon as it does. */
+static void who_does_not_answer_is_not_told_all_the_time(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(3);
+	wire_set_address(w, A, w->nodes[A].addr);
+	restart_as(w, F, FACILITATOR_OPEN);
+	w->hook = f_keeps_quiet;
+	wire_use_facilitator(w, A, F);
+	wire_run(w, 20 * WIRE_DELAY);
+	assert_int_not_equal(wire_info(w, A, F).handshakes, 0);
+	ov_time at = registration(w, A)->next_at;
+	size_t woken = 0;
+	for (ov_time until = w->now + 2 * OV_SEC; w->now < until; wire_run(w, WIRE_DELAY)) {
+		woken += registration(w, A)->next_at != at;
+		at = registration(w, A)->next_at;
+	}
+	assert_false(registration(w, A)->registered);
+	assert_in_range(woken, 1, 4);
+	w->hook = only_by_facilitator;
+	while (!wire_peer(w, A, F)->association->active->validated)
+		wire_run(w, WIRE_DELAY);
+	wire_run(w, 3 * WIRE_DELAY);
+	assert_true(registration(w, A)->registered);
+	wire_free(w);
+}
+
 static void a_lifetime_of_zero_makes_no_storm(void **state)
 {
 	(void)state;
@@ -352,6 +386,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_moved_while_idle_is_found_by_its_keepalives),
 		cmocka_unit_test(a_client_that_moved_in_the_midst_of_traffic_is_found),
 		cmocka_unit_test(registered_again_after_an_outage),
+		cmocka_unit_test(who_does_not_answer_is_not_told_all_the_time),
 		cmocka_unit_test(a_lifetime_of_zero_makes_no_storm),
 		cmocka_unit_test(closing_again_and_again_costs_little),
 		cmocka_unit_test(a_peer_names_at_most_twenty_new_places_a_minute),

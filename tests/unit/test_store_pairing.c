@@ -306,8 +306,7 @@ static void a_changed_row_is_no_invite(void **state)
 	static const char *const changes[] = { "UPDATE invites SET grants = 'all'",
 		"UPDATE invites SET expires_at = expires_at + 1000000",
 		"UPDATE invites SET name = 'other'", "UPDATE invites SET grants = ''",
-		"UPDATE joins SET line = replace(line, 'aeae', 'aeaf') || 'a'",
-		"UPDATE facilitators SET endpoint = 'x'" };
+		"UPDATE joins SET line = replace(line, 'aeae', 'aeaf') || 'a'" };
 	struct place *p = *state;
 	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		struct store_sql *s = must_open(p);
@@ -325,6 +324,38 @@ static void a_changed_row_is_no_invite(void **state)
 		struct store_request remove = { .op = STORE_CONTACT_REMOVE,
 			.contact = guest(1, "host") };
 		assert_int_equal(commit(s, remove), OV_OK);
+		store_sql_close(s);
+	}
+}
+
+/* Contacts offer it again: everything else stays. */
+static void a_changed_facilitator_alone_is_lost(void **state)
+{
+	static const char *const changes[] = { "UPDATE facilitators SET endpoint = 'x'",
+		"UPDATE facilitators SET peer = x'01'", "UPDATE facilitators SET token = x''",
+		"UPDATE facilitators SET peer = zeroblob(32)",
+		"UPDATE facilitators SET voucher = substr(voucher, 2)" };
+	struct place *p = *state;
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		struct store_sql *s = must_open(p);
+		struct store_pairing found;
+		assert_int_equal(add(s, (uint8_t)(i + 1), SOON), OV_OK);
+		assert_int_equal(commit(s, join_of(1, SOON + (int64_t)i)), OV_OK);
+		store_sql_close(s);
+		sql(p, changes[i]);
+		s = must_open(p);
+		assert_string_equal(p->why, "");
+		store_sql_take_pairing(s, &found);
+		assert_int_equal(found.facilitators_lost, 1);
+		assert_int_equal(found.facilitator_count, 0);
+		assert_int_equal(found.invite_count, i + 1);
+		assert_int_equal(found.join_count, 1);
+		store_pairing_fini(&found);
+		store_sql_close(s);
+		s = must_open(p);
+		store_sql_take_pairing(s, &found);
+		assert_int_equal(found.facilitators_lost, 0); /* it is gone */
+		store_pairing_fini(&found);
 		store_sql_close(s);
 	}
 }
@@ -422,6 +453,7 @@ int main(void)
 		T(a_join_is_kept_until_it_is_done),
 		T(a_join_ends_with_its_contact_or_its_time),
 		T(a_changed_row_is_no_invite),
+		T(a_changed_facilitator_alone_is_lost),
 		T(schema_1_is_taken_over),
 		T(killed_at_any_moment_it_is_both_or_neither),
 	};
