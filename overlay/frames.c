@@ -119,7 +119,7 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 			one = forward_on_open(n, now, p, &f.as.relay_open);
 			break;
 		case FRAME_RELAY_OK: one = link_on_ok(n, now, p, &f.as.relay_ok); break;
-		case FRAME_RELAY_NO: one = link_on_no(p, &f.as.relay_no); break;
+		case FRAME_RELAY_NO: one = link_on_no(n, now, p, &f.as.relay_no); break;
 		case FRAME_RELAY_IN: one = link_on_in(n, now, p, &f.as.relay_in); break;
 		case FRAME_RELAY_CLOSE: one = channel_on_close(n, now, p, &f.as.relay_close); break;
 		case FRAME_RELAY_OFFER: one = offer_on_frame(n, now, p, &f.as.relay_offer); break;

@@ -50,14 +50,16 @@ bool link_has_spare(const struct node *n, ov_time now, const struct path *path)
 	return false;
 }
 
-static void remember(struct registration *r, uint32_t request, const struct peer_id *destination)
+static void remember(struct registration *r, const struct relay_open *f, bool by_invite)
 {
-	r->requests[r->next_request] =
-		(struct link_request){ .id = request, .destination = *destination, .used = true };
+	r->requests[r->next_request] = (struct link_request){ .id = f->request,
+		.destination = f->destination,
+		.used = true,
+		.by_invite = by_invite };
 	r->next_request = (uint8_t)((r->next_request + 1) % LINK_REQUESTS);
 }
 
-void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p)
+static void open_to(struct node *n, ov_time now, struct peer *relay, struct peer *p, bool by_invite)
 {
 	const struct handshake *h = &p->association->call->handshake;
 	uint8_t plain[PMTU_FLOOR];
@@ -66,12 +68,17 @@ void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p)
 		.destination = p->contact.id,
 		.datagram = h->hs1,
 		.len = h->hs1_len };
-	if (!joining_tag(p, &relay->contact.id, f.tag) &&
-		!registration_tag(n, p, &p->contact.id, &relay->contact.id, f.tag))
+	by_invite = by_invite && joining_tag(p, &relay->contact.id, f.tag);
+	if (!by_invite && !registration_tag(n, p, &p->contact.id, &relay->contact.id, f.tag))
 		return;
 	frame_put_relay_open(&w, &f);
 	if (frames_send(n, now, relay, &w, true))
-		remember(relay->registration, f.request, &p->contact.id);
+		remember(relay->registration, &f, by_invite);
+}
+
+void link_open(struct node *n, ov_time now, struct peer *relay, struct peer *p)
+{
+	open_to(n, now, relay, p, true);
 }
 
 struct peer *link_relay(const struct node *n, ov_time now, const struct peer *p, size_t k)
@@ -214,13 +221,16 @@ enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct r
 	return DROP_NONE;
 }
 
-enum drop link_on_no(struct peer *p, const struct relay_no *f)
+enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct relay_no *f)
 {
 	struct link_request *r = request_of(p, f->request);
 	if (!r)
 		return DROP_TOKEN;
 	r->used = false;
 	p->registration->refused = f->reason;
+	struct peer *to = node_peer(n, &r->destination);
+	if (r->by_invite && to && to->association && to->association->call)
+		open_to(n, now, p, to, false); /* we are its contact already, and did not hear */
 	return DROP_NONE;
 }
 

@@ -21,5 +21,5 @@ bool link_has_spare(const struct node *n, ov_time now,
 /* Where the relay of this path sees the peer; any: not told. */
 struct ov_addr link_observed(const struct node *n, const struct path *path);
 enum drop link_on_ok(struct node *n, ov_time now, struct peer *p, const struct relay_ok *f);
-enum drop link_on_no(struct peer *p, const struct relay_no *f);
+enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct relay_no *f);
 enum drop link_on_in(struct node *n, ov_time now, struct peer *p, const struct relay_in *f);

@@ -115,6 +115,7 @@ struct link_request { /* a RELAY_OPEN on its way */
 	uint32_t id;
 	struct peer_id destination;
 	bool used;
+	bool by_invite; /* with the tag of an invite, not the pair's */
 };
 
 #define LINK_REQUESTS                                                              \

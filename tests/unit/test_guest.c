@@ -397,6 +397,24 @@ static void a_revoked_invite_leads_nowhere(void **state)
 	wire_free(w);
 }
 
+/* It was killed before it heard that it is a contact. The invite is used, so its tag leads nowhere;
+ * the pair's does. */
+static void a_guest_that_did_not_hear_it_joined(void **state)
+{
+	(void)state;
+	struct wire *w = world_with(FACILITATOR_OPEN);
+	wire_know(w, A, B, NULL, "all");
+	wire_know(w, B, A, NULL, "all");
+	wire_use_facilitator(w, B, F);
+	wire_run(w, 2 * OV_SEC);
+	assert_int_equal(node_join(w->nodes[B].node, w->now, &w->nodes[A].id.id, secret), OV_OK);
+	wire_drain(w, B);
+	wire_run(w, OV_SEC);
+	assert_int_equal(wire_events(w, B, NODE_JOINED), 1);
+	assert_int_equal(wire_info(w, B, A).active.carrier, CARRIER_RELAY);
+	wire_free(w);
+}
+
 static void a_voucher_is_for_one_guest(void **state)
 {
 	(void)state;
@@ -532,6 +550,7 @@ int main(void)
 		cmocka_unit_test(a_facilitator_of_ours_may_become_a_guest),
 		cmocka_unit_test(whom_a_guest_reaches_is_the_policy),
 		cmocka_unit_test(a_revoked_invite_leads_nowhere),
+		cmocka_unit_test(a_guest_that_did_not_hear_it_joined),
 		cmocka_unit_test(a_voucher_is_for_one_guest),
 		cmocka_unit_test(a_replay_names_nobody_else),
 		cmocka_unit_test(a_contact_brings_a_bounded_number),
