@@ -28,7 +28,8 @@
 #include <stdlib.h>
 
 #define DEMOTED_FOR     (30 * OV_SEC)
-#define SWITCH_MARGIN   (5 * OV_MS) /* and 20 %: nat.md part 1, "switch margin" */
+#define SWITCH_MARGIN   (5 * OV_MS)  /* and 20 %: nat.md part 1, "switch margin" */
+#define ASKED_FOR       (2 * OV_SEC) /* an answer may take that long */
 #define DUPLICATE_FOR   (500 * OV_MS)
 #define DUPLICATE_BYTES (64 * 1024)
 
@@ -91,13 +92,20 @@ static bool remote_is_validated(const struct association *a, const struct dgram 
 	return false;
 }
 
-static struct path *least_useful(const struct association *a)
+/* Two that are asked at one time must not take each other's place with each answer, for ever. */
+static bool is_being_asked(const struct path *p, ov_time now)
+{
+	return p->state == PATH_PROBING && now - p->created_at < ASKED_FOR;
+}
+
+static struct path *least_useful(const struct association *a, ov_time now)
 {
 	struct path *worst = NULL;
 	for (size_t i = 0; i < a->path_count; i++) {
 		struct path *p = a->paths[i];
 		assert(p); /* they lie without gaps */
-		if (p == a->active || (p->state == PATH_VALID && !p->for_checks))
+		bool works = p->state == PATH_VALID && !p->for_checks;
+		if (p == a->active || works || is_being_asked(p, now))
 			continue;
 		if (!worst || p->created_at < worst->created_at)
 			worst = p;
@@ -139,7 +147,7 @@ static struct path *make(struct node *n, ov_time now, struct peer *p, const stru
 	struct association *a = p->association;
 	size_t max = p->contact.source == CONTACT_CLIENT ? CLIENT_PATHS_MAX : PATHS_MAX;
 	if (a->path_count >= max) {
-		struct path *worst = least_useful(a);
+		struct path *worst = least_useful(a, now);
 		if (!worst)
 			return NULL;
 		route_remove(n, p, worst);

@@ -153,6 +153,34 @@ static void paths_and_candidates_are_bounded(void **state)
 	wire_free(w);
 }
 
+/* Two newcomers at a full table: if each took the other's place, each answer would bring another
+ * question, and so for ever (simulator, seed 998). */
+static void who_is_being_asked_keeps_its_place(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(2);
+	meet(w, 0, 1);
+	struct node *n = w->nodes[0].node;
+	struct peer *p = wire_peer(w, 0, 1);
+	struct dgram where = { .carrier = CARRIER_UDP };
+	for (uint8_t i = 0; p->association->path_count < PATHS_MAX; i++) {
+		where.remote = addr_v4(203, 0, 113, i, 999);
+		struct path *one = route_add(n, w->now, p, &where);
+		assert_non_null(one);
+		one->state = PATH_VALID;
+	}
+	p->association->paths[PATHS_MAX - 1]->state = PATH_UNTRIED;
+	where.remote = addr_v4(203, 0, 113, 200, 999);
+	struct path *first = route_add(n, w->now, p, &where);
+	assert_non_null(first);
+	path_challenge(first, w->now);
+	where.remote = addr_v4(203, 0, 113, 201, 999);
+	assert_null(route_add(n, w->now + OV_SEC, p, &where));
+	assert_non_null(route_add(n, w->now + 3 * OV_SEC, p, &where));
+	assert_int_equal(p->association->path_count, PATHS_MAX);
+	wire_free(w);
+}
+
 /* An owner who corrects an endpoint 20 times is still reachable at the last. */
 static void endpoints_of_a_contact_are_replaced(void **state)
 {
@@ -378,6 +406,7 @@ int main(void)
 		cmocka_unit_test(moves_to_a_v6_candidate_when_v4_dies),
 		cmocka_unit_test(an_on_path_forwarder_gains_nothing),
 		cmocka_unit_test(paths_and_candidates_are_bounded),
+		cmocka_unit_test(who_is_being_asked_keeps_its_place),
 		cmocka_unit_test(endpoints_of_a_contact_are_replaced),
 		cmocka_unit_test(frequent_pings_do_not_blind_liveness),
 		cmocka_unit_test(the_lower_nominates_and_the_other_follows),
