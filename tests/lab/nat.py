@@ -40,6 +40,7 @@ class _Nft:
     """libnftables itself: reading counters many times a second must not cost a process each. A
     context is made per question, because it caches what it has read."""
     JSON = 1 << 4
+    PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp"}  # where /etc/protocols is missing
 
     def __init__(self):
         self._lib = ctypes.CDLL("libnftables.so.1")
@@ -68,7 +69,8 @@ class _Nft:
         for item in json.loads(text)["nftables"]:
             for element in item.get("set", {}).get("elem", []):
                 value = element["elem"]
-                found[tuple(value["val"]["concat"])] = (value["counter"]["packets"],
+                key = (self.PROTOCOLS.get(word, word) for word in value["val"]["concat"])
+                found[tuple(key)] = (value["counter"]["packets"],
                     value["counter"]["bytes"])
         return found
 

@@ -96,15 +96,16 @@ def _pool(kind, seed):
     return dice.sample(range(1024, 65536), POOL)
 
 
-def _translate(kind, wan, seed, where):
-    """The rules that give a new UDP flow its outside endpoint; where: which flows."""
+def _translate(kind, wan, seed):
+    """The rules that give a new UDP flow its outside endpoint. A chain of their own: with the list of
+    ports in it twice the table is more than an ordinary user may tell the kernel at once."""
     if kind.mapping == "apdm" and kind.ports == "random":
-        return [f"{where} meta l4proto udp snat to {wan}:1024-65535 fully-random"]
-    rules = [f"{where} meta l4proto udp snat to {wan}:{_from_list(_pool(kind, seed))}"]
+        return [f"meta l4proto udp snat to {wan}:1024-65535 fully-random"]
+    rules = [f"meta l4proto udp snat to {wan}:{_from_list(_pool(kind, seed))}"]
     if kind.mapping == "eim" and kind.ports == "preserve":
-        rules.insert(0, f"{where} udp sport != @taken snat to {wan}")
+        rules.insert(0, f"udp sport != @taken snat to {wan}")
     if kind.mapping == "eim":
-        rules.insert(0, f"{where} meta l4proto udp snat to ip saddr . udp sport map @int2ext")
+        rules.insert(0, "meta l4proto udp snat to ip saddr . udp sport map @int2ext")
     return rules
 
 
@@ -158,7 +159,7 @@ def nat_table(kind, wan, lan, seed):
     if kind.mapping == "none":
         return ""
     places = ['oifname "wan"'] + (['oifname "lan" ct status dnat'] if kind.hairpin else [])
-    post = [rule for where in places for rule in _translate(kind, wan, seed, where)]
+    post = [f"{where} jump translate" for where in places]
     how = " random,fully-random" if kind.mapping == "apdm" else ""
     post += [f'oifname "wan" snat to {wan}{how}']
     return f"""
@@ -166,6 +167,9 @@ table ip nat {{{_maps(kind) if kind.mapping == "eim" else ""}
     chain pre {{
         type nat hook prerouting priority -100
 {_lines(_enter(kind, wan))}
+    }}
+    chain translate {{
+{_lines(_translate(kind, wan, seed))}
     }}
     chain post {{
         type nat hook postrouting priority 100
