@@ -167,8 +167,8 @@ void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 	case NODE_PROBE_WANTED:
 	case NODE_PROBE_DONE:
 	case NODE_PORTS_WANTED:
-	case NODE_PORTS_DONE: /* for the sockets */ break;
-	case NODE_REFUSED: /* logged, and shown by peer.show */
+	case NODE_PORTS_DONE: /* for the sockets */
+	case NODE_REFUSED:    /* logged, and shown by peer.show */
 	case NODE_ENDPOINT: /* for the store, not for people */ break;
 	}
 }

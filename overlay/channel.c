@@ -126,8 +126,11 @@ void channel_close(struct node *n, ov_time now, struct channel *c, bool tell)
 
 void channel_close_all(struct node *n, ov_time now, struct association *a)
 {
-	while (a->channels)
-		channel_close(n, now, a->channels, false);
+	while (a->channels) {
+		struct channel *first = a->channels;
+		channel_close(n, now, first, false);
+		assert(a->channels != first);
+	}
 }
 
 enum drop channel_on_close(struct node *n, ov_time now, struct peer *p, const struct relay_close *f)

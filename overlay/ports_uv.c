@@ -111,7 +111,9 @@ size_t ports_open(struct ports *p, size_t count, uint16_t out[PORTS_MAX])
 static void close_oldest(struct ports *p)
 {
 	port_close(p, p->list[0]);
-	memmove(p->list, p->list + 1, --p->kept * sizeof(p->list[0]));
+	p->kept--;
+	for (size_t i = 0; i < p->kept; i++)
+		p->list[i] = p->list[i + 1];
 }
 
 void ports_settle(struct ports *p, uint16_t keep)

@@ -8,6 +8,8 @@
 #define WIRE_CONNECTIONS 4096
 #include "tests/unit/node_wire.h"
 
+#include "overlay/frames.h"
+
 #define WIRE_FUZZED 3
 #define HELD        256 /* datagrams on the wire; more are lost */
 
