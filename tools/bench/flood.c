@@ -210,7 +210,7 @@ static void source_turn(struct source *s)
 		s->has_cookie |=
 			cookie_packet_decode(&s->asked, in, (size_t)len, &s->got) == DROP_NONE;
 	}
-	hs1_with_mac1(s->asked.hs1);
+	s->asked.hs1_len = hs1_with_mac1(s->asked.hs1);
 	s->asked.index = load_le32(s->asked.hs1 + 8);
 	if (s->has_cookie)
 		handshake_add_mac2(&s->asked, s->got.cookie);
