@@ -39,7 +39,7 @@ enum frame_type {
 	FRAME_PRESENCE_SEEN = 46,
 	FRAME_LIFETIME_TEST = 52,
 	FRAME_LIFETIME_ANSWER = 53,
-	/* reserved, docs/protocol.md 5: 16 to 31 reliable frames, 38 and 39 relay, 47 to 51, 54, 55
+	/* reserved, docs/protocol.md 5: 16 to 31 messages, 38 and 39 relay, 47 to 51, 54, 55
 	   facilitator, 56 to 63 mailbox */
 };
 

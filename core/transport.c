@@ -436,7 +436,9 @@ int transport_on_frame(struct transport *t, ov_time now, const struct frame *f)
 	if (t->failed && f->type != FRAME_ACK)
 		return OV_OK; /* acknowledged, so that it comes no more */
 	int err = take(t, now, f);
-	if (err == OV_EINVAL && !t->failed)
+	if (t->failed)
+		return OV_OK;
+	if (err == OV_EINVAL)
 		fail(t);
 	tune(t, now);
 	return err;

@@ -369,8 +369,9 @@ static void put_data(struct transport *t, struct stream *s, struct packet *p)
 			.flags = part.fin ? STREAM_FIN : 0,
 			.len = part.len };
 		frame_put_stream_head(p->w, &f);
-		send_buffer_copy(&s->out, &part, p->w->next);
-		p->w->next += part.len;
+		uint8_t *room = wr_take(p->w, part.len);
+		assert(room); /* has_place, and the maximum above */
+		send_buffer_copy(&s->out, &part, room);
 		t->sent += s->out.next - before;
 		note(p, s, SENT_DATA);
 		struct sent_chunk *c = &p->chunks[p->count - 1];
