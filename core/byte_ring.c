@@ -68,8 +68,7 @@ void byte_ring_get(const struct byte_ring *r, uint64_t offset, uint8_t *out, siz
 	}
 }
 
-bool byte_ring_equals(
-	const struct byte_ring *r, uint64_t offset, const uint8_t *data, size_t len)
+bool byte_ring_equals(const struct byte_ring *r, uint64_t offset, const uint8_t *data, size_t len)
 {
 	while (len > 0) {
 		size_t part = len;

@@ -20,5 +20,4 @@ void byte_ring_drained(struct byte_ring *r);
 uint8_t *byte_ring_at(const struct byte_ring *r, uint64_t offset, size_t *len);
 void byte_ring_put(struct byte_ring *r, uint64_t offset, const uint8_t *data, size_t len);
 void byte_ring_get(const struct byte_ring *r, uint64_t offset, uint8_t *out, size_t len);
-bool byte_ring_equals(
-	const struct byte_ring *r, uint64_t offset, const uint8_t *data, size_t len);
+bool byte_ring_equals(const struct byte_ring *r, uint64_t offset, const uint8_t *data, size_t len);

@@ -197,10 +197,10 @@ struct number_frame { /* this packet shall be acknowledged; first in its packet 
 
 struct ack_frame {
 	uint16_t space;
-	uint8_t count;      /* of ranges, at least 1 */
-	uint32_t delay_us;  /* since the largest one arrived */
-	uint32_t ect0, ce;  /* packets that came so marked in this space, modulo 2^32 */
-	struct range {      /* from the highest down, neither adjacent nor overlapping */
+	uint8_t count;               /* of ranges, at least 1 */
+	uint32_t delay_us;           /* since the largest one arrived */
+	uint32_t ect0, ce;           /* packets that came so marked in this space, modulo 2^32 */
+	struct range {               /* from the highest down, neither adjacent nor overlapping */
 		uint64_t first, end; /* end: the first one that is not in it */
 	} ranges[ACK_RANGES_MAX];
 };

@@ -1,6 +1,6 @@
 #include "core/pacer.h"
 
-#define INITIAL_BURST 10 /* segments */
+#define INITIAL_BURST 10     /* segments */
 #define LEAST_RATE    1000.0 /* bytes a second */
 
 static double bytes_per_second(const struct pacer_rate *r)

@@ -1,6 +1,6 @@
 #pragma once
-/* pacer - spreads a window over its round trip (RFC 9002 7.7): a bucket of bytes that fills at 5/4 of
- * window / SRTT, twice that in slow start. It holds what goes out in a millisecond, for the edge
+/* pacer - spreads a window over its round trip (RFC 9002 7.7): a bucket of bytes that fills at 5/4
+ * of window / SRTT, twice that in slow start. It holds what goes out in a millisecond, for the edge
  * wakes no more often, and at least the initial window. */
 #include "core/base.h"
 

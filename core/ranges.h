@@ -1,7 +1,7 @@
 #pragma once
 /* ranges - a set of 64-bit numbers as ranges in ascending order: packet numbers that came, bytes of
- * a stream that are here or were acknowledged (RFC 9000 13.2.3 for the former). Bounded: a peer that
- * leaves a gap after each number costs `max` ranges and no more. */
+ * a stream that are here or were acknowledged (RFC 9000 13.2.3 for the former). Bounded: a peer
+ * that leaves a gap after each number costs `max` ranges and no more. */
 #include "core/frame.h"
 
 struct ranges {

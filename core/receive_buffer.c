@@ -16,15 +16,16 @@ int receive_buffer_end(struct receive_buffer *b, uint64_t size, uint64_t limit)
 }
 
 /* Where both are, they must agree (RFC 9000 2.2). */
-static bool agrees(const struct receive_buffer *b, uint64_t first, uint64_t end, const uint8_t *data)
+static bool agrees(
+	const struct receive_buffer *b, uint64_t first, uint64_t end, const uint8_t *data)
 {
 	size_t i = ranges_place(&b->have, first);
 	for (; i < b->have.count && b->have.list[i].first < end; i++) {
 		const struct range *have = &b->have.list[i];
 		uint64_t from = have->first > first ? have->first : first;
 		uint64_t to = have->end < end ? have->end : end;
-		if (from < to && !byte_ring_equals(
-					 &b->ring, from, data + (from - first), (size_t)(to - from)))
+		if (from < to && !byte_ring_equals(&b->ring, from, data + (from - first),
+					 (size_t)(to - from)))
 			return false;
 	}
 	return true;

@@ -2,9 +2,10 @@
 
 #include "core/rtt.h"
 
-#define RANGES_MAX   (2 * ACK_RANGES_MAX)
-#define ACK_AFTER    2 /* packets: RFC 9000 13.2.2 */
-#define FORGET_BELOW (1u << 20) /* numbers: far more than can be under way; an ACK counts in 32 bits */
+#define RANGES_MAX (2 * ACK_RANGES_MAX)
+#define ACK_AFTER  2 /* packets: RFC 9000 13.2.2 */
+#define FORGET_BELOW \
+	(1u << 20) /* numbers: far more than can be under way; an ACK counts in 32 bits */
 
 void received_init(struct received *r, uint16_t space)
 {

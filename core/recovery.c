@@ -2,12 +2,12 @@
 
 #include <stdlib.h>
 
-#define PACKET_THRESHOLD       3 /* RFC 9002 6.1.1 */
-#define GRANULARITY            OV_MS
-#define INITIAL_RTT            (333 * OV_MS)
-#define PERSISTENT_PTOS        3 /* 7.6.1 */
-#define PTO_BACKOFF_MAX        10
-#define FIRST_ROOM             16
+#define PACKET_THRESHOLD 3 /* RFC 9002 6.1.1 */
+#define GRANULARITY      OV_MS
+#define INITIAL_RTT      (333 * OV_MS)
+#define PERSISTENT_PTOS  3 /* 7.6.1 */
+#define PTO_BACKOFF_MAX  10
+#define FIRST_ROOM       16
 
 void recovery_init(struct recovery *r, uint16_t space, const struct rtt *rtt)
 {
@@ -166,8 +166,7 @@ static bool is_lost(struct recovery *r, const struct loss *walk, const struct se
 {
 	if (walk->all)
 		return true;
-	if (r->largest_acked - walk->next_number >= PACKET_THRESHOLD ||
-		s->sent_at <= walk->before)
+	if (r->largest_acked - walk->next_number >= PACKET_THRESHOLD || s->sent_at <= walk->before)
 		return true;
 	r->loss_at = ov_min(r->loss_at, s->sent_at + loss_delay(r));
 	return false;

@@ -1,9 +1,10 @@
 #pragma once
 /* recovery - one packet number space: what is under way, what arrived, what is lost (RFC 9002 5, 6
- * and 7.6.2). There is one for each path that reliable packets take, for each has an RTT of its own.
+ * and 7.6.2). There is one for each path that reliable packets take, for each has an RTT of its
+ * own.
  *
- * Every packet of a space wants an ACK. What is `first` and below is settled; loss detection settles
- * all but a few below the largest one acknowledged, so both walks below are short. */
+ * Every packet of a space wants an ACK. What is `first` and below is settled; loss detection
+ * settles all but a few below the largest one acknowledged, so both walks below are short. */
 #include "core/frame.h"
 #include "core/rtt.h"
 
@@ -28,21 +29,21 @@ struct sent_packet {
 	uint16_t bytes; /* of the datagram */
 	uint8_t state;  /* enum sent_state */
 	uint8_t count;
-	uint8_t of_all; /* SENT_MAX_DATA, SENT_MAX_STREAMS: frames of no stream */
+	uint8_t of_all;   /* SENT_MAX_DATA, SENT_MAX_STREAMS: frames of no stream */
 	bool app_limited; /* there was room for more than this */
 	struct sent_chunk chunks[SENT_CHUNKS];
 };
 
 struct recovery {
-	uint64_t first, next;     /* numbers: all below first are settled, next is the next to send */
-	uint64_t largest_acked;   /* valid if has_acked */
+	uint64_t first, next;   /* numbers: all below first are settled, next is the next to send */
+	uint64_t largest_acked; /* valid if has_acked */
 	struct sent_packet *sent; /* owned; number n at n modulo room, a power of two */
 	size_t room;
 	uint64_t in_flight; /* bytes under way */
 	struct rtt rtt;
 	ov_time latest_rtt, first_sample_at;
-	ov_time loss_at; /* something under way is lost then; OV_NEVER */
-	ov_time sent_at; /* the last packet */
+	ov_time loss_at;    /* something under way is lost then; OV_NEVER */
+	ov_time sent_at;    /* the last packet */
 	ov_time resumed_at; /* what was sent before tells no RTT: nobody listened in between */
 	uint8_t pto_count;
 	bool has_acked;

@@ -23,7 +23,8 @@ bool stream_out_is_done(const struct stream *s)
 
 bool stream_is_done(const struct stream *s)
 {
-	return s->in_ended && s->in.has_final && stream_out_is_done(s); /* its size is accounted for */
+	return s->in_ended && s->in.has_final &&
+	       stream_out_is_done(s); /* its size is accounted for */
 }
 
 bool stream_wants_again(const struct stream *s)

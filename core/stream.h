@@ -15,7 +15,8 @@ enum stream_code { /* of RESET_STREAM and STOP_SENDING; from 256 on they are the
 	STREAM_NO_MEMORY = 4,
 };
 
-/* What a frame carries until it is acknowledged: due -> sent -> acknowledged, or lost: due again. */
+/* What a frame carries until it is acknowledged: due -> sent -> acknowledged, or lost: due again.
+ */
 enum stream_send { SEND_NONE, SEND_DUE, SEND_SENT, SEND_DONE };
 
 enum stream_event {
@@ -36,12 +37,13 @@ struct stream {
 	uint64_t in_window; /* beyond what the app took */
 	ov_time in_granted_at;
 	uint32_t reset_code, stop_code, peer_reset_code, peer_stop_code;
-	uint8_t reset, stop, grant; /* enum stream_send: RESET_STREAM, STOP_SENDING, MAX_STREAM_DATA */
-	uint8_t events;             /* enum stream_event, not yet taken */
-	uint8_t priority;           /* 0 goes first */
-	bool in_reset;              /* the peer gave up its direction */
-	bool in_ended;              /* the app has taken the end, or gave the direction up */
-	bool wants_room;            /* tell when there is room to write */
+	uint8_t reset, stop,
+		grant;    /* enum stream_send: RESET_STREAM, STOP_SENDING, MAX_STREAM_DATA */
+	uint8_t events;   /* enum stream_event, not yet taken */
+	uint8_t priority; /* 0 goes first */
+	bool in_reset;    /* the peer gave up its direction */
+	bool in_ended;    /* the app has taken the end, or gave the direction up */
+	bool wants_room;  /* tell when there is room to write */
 	bool is_ready, is_blocked, is_told;
 	struct stream *next, *previous; /* of the list that it is in */
 	struct stream *next_told, *next_open, *previous_open;
@@ -59,6 +61,7 @@ bool stream_wants_new(const struct stream *s);
 /* A RESET_STREAM or the end of both: no more bytes go out. */
 void stream_give_up_out(struct stream *s, uint32_t code);
 void stream_give_up_in(struct stream *s, uint32_t code);
-/* The app took bytes: does the peer need a new limit? Grows the window when the peer fills it in less
- * than two round trips (as other QUIC stacks do; Semke et al., "Automatic TCP Buffer Tuning", 1998). */
+/* The app took bytes: does the peer need a new limit? Grows the window when the peer fills it in
+ * less than two round trips (as other QUIC stacks do; Semke et al., "Automatic TCP Buffer Tuning",
+ * 1998). */
 void stream_tune(struct stream *s, ov_time now, ov_time srtt);

@@ -173,7 +173,9 @@ static size_t write_max(const struct transport *t)
 {
 	uint64_t window = t->active ? 2 * t->active->congestion.window : 0;
 	window /= table_count(t->streams);
-	return (size_t)(window < WRITE_LEAST ? WRITE_LEAST : window > WRITE_MOST ? WRITE_MOST : window);
+	return (size_t)(window < WRITE_LEAST  ? WRITE_LEAST
+			: window > WRITE_MOST ? WRITE_MOST
+					      : window);
 }
 
 size_t transport_write(struct transport *t, uint64_t stream, const uint8_t *data, size_t len)

@@ -1,9 +1,9 @@
 /* What the transport sends: which frames go into a packet, what becomes of them when it arrives or
  * is lost (RFC 9000 13.3), and on which path.
  *
- * A packet is ACKs, then the number if it carries anything else, then frames of the streams that are
- * ready, one stream after the other so that all get their share, lower priority numbers first. What
- * is sent is remembered by where it came from, not by its bytes. */
+ * A packet is ACKs, then the number if it carries anything else, then frames of the streams that
+ * are ready, one stream after the other so that all get their share, lower priority numbers first.
+ * What is sent is remembered by where it came from, not by its bytes. */
 #include "core/transport_state.h"
 
 #define PROBES 2 /* RFC 9002 6.2.4 */
@@ -12,6 +12,7 @@
 
 static void list_remove(struct stream_list *l, struct stream *s)
 {
+	assert(s->next && s->previous); /* it is in one */
 	if (s->next == s) {
 		l->first = NULL;
 	} else {
@@ -180,6 +181,7 @@ void transport_use_path(struct transport *t, ov_time now, const struct transport
 	struct space *s = space_of(t, path->key);
 	if (!s)
 		s = new_space(t, now, path);
+	assert(s);
 	if (was != s)
 		recovery_resume(&s->recovery, now);
 	if (s->congestion.segment != path->datagram)
@@ -188,8 +190,8 @@ void transport_use_path(struct transport *t, ov_time now, const struct transport
 	t->active = s;
 	t->path = *path;
 	for (size_t i = 0; i < TRANSPORT_SPACES && table_count(t->streams) > 0; i++)
-		if (t->receives[i]) /* what was said on the way may be lost: after a gap the other
-				       side goes on from here */
+		if (t->received[i].numbers.count > 0) /* what was said on the way may be lost: after
+				       a gap the other side goes on from here */
 			t->received[i].ack_at = now;
 }
 
@@ -219,8 +221,7 @@ static void acknowledge_chunk(struct transport *t, const struct sent_chunk *c)
 	case SENT_DATA:
 		if (s->reset != SEND_NONE)
 			break;
-		send_buffer_acknowledge(
-			&s->out, &(struct send_part){ c->offset, c->len, c->fin });
+		send_buffer_acknowledge(&s->out, &(struct send_part){ c->offset, c->len, c->fin });
 		tell_room(t, s);
 		if (send_buffer_is_done(&s->out))
 			transport_tell(t, s, STREAM_FINISHED);
@@ -342,8 +343,7 @@ static void put_control(struct stream *s, struct packet *p)
 		note(p, s, SENT_RESET);
 	}
 	if (s->stop == SEND_DUE && has_place(p, FRAME_STOP_LEN)) {
-		frame_put_stop(
-			p->w, &(struct stop_frame){ .stream = s->id, .code = s->stop_code });
+		frame_put_stop(p->w, &(struct stop_frame){ .stream = s->id, .code = s->stop_code });
 		s->stop = SEND_SENT;
 		note(p, s, SENT_STOP);
 	}
@@ -519,7 +519,8 @@ ov_time transport_deadline(const struct transport *t, ov_time now)
 
 struct transport_info transport_info(const struct transport *t)
 {
-	struct transport_info i = { .sent_packets = t->sent_packets, .lost_packets = t->lost_packets };
+	struct transport_info i = { .sent_packets = t->sent_packets,
+		.lost_packets = t->lost_packets };
 	if (!t->active)
 		return i;
 	i.window = t->active->congestion.window;

@@ -16,7 +16,7 @@ struct space { /* packets that we send by one path */
 	struct pacer pacer;
 	uint64_t key;
 	ov_time used_at;
-	uint32_t ce; /* marks that the peer told of */
+	uint32_t ce;    /* marks that the peer told of */
 	uint8_t probes; /* that may go whatever the window */
 	bool used;
 };
@@ -25,7 +25,7 @@ struct stream_list { /* circular; first is served next */
 	struct stream *first;
 };
 
-struct opened { /* by one side */
+struct opened {               /* by one side */
 	uint64_t next, limit; /* how many were opened, and may be */
 };
 

@@ -1,5 +1,6 @@
-/* A schedule of frames, app calls, time and path changes against one live transport: whatever comes,
- * its tables stay within their limits, what it sends is well formed and fits, and time goes on. */
+/* A schedule of frames, app calls, time and path changes against one live transport: whatever
+ * comes, its tables stay within their limits, what it sends is well formed and fits, and time goes
+ * on. */
 #include "core/bytes.h"
 #include "core/transport.h"
 

@@ -131,7 +131,9 @@ static void one_reduction_for_each_round_trip(void **state)
 	for (int i = 0; i < 20; i++)
 		congestion_on_loss(&l.c, l.now, sent_at + i * OV_MS, false);
 	about(segments(&l), 70, 0.001);
-	struct congestion_ack late = { .bytes = SEGMENT, .largest_sent_at = sent_at, .smoothed = RTT };
+	struct congestion_ack late = {
+		.bytes = SEGMENT, .largest_sent_at = sent_at, .smoothed = RTT
+	};
 	congestion_on_ack(&l.c, l.now + OV_MS, &late); /* sent before it: no growth */
 	about(segments(&l), 70, 0.001);
 	congestion_on_loss(&l.c, l.now + RTT, l.now + OV_MS, false);

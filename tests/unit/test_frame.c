@@ -178,8 +178,11 @@ static void reliable_frames_come_back(void **state)
 	assert_int_equal(wr_len(&w), FRAME_NUMBER_LEN);
 
 	w = wr_init(out, sizeof(out));
-	frame_put_stream(&w, &(struct stream_frame){ .stream = 9, .offset = UINT64_C(1) << 33,
-				     .flags = STREAM_FIN, .data = (const uint8_t *)"hello", .len = 5 });
+	frame_put_stream(&w, &(struct stream_frame){ .stream = 9,
+				     .offset = UINT64_C(1) << 33,
+				     .flags = STREAM_FIN,
+				     .data = (const uint8_t *)"hello",
+				     .len = 5 });
 	f = reread(&w);
 	assert_int_equal(f.type, FRAME_STREAM);
 	assert_true(f.as.stream.stream == 9 && f.as.stream.offset == UINT64_C(1) << 33);
@@ -200,9 +203,8 @@ static void reliable_frames_come_back(void **state)
 	frame_put_stop(&w, &(struct stop_frame){ .stream = 4, .code = 13 });
 	f = reread(&w);
 	assert_true(f.type == FRAME_STOP_SENDING && f.as.stop.stream == 4 && f.as.stop.code == 13);
-	static const enum frame_type types[] = {
-		FRAME_MAX_DATA, FRAME_MAX_STREAM_DATA, FRAME_MAX_STREAMS
-	};
+	static const enum frame_type types[] = { FRAME_MAX_DATA, FRAME_MAX_STREAM_DATA,
+		FRAME_MAX_STREAMS };
 	for (size_t i = 0; i < 3; i++) {
 		w = wr_init(out, sizeof(out));
 		struct max_frame max = { .stream = i == 1 ? 5 : 0, .max = 1 << 20 };
@@ -217,7 +219,11 @@ static void acks_say_ranges_from_the_top(void **state)
 {
 	(void)state;
 	uint8_t out[400];
-	struct ack_frame a = { .space = 2, .delay_us = 1500, .ect0 = 7, .ce = 1, .count = 3,
+	struct ack_frame a = { .space = 2,
+		.delay_us = 1500,
+		.ect0 = 7,
+		.ce = 1,
+		.count = 3,
 		.ranges = { { 100, 200 }, { 50, 60 }, { 0, 49 } } };
 	struct wr w = wr_init(out, sizeof(out));
 	frame_put_ack(&w, &a);

@@ -102,8 +102,7 @@ static void ranges_settle_what_they_name(void **state)
 	(void)state;
 	struct recovery r = space();
 	send(&r, 0, 20);
-	struct ack_frame f = { .count = 3,
-		.ranges = { { 18, 20 }, { 10, 15 }, { 0, 2 } } };
+	struct ack_frame f = { .count = 3, .ranges = { { 18, 20 }, { 10, 15 }, { 0, 2 } } };
 	assert_int_equal(acknowledge(&r, OV_MS, &f), 9);
 	assert_int_equal(r.in_flight, 11 * BYTES);
 	assert_int_equal(r.first, 2);

@@ -1,5 +1,5 @@
-/* Both ends of a stream's bytes: a lossy wire between them, windows, hostile frames; and when an ACK
- * is said. */
+/* Both ends of a stream's bytes: a lossy wire between them, windows, hostile frames; and when an
+ * ACK is said. */
 #include "core/receive_buffer.h"
 #include "core/received.h"
 #include "core/rtt.h"
@@ -159,7 +159,8 @@ static void lost_bytes_go_first(void **state)
 	send_buffer_fini(&b);
 }
 
-static int add(struct receive_buffer *b, uint64_t offset, const char *text, bool fin, uint64_t limit)
+static int add(
+	struct receive_buffer *b, uint64_t offset, const char *text, bool fin, uint64_t limit)
 {
 	struct stream_frame f = { .offset = offset,
 		.flags = fin ? STREAM_FIN : 0,
@@ -207,7 +208,7 @@ static void holes_are_bounded(void **state)
 		err = add(&b, 2 * n + 1, "x", false, 1 << 20);
 	assert_int_equal(err, OV_EFULL);
 	assert_int_equal(n, RECEIVE_RANGES_MAX + 1);
-	assert_int_equal(b.highest, 2 * (n - 2) + 2); /* the refused one did not come */
+	assert_int_equal(b.highest, 2 * (n - 2) + 2);             /* the refused one did not come */
 	assert_int_equal(add(&b, 0, "y", false, 1 << 20), OV_OK); /* fills one */
 	receive_buffer_fini(&b);
 }

@@ -34,7 +34,8 @@ static void a_stream_there_and_back(void **state)
 	assert_true(l->now - began <= 45 * OV_MS); /* a round trip */
 	assert_int_equal(l->ends[1].streams[id].read, 3000);
 	assert_true(link_run(l, OV_SEC, all_gone));
-	assert_int_equal(transport_deadline(l->ends[0].t, l->now), OV_NEVER); /* silence when idle */
+	assert_int_equal(
+		transport_deadline(l->ends[0].t, l->now), OV_NEVER); /* silence when idle */
 	assert_int_equal(transport_deadline(l->ends[1].t, l->now), OV_NEVER);
 	link_free(l);
 }
@@ -47,7 +48,8 @@ static void weather(void **state)
 		struct link_config c = { .delay = (ov_time)(1 + seeded_below(&s, 200)) * OV_MS,
 			.loss = (uint32_t)seeded_below(&s, 300001),
 			.repeat = (uint32_t)seeded_below(&s, 100000),
-			.jitter = (ov_time)seeded_below(&s, 3) * (ov_time)seeded_below(&s, 50) * OV_MS };
+			.jitter = (ov_time)seeded_below(&s, 3) * (ov_time)seeded_below(&s, 50) *
+				  OV_MS };
 		struct link *l = link_new(seed, &c);
 		l->ends[1].answers = seeded_below(&s, 50000);
 		for (int i = 0; i < 10; i++)
@@ -56,17 +58,15 @@ static void weather(void **state)
 			link_open(l, 1, seeded_below(&s, 60000));
 		l->ends[0].answers = seeded_below(&s, 1000);
 		if (!link_run(l, 3600 * OV_SEC, all_gone))
-			fail_msg("seed %llu: stuck, loss %u, delay %lld ms", (unsigned long long)seed, c.loss,
-				(long long)(c.delay / OV_MS));
+			fail_msg("seed %llu: stuck, loss %u, delay %lld ms",
+				(unsigned long long)seed, c.loss, (long long)(c.delay / OV_MS));
 		assert_int_equal(l->ends[0].violations + l->ends[1].violations, 0);
 		link_free(l);
 	}
 }
 
 /* 100 Mbit/s, 40 ms, a queue of one BDP. */
-static const struct link_config bottle = {
-	.delay = 20 * OV_MS, .rate = 12500000, .queue = 500000
-};
+static const struct link_config bottle = { .delay = 20 * OV_MS, .rate = 12500000, .queue = 500000 };
 
 static double mbit_of(struct link *l, uint64_t bytes)
 {
@@ -148,7 +148,8 @@ static void another_path_in_mid_stream(void **state)
 	for (uint8_t i = 1; i <= 20; i++) {
 		link_run(l, 50 * OV_MS, NULL);
 		uint64_t before = l->ends[1].streams[id].read;
-		l->config.cut = i % 3 == 0; /* what is sent on the old one until it is left is lost */
+		l->config.cut =
+			i % 3 == 0; /* what is sent on the old one until it is left is lost */
 		link_run(l, 10 * OV_MS, NULL);
 		l->config.cut = false;
 		link_use(l, i, i % 2 ? 1280 : LINK_MAX);
@@ -236,7 +237,8 @@ static void resets_and_stops(void **state)
 		}
 		if (!link_run(l, 600 * OV_SEC, none_left))
 			fail_msg("seed %llu: %zu and %zu left", (unsigned long long)seed,
-				transport_stream_count(l->ends[0].t), transport_stream_count(l->ends[1].t));
+				transport_stream_count(l->ends[0].t),
+				transport_stream_count(l->ends[1].t));
 		l->config.loss = 0;
 		memset(l->ends[0].streams, 0, sizeof(l->ends[0].streams));
 		memset(l->ends[1].streams, 0, sizeof(l->ends[1].streams));
@@ -294,7 +296,8 @@ static void violations_end_all_streams(void **state)
 	uint64_t id;
 	struct link *l = talking(&id);
 	struct frame f = { .type = FRAME_STREAM };
-	f.as.stream = (struct stream_frame){ .stream = 2 * TRANSPORT_STREAMS, .data = (const uint8_t *)"" };
+	f.as.stream = (struct stream_frame){ .stream = 2 * TRANSPORT_STREAMS,
+		.data = (const uint8_t *)"" };
 	expect_violation(l, id, &f); /* more streams than allowed */
 
 	l = talking(&id);
@@ -302,13 +305,18 @@ static void violations_end_all_streams(void **state)
 	expect_violation(l, id, &f);
 
 	l = talking(&id);
-	f.as.stream = (struct stream_frame){ .stream = id, .offset = UINT32_MAX, .data = (const uint8_t *)"x", .len = 1 };
+	f.as.stream = (struct stream_frame){
+		.stream = id, .offset = UINT32_MAX, .data = (const uint8_t *)"x", .len = 1
+	};
 	expect_violation(l, id, &f); /* beyond the stream's limit */
 
 	l = talking(&id);
 	l->ends[1].reads_nothing = true;
 	for (uint64_t k = 1; k <= 3; k++) { /* within that of each stream, beyond the sum */
-		f.as.stream = (struct stream_frame){ .stream = 2 * k, .offset = STREAM_WINDOW - 1, .data = (const uint8_t *)"x", .len = 1 };
+		f.as.stream = (struct stream_frame){ .stream = 2 * k,
+			.offset = STREAM_WINDOW - 1,
+			.data = (const uint8_t *)"x",
+			.len = 1 };
 		assert_int_equal(feed(l, &f), OV_OK);
 	}
 	f.as.stream.stream = 8;
@@ -322,7 +330,8 @@ static void violations_end_all_streams(void **state)
 	expect_violation(l, id, &f); /* other bytes than before */
 
 	l = talking(&id);
-	f = (struct frame){ .type = FRAME_RESET_STREAM, .as.reset = { .stream = id, .final_size = 5 } };
+	f = (struct frame){ .type = FRAME_RESET_STREAM,
+		.as.reset = { .stream = id, .final_size = 5 } };
 	expect_violation(l, id, &f); /* it was longer already */
 
 	l = talking(&id);
@@ -336,14 +345,16 @@ static void what_is_only_odd_changes_nothing(void **state)
 	(void)state;
 	uint64_t id;
 	struct link *l = talking(&id);
-	struct frame f = { .type = FRAME_MAX_DATA, .as.max = { .max = 1 } }; /* limits never shrink */
+	struct frame f = { .type = FRAME_MAX_DATA,
+		.as.max = { .max = 1 } }; /* limits never shrink */
 	assert_int_equal(feed(l, &f), OV_OK);
 	f = (struct frame){ .type = FRAME_MAX_STREAMS, .as.max = { .max = 0 } };
 	assert_int_equal(feed(l, &f), OV_OK);
 	f = (struct frame){ .type = FRAME_MAX_STREAM_DATA, .as.max = { .stream = id, .max = 0 } };
 	assert_int_equal(feed(l, &f), OV_OK);
-	f = (struct frame){ .type = FRAME_ACK,
-		.as.ack = { .space = 77, .count = 1, .ranges = { { 0, 9 } } } }; /* a path that is gone */
+	f = (struct frame){
+		.type = FRAME_ACK, .as.ack = { .space = 77, .count = 1, .ranges = { { 0, 9 } } }
+	}; /* a path that is gone */
 	assert_int_equal(feed(l, &f), OV_OK);
 	assert_true(link_run(l, 10 * OV_SEC, all_gone));
 	link_free(l);
@@ -355,7 +366,9 @@ static void streams_without_end_are_bounded(void **state)
 	struct link *l = link_new(13, &plain);
 	struct frame f = { .type = FRAME_STREAM };
 	for (uint64_t i = 0; i < TRANSPORT_STREAMS; i++) {
-		f.as.stream = (struct stream_frame){ .stream = 2 * i, .data = (const uint8_t *)"x", .len = 1 };
+		f.as.stream = (struct stream_frame){
+			.stream = 2 * i, .data = (const uint8_t *)"x", .len = 1
+		};
 		assert_int_equal(feed(l, &f), OV_OK);
 	}
 	assert_int_equal(transport_stream_count(l->ends[1].t), TRANSPORT_STREAMS);

@@ -101,7 +101,8 @@ static inline void link_use(struct link *l, uint8_t path, uint16_t datagram)
 	l->path = path;
 	for (int i = 0; i < 2; i++)
 		transport_use_path(l->ends[i].t, l->now,
-			&(struct transport_path){ .key = path + 1, .datagram = datagram, .overhead = OVERHEAD });
+			&(struct transport_path){
+				.key = path + 1, .datagram = datagram, .overhead = OVERHEAD });
 }
 
 static inline struct link *link_new(uint64_t seed, const struct link_config *c)
@@ -112,7 +113,8 @@ static inline struct link *link_new(uint64_t seed, const struct link_config *c)
 	l->seed = seed;
 	l->config = *c;
 	for (int i = 0; i < 2; i++)
-		l->ends[i].t = transport_new(l->now, &(struct transport_config){ .is_lower = i == 0, .table_secret = seed });
+		l->ends[i].t = transport_new(l->now,
+			&(struct transport_config){ .is_lower = i == 0, .table_secret = seed });
 	link_use(l, 0, LINK_MAX);
 	return l;
 }
@@ -136,7 +138,8 @@ static inline void link_transmit(struct link *l, int from, const uint8_t *data, 
 	const struct link_config *c = &l->config;
 	ov_time at = l->now + c->delay;
 	if (c->rate) {
-		uint64_t now = (uint64_t)l->now, start = l->busy_until[from] > now ? l->busy_until[from] : now;
+		uint64_t now = (uint64_t)l->now,
+			 start = l->busy_until[from] > now ? l->busy_until[from] : now;
 		uint64_t waits = (start - now) * c->rate / (uint64_t)OV_SEC;
 		if (waits > l->in_queue_max)
 			l->in_queue_max = waits;
@@ -155,7 +158,8 @@ static inline void link_transmit(struct link *l, int from, const uint8_t *data, 
 	while (copies-- > 0) {
 		struct flight *f = malloc(sizeof(*f));
 		assert_non_null(f);
-		ov_time jitter = c->jitter ? (ov_time)seeded_below(&l->seed, (uint64_t)c->jitter) : 0;
+		ov_time jitter =
+			c->jitter ? (ov_time)seeded_below(&l->seed, (uint64_t)c->jitter) : 0;
 		f->at = at + jitter;
 		f->order = l->order++;
 		f->len = (uint16_t)len;
@@ -166,8 +170,8 @@ static inline void link_transmit(struct link *l, int from, const uint8_t *data, 
 	}
 }
 
-/* A copy is dropped by the session below: `seen` would be its window. Here copies come through, which
- * is worse. */
+/* A copy is dropped by the session below: `seen` would be its window. Here copies come through,
+ * which is worse. */
 static inline void link_deliver(struct link *l, struct flight *f)
 {
 	struct end *e = &l->ends[f->to];
@@ -199,7 +203,8 @@ static inline void link_write(struct link *l, int who, uint64_t id)
 	struct app_stream *s = &e->streams[id];
 	uint8_t data[4096];
 	while (s->wrote < s->wants) {
-		size_t len = s->wants - s->wrote < sizeof(data) ? (size_t)(s->wants - s->wrote) : sizeof(data);
+		size_t len = s->wants - s->wrote < sizeof(data) ? (size_t)(s->wants - s->wrote)
+								: sizeof(data);
 		for (size_t i = 0; i < len; i++)
 			data[i] = link_byte(id, s->wrote + i);
 		size_t n = transport_write(e->t, id, data, len);
