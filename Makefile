@@ -146,7 +146,7 @@ ALL_CFLAGS    = -std=c11 $(WARN) -fno-strict-aliasing $(CFLAGS_$F) $(CFLAGS)
 ALL_LDFLAGS  := $(LDFLAGS_$F) -Wl,--as-needed $(LDFLAGS)
 # Tests may hold a whole datagram or more on their stack.
 $(O)/tests/%.o: CFLAGS += -Wframe-larger-than=1048576
-LIBS         := $(PKG_LIBS) -ldl -lpthread
+LIBS         := $(PKG_LIBS) -ldl -lpthread -lm
 
 # ---- what is built from what ----
 srcs  = $(wildcard $(1))

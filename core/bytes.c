@@ -70,8 +70,7 @@ struct wr wr_init(uint8_t *data, size_t cap)
 	return (struct wr){ .start = data, .next = data, .end = cap ? data + cap : data };
 }
 
-/* Reserves len bytes; NULL and latched when they do not fit. */
-static uint8_t *wr_room(struct wr *w, size_t len)
+uint8_t *wr_take(struct wr *w, size_t len)
 {
 	if (w->overflow || len > (size_t)(w->end - w->next)) {
 		w->overflow = true;
@@ -85,42 +84,42 @@ static uint8_t *wr_room(struct wr *w, size_t len)
 
 void wr_u8(struct wr *w, uint8_t v)
 {
-	uint8_t *p = wr_room(w, 1);
+	uint8_t *p = wr_take(w, 1);
 	if (p)
 		*p = v;
 }
 
 void wr_u16(struct wr *w, uint16_t v)
 {
-	uint8_t *p = wr_room(w, 2);
+	uint8_t *p = wr_take(w, 2);
 	if (p)
 		store_le16(p, v);
 }
 
 void wr_u32(struct wr *w, uint32_t v)
 {
-	uint8_t *p = wr_room(w, 4);
+	uint8_t *p = wr_take(w, 4);
 	if (p)
 		store_le32(p, v);
 }
 
 void wr_u64(struct wr *w, uint64_t v)
 {
-	uint8_t *p = wr_room(w, 8);
+	uint8_t *p = wr_take(w, 8);
 	if (p)
 		store_le64(p, v);
 }
 
 void wr_copy(struct wr *w, const void *data, size_t len)
 {
-	uint8_t *p = wr_room(w, len);
+	uint8_t *p = wr_take(w, len);
 	if (p && len)
 		memcpy(p, data, len);
 }
 
 void wr_zero(struct wr *w, size_t len)
 {
-	uint8_t *p = wr_room(w, len);
+	uint8_t *p = wr_take(w, len);
 	if (p && len)
 		memset(p, 0, len);
 }

@@ -95,5 +95,7 @@ void wr_u32(struct wr *w, uint32_t v);
 void wr_u64(struct wr *w, uint64_t v);
 void wr_copy(struct wr *w, const void *data, size_t len);
 void wr_zero(struct wr *w, size_t len);
+/* Room for len bytes that the caller writes; NULL and latched when there is none. */
+uint8_t *wr_take(struct wr *w, size_t len);
 size_t wr_len(const struct wr *w);
 bool wr_ok(const struct wr *w);

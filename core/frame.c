@@ -73,6 +73,14 @@ static int read_body(struct rd body, struct frame *out)
 		frame_read_endpoints(&body, (enum frame_type)out->type, &out->as.endpoints);
 		break;
 	case FRAME_PUNCH: frame_read_punch(&body, &out->as.punch); break;
+	case FRAME_NUMBER:
+	case FRAME_ACK:
+	case FRAME_STREAM:
+	case FRAME_RESET_STREAM:
+	case FRAME_STOP_SENDING:
+	case FRAME_MAX_DATA:
+	case FRAME_MAX_STREAM_DATA:
+	case FRAME_MAX_STREAMS: return frame_read_reliable(&body, out);
 	default: return frame_read_relay(&body, out);
 	}
 	return rd_done(&body) ? 1 : OV_EFORMAT;

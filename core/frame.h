@@ -16,6 +16,14 @@ enum frame_type {
 	FRAME_ENDPOINTS = 4,
 	FRAME_PUNCH = 5,
 	FRAME_TCP_ENDPOINTS = 6,
+	FRAME_NUMBER = 8,
+	FRAME_ACK = 9,
+	FRAME_STREAM = 10,
+	FRAME_RESET_STREAM = 11,
+	FRAME_STOP_SENDING = 12,
+	FRAME_MAX_DATA = 13,
+	FRAME_MAX_STREAM_DATA = 14,
+	FRAME_MAX_STREAMS = 15,
 	FRAME_RELAY_OPEN = 32,
 	FRAME_RELAY_OK = 33,
 	FRAME_RELAY_NO = 34,
@@ -31,7 +39,7 @@ enum frame_type {
 	FRAME_PRESENCE_SEEN = 46,
 	FRAME_LIFETIME_TEST = 52,
 	FRAME_LIFETIME_ANSWER = 53,
-	/* reserved, docs/protocol.md 5: 8 to 31 reliable frames, 38 and 39 relay, 47 to 51, 54, 55
+	/* reserved, docs/protocol.md 5: 16 to 31 messages, 38 and 39 relay, 47 to 51, 54, 55
 	   facilitator, 56 to 63 mailbox */
 };
 
@@ -178,6 +186,48 @@ struct lifetime_answer {
 	struct ov_addr observed; /* where the test came from */
 };
 
+/* ---- reliable frames, docs/protocol.md 15 ---- */
+
+struct number_frame { /* this packet shall be acknowledged; first in its packet */
+	uint16_t space;
+	uint64_t number;
+};
+
+#define ACK_RANGES_MAX 32
+
+struct ack_frame {
+	uint16_t space;
+	uint8_t count;               /* of ranges, at least 1 */
+	uint32_t delay_us;           /* since the largest one arrived */
+	uint32_t ect0, ce;           /* packets that came so marked in this space, modulo 2^32 */
+	struct range {               /* from the highest down, neither adjacent nor overlapping */
+		uint64_t first, end; /* end: the first one that is not in it */
+	} ranges[ACK_RANGES_MAX];
+};
+
+#define STREAM_FIN 1 /* flag: the stream ends with these bytes */
+
+struct stream_frame {
+	uint64_t stream, offset;
+	uint8_t flags;       /* STREAM_FIN or 0 */
+	const uint8_t *data; /* borrowed */
+	size_t len;
+};
+
+struct reset_frame { /* RFC 9000 19.4 */
+	uint64_t stream, final_size;
+	uint32_t code;
+};
+
+struct stop_frame { /* RFC 9000 19.5 */
+	uint64_t stream;
+	uint32_t code;
+};
+
+struct max_frame { /* MAX_DATA and MAX_STREAMS: stream is 0 and not sent */
+	uint64_t stream, max;
+};
+
 struct frame {
 	uint8_t type;
 	union {
@@ -199,6 +249,12 @@ struct frame {
 		struct lifetime_answer lifetime_answer;
 		struct presence_frame presence;
 		struct presence_seen presence_seen;
+		struct number_frame number;
+		struct ack_frame ack;
+		struct stream_frame stream;
+		struct reset_frame reset;
+		struct stop_frame stop;
+		struct max_frame max;
 	} as;
 };
 
@@ -222,6 +278,22 @@ void frame_put_filter(struct wr *w, enum frame_type type, const struct filter_te
 void frame_put_registered(struct wr *w, const struct registered_frame *f);
 void frame_put_lifetime_test(struct wr *w, const struct lifetime_test *t);
 void frame_put_lifetime_answer(struct wr *w, const struct lifetime_answer *a);
+
+void frame_put_number(struct wr *w, const struct number_frame *f);
+void frame_put_ack(struct wr *w, const struct ack_frame *f);
+void frame_put_stream(struct wr *w, const struct stream_frame *f);
+/* The same without the data, which the caller writes behind it: len bytes, f->data is not read. */
+void frame_put_stream_head(struct wr *w, const struct stream_frame *f);
+void frame_put_reset(struct wr *w, const struct reset_frame *f);
+void frame_put_stop(struct wr *w, const struct stop_frame *f);
+/* type: MAX_DATA, MAX_STREAM_DATA or MAX_STREAMS */
+void frame_put_max(struct wr *w, enum frame_type type, const struct max_frame *f);
+#define FRAME_NUMBER_LEN     (3 + 10) /* as they are sent, STREAM without its data */
+#define FRAME_STREAM_FIXED   (3 + 17)
+#define FRAME_ACK_LEN(count) (3 + 26 + 8 * ((size_t)(count)-1))
+#define FRAME_RESET_LEN      (3 + 20)
+#define FRAME_STOP_LEN       (3 + 12)
+#define FRAME_MAX_LEN        (3 + 16) /* the longest of the three */
 
 /* Next frame of the plaintext, skipping padding and skippable unknown ones.
  * 1: *out filled; 0: end; OV_EFORMAT: malformed; OV_ENOENT: unknown critical frame. */

@@ -13,3 +13,5 @@ void frame_read_endpoints(struct rd *r, enum frame_type type, struct endpoints_f
 void frame_read_punch(struct rd *r, struct punch_frame *p);
 /* frame_relay.c: 1; OV_EFORMAT; OV_ENOENT: not one of these. */
 OV_MUST_CHECK int frame_read_relay(struct rd *body, struct frame *out);
+/* frame_reliable.c; the same. */
+OV_MUST_CHECK int frame_read_reliable(struct rd *body, struct frame *out);

@@ -148,6 +148,14 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 		case FRAME_PRESENCE_SEEN:
 			one = presence_on_seen(n, now, p, &f.as.presence_seen);
 			break;
+		case FRAME_NUMBER: /* core/transport.h, not wired yet */
+		case FRAME_ACK:
+		case FRAME_STREAM:
+		case FRAME_RESET_STREAM:
+		case FRAME_STOP_SENDING:
+		case FRAME_MAX_DATA:
+		case FRAME_MAX_STREAM_DATA:
+		case FRAME_MAX_STREAMS: one = DROP_FRAME; break;
 		case FRAME_REGISTERED:
 			one = registration_on_answer(n, now, p, &f.as.registered);
 			break;

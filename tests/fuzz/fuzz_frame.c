@@ -17,6 +17,14 @@ static void encode(struct wr *w, const struct frame *f)
 		frame_put_endpoints(w, (enum frame_type)f->type, &f->as.endpoints);
 		break;
 	case FRAME_PUNCH: frame_put_punch(w, &f->as.punch); break;
+	case FRAME_NUMBER: frame_put_number(w, &f->as.number); break;
+	case FRAME_ACK: frame_put_ack(w, &f->as.ack); break;
+	case FRAME_STREAM: frame_put_stream(w, &f->as.stream); break;
+	case FRAME_RESET_STREAM: frame_put_reset(w, &f->as.reset); break;
+	case FRAME_STOP_SENDING: frame_put_stop(w, &f->as.stop); break;
+	case FRAME_MAX_DATA:
+	case FRAME_MAX_STREAM_DATA:
+	case FRAME_MAX_STREAMS: frame_put_max(w, (enum frame_type)f->type, &f->as.max); break;
 	case FRAME_RELAY_OPEN: frame_put_relay_open(w, &f->as.relay_open); break;
 	case FRAME_RELAY_OK: frame_put_relay_ok(w, &f->as.relay_ok); break;
 	case FRAME_RELAY_NO: frame_put_relay_no(w, &f->as.relay_no); break;

@@ -119,6 +119,7 @@ static void every_type(void **state)
 			assert_int_equal(got, 1);
 			assert_int_equal(f.as.relay_close.channel, 0x09090909);
 		} else if (type <= FRAME_TCP_ENDPOINTS ||
+			   (type >= FRAME_NUMBER && type <= FRAME_MAX_STREAMS) ||
 			   (type >= FRAME_RELAY_OPEN && type <= FRAME_RELAY_OFFER) ||
 			   (type >= FRAME_REGISTER && type <= FRAME_PRESENCE_SEEN) ||
 			   type == FRAME_LIFETIME_TEST || type == FRAME_LIFETIME_ANSWER) {
@@ -163,6 +164,99 @@ static void lifetime_frames_come_back_and_are_of_one_length(void **state)
 	assert_int_equal(f.as.lifetime_answer.token, 5);
 	assert_true(addr_equal(&f.as.lifetime_answer.observed, &seen));
 	assert_int_equal(wr_len(&w), asked);
+}
+
+static void reliable_frames_come_back(void **state)
+{
+	(void)state;
+	uint8_t out[400];
+	struct wr w = wr_init(out, sizeof(out));
+	frame_put_number(&w, &(struct number_frame){ .space = 3, .number = UINT64_C(1) << 40 });
+	struct frame f = reread(&w);
+	assert_int_equal(f.type, FRAME_NUMBER);
+	assert_true(f.as.number.space == 3 && f.as.number.number == UINT64_C(1) << 40);
+	assert_int_equal(wr_len(&w), FRAME_NUMBER_LEN);
+
+	w = wr_init(out, sizeof(out));
+	frame_put_stream(&w, &(struct stream_frame){ .stream = 9,
+				     .offset = UINT64_C(1) << 33,
+				     .flags = STREAM_FIN,
+				     .data = (const uint8_t *)"hello",
+				     .len = 5 });
+	f = reread(&w);
+	assert_int_equal(f.type, FRAME_STREAM);
+	assert_true(f.as.stream.stream == 9 && f.as.stream.offset == UINT64_C(1) << 33);
+	assert_true(f.as.stream.flags == STREAM_FIN && f.as.stream.len == 5);
+	assert_memory_equal(f.as.stream.data, "hello", 5);
+	assert_int_equal(wr_len(&w), FRAME_STREAM_FIXED + 5);
+	out[3 + 16] = 2; /* a flag that nobody knows */
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+	memset(out + 3 + 8, 0xff, 8); /* an offset whose end is beyond all numbers */
+	out[3 + 16] = 0;
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+
+	w = wr_init(out, sizeof(out));
+	frame_put_reset(&w, &(struct reset_frame){ .stream = 4, .final_size = 77, .code = 12 });
+	f = reread(&w);
+	assert_true(f.as.reset.stream == 4 && f.as.reset.final_size == 77 && f.as.reset.code == 12);
+	w = wr_init(out, sizeof(out));
+	frame_put_stop(&w, &(struct stop_frame){ .stream = 4, .code = 13 });
+	f = reread(&w);
+	assert_true(f.type == FRAME_STOP_SENDING && f.as.stop.stream == 4 && f.as.stop.code == 13);
+	static const enum frame_type types[] = { FRAME_MAX_DATA, FRAME_MAX_STREAM_DATA,
+		FRAME_MAX_STREAMS };
+	for (size_t i = 0; i < 3; i++) {
+		w = wr_init(out, sizeof(out));
+		struct max_frame max = { .stream = i == 1 ? 5 : 0, .max = 1 << 20 };
+		frame_put_max(&w, types[i], &max);
+		f = reread(&w);
+		assert_true(f.type == types[i] && f.as.max.max == 1 << 20);
+		assert_int_equal(f.as.max.stream, max.stream);
+	}
+}
+
+static void acks_say_ranges_from_the_top(void **state)
+{
+	(void)state;
+	uint8_t out[400];
+	struct ack_frame a = { .space = 2,
+		.delay_us = 1500,
+		.ect0 = 7,
+		.ce = 1,
+		.count = 3,
+		.ranges = { { 100, 200 }, { 50, 60 }, { 0, 49 } } };
+	struct wr w = wr_init(out, sizeof(out));
+	frame_put_ack(&w, &a);
+	assert_int_equal(wr_len(&w), FRAME_ACK_LEN(3));
+	struct frame f;
+	assert_int_equal(decode(out, wr_len(&w), &f), 1);
+	assert_int_equal(f.as.ack.count, 3);
+	assert_memory_equal(f.as.ack.ranges, a.ranges, 3 * sizeof(a.ranges[0]));
+	assert_true(f.as.ack.delay_us == 1500 && f.as.ack.ect0 == 7 && f.as.ack.ce == 1);
+	assert_int_equal(f.as.ack.space, 2);
+
+	store_le32(out + 3 + 26, 0); /* no gap: it should have been one range */
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+	store_le32(out + 3 + 26, 101); /* below the number 0 */
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+	store_le32(out + 3 + 26, 40);
+	store_le32(out + 3 + 30, 0); /* an empty range */
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+	store_le32(out + 3 + 30, 61); /* too long for what is left */
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
+
+	struct ack_frame many = { .count = ACK_RANGES_MAX };
+	for (size_t i = 0; i < ACK_RANGES_MAX; i++)
+		many.ranges[i] = (struct range){ 1000 - 2 * i, 1001 - 2 * i };
+	w = wr_init(out, sizeof(out));
+	frame_put_ack(&w, &many);
+	assert_true(wr_ok(&w));
+	assert_int_equal(decode(out, wr_len(&w), &f), 1);
+	assert_int_equal(f.as.ack.count, ACK_RANGES_MAX);
+	wr_u32(&w, 1); /* one range more than anybody sends */
+	wr_u32(&w, 1);
+	store_le16(out + 1, (uint16_t)(wr_len(&w) - 3));
+	assert_int_equal(decode(out, wr_len(&w), &f), OV_EFORMAT);
 }
 
 static void relay_frames_come_back(void **state)
@@ -343,6 +437,8 @@ int main(void)
 		cmocka_unit_test(vectors_decode),
 		cmocka_unit_test(lengths_must_be_exact),
 		cmocka_unit_test(every_type),
+		cmocka_unit_test(reliable_frames_come_back),
+		cmocka_unit_test(acks_say_ranges_from_the_top),
 		cmocka_unit_test(relay_frames_come_back),
 		cmocka_unit_test(lifetime_frames_come_back_and_are_of_one_length),
 		cmocka_unit_test(register_frames_come_back),

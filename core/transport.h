@@ -1,0 +1,85 @@
+#pragma once
+/* transport - the streams of one association, over whatever path is in use (docs/protocol.md 15,
+ * docs/transport.md): RFC 9000 streams and flow control, RFC 9002 recovery for each path.
+ *
+ * Pure: packets come in frame by frame, go out by transport_poll, and what an app should know is an
+ * event. A packet whose frames were all taken is acknowledged; one that could not be is not, and
+ * comes again. */
+#include "core/frame.h"
+#include "core/received.h"
+#include "core/rtt.h"
+#include "core/stream.h"
+
+#define TRANSPORT_SPACES     4
+#define TRANSPORT_PRIORITIES 8
+#define TRANSPORT_STREAMS    4096 /* that the peer may have open */
+
+struct transport;
+
+struct transport_config {
+	bool is_lower;         /* our PeerId is: the streams that we open are even */
+	uint64_t table_secret; /* random */
+	uint64_t window_max;   /* bytes of all streams that the peer may send ahead; 0: 64 MiB */
+};
+
+struct transport *transport_new(ov_time now, const struct transport_config *c); /* NULL: memory */
+void transport_free(struct transport *t);
+
+/* ---- the app's side: stream ids are of this association ---- */
+
+/* OV_EFULL: the peer allows no more streams now; OV_ENOMEM. */
+OV_MUST_CHECK int transport_open(struct transport *t, ov_time now, uint64_t *stream);
+/* 0 goes first, 7 last. */
+void transport_set_priority(struct transport *t, uint64_t stream, uint8_t priority);
+/* How many bytes were taken; fewer than len: STREAM_WRITABLE tells when there is room. */
+size_t transport_write(struct transport *t, uint64_t stream, const uint8_t *data, size_t len);
+void transport_finish(struct transport *t, uint64_t stream); /* our direction ends */
+/* In place; *len 0: nothing now. Then transport_consume. */
+const uint8_t *transport_peek(const struct transport *t, uint64_t stream, size_t *len);
+void transport_consume(struct transport *t, ov_time now, uint64_t stream, size_t len);
+bool transport_at_end(const struct transport *t, uint64_t stream); /* the peer's direction ended */
+void transport_reset(struct transport *t, uint64_t stream, uint32_t code); /* our direction */
+/* the peer's */
+void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t code);
+
+struct transport_event {
+	uint64_t stream;
+	uint8_t events; /* enum stream_event */
+	uint32_t reset_code, stop_code;
+};
+bool transport_next_event(struct transport *t, struct transport_event *out);
+
+/* ---- the network's side ---- */
+
+struct transport_path {
+	uint64_t key;      /* names the path; another key is another path */
+	struct rtt rtt;    /* as it is known */
+	uint16_t datagram; /* bytes of the largest one */
+	uint16_t overhead; /* of these, not plaintext */
+};
+/* Packets go by this path from now on. NULL: by none, they wait. */
+void transport_use_path(struct transport *t, ov_time now, const struct transport_path *path);
+/* What went by this path will not arrive. */
+void transport_path_died(struct transport *t, ov_time now, uint64_t key);
+
+/* A frame of an authentic packet. OV_OK; OV_EINVAL: a violation, all streams were reset; OV_EFULL,
+ * OV_ENOMEM: not taken, the packet must not be acknowledged. */
+OV_MUST_CHECK int transport_on_frame(struct transport *t, ov_time now, const struct frame *f);
+bool transport_has_failed(const struct transport *t); /* there was a violation */
+/* All frames of a packet with this number were taken. */
+void transport_on_number(
+	struct transport *t, ov_time now, const struct number_frame *f, enum ecn ecn);
+
+/* The plaintext of one packet for the path in use, at most what its datagrams hold. False: nothing
+ * may go now. */
+bool transport_poll(struct transport *t, ov_time now, struct wr *w);
+void transport_tick(struct transport *t, ov_time now);
+/* When to tick or poll again; OV_NEVER: only after something else. */
+ov_time transport_deadline(const struct transport *t, ov_time now);
+size_t transport_stream_count(const struct transport *t);
+
+struct transport_info {
+	uint64_t window, in_flight, sent_packets, lost_packets;
+	ov_time srtt;
+};
+struct transport_info transport_info(const struct transport *t);

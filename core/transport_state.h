@@ -1,0 +1,64 @@
+#pragma once
+/* transport_state - what the files of the transport share. */
+#include "core/congestion.h"
+#include "core/pacer.h"
+#include "core/recovery.h"
+#include "core/table.h"
+#include "core/transport.h"
+
+#define ASSOCIATION_WINDOW (1u << 20) /* granted before anything is known */
+#define WINDOW_MAX         (64u << 20)
+#define UNDER_WAY_MAX      131072 /* packets of one space */
+
+struct space { /* packets that we send by one path */
+	struct recovery recovery;
+	struct congestion congestion;
+	struct pacer pacer;
+	uint64_t key;
+	ov_time used_at;
+	uint32_t ce;    /* marks that the peer told of */
+	uint8_t probes; /* that may go whatever the window */
+	bool used;
+};
+
+struct stream_list { /* circular; first is served next */
+	struct stream *first;
+};
+
+struct opened {               /* by one side */
+	uint64_t next, limit; /* how many were opened, and may be */
+};
+
+struct transport {
+	struct transport_config config;
+	struct table *streams;
+	struct opened own, peers;
+	uint64_t peers_closed;
+	struct space spaces[TRANSPORT_SPACES];
+	struct received received[TRANSPORT_SPACES];
+	bool receives[TRANSPORT_SPACES];
+	struct transport_path path;
+	struct space *active; /* of `path`; NULL: packets wait */
+	uint16_t next_space;
+	struct stream_list ready[TRANSPORT_PRIORITIES];
+	struct stream_list blocked; /* by the association's limit alone */
+	struct stream *first_told, *last_told, *first_open;
+	/* flow control of the association, in bytes of all streams */
+	uint64_t sent, out_limit;
+	uint64_t got, taken, in_limit, in_window;
+	ov_time in_granted_at;
+	uint8_t of_all; /* SENT_MAX_DATA, SENT_MAX_STREAMS: due */
+	bool failed;    /* the peer broke the rules: nothing of it counts any more */
+	uint64_t sent_packets, lost_packets;
+};
+
+struct stream *transport_find(const struct transport *t, uint64_t id);
+void transport_tell(struct transport *t, struct stream *s, enum stream_event event);
+/* Puts it where it belongs: ready, blocked or neither. */
+void transport_file(struct transport *t, struct stream *s);
+void transport_unfile(struct transport *t, struct stream *s);
+void transport_unblock(struct transport *t);
+/* Forgets it, if nothing more can come of it. */
+void transport_settle(struct transport *t, struct stream *s);
+int transport_on_ack(struct transport *t, ov_time now, const struct ack_frame *f);
+ov_time transport_srtt(const struct transport *t);

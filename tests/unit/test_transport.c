@@ -1,0 +1,399 @@
+/* Two transports and a link: bytes exact and in order through loss, reordering, repetition, bottle-
+ * necks, path changes and sleep; limits, resets and stops; what a hostile peer may cost. */
+#include "tests/unit/transport_link.h"
+
+static const struct link_config plain = { .delay = 20 * OV_MS };
+
+static bool all_read(const struct link *l)
+{
+	for (int i = 0; i < 2; i++)
+		for (size_t id = 0; id < LINK_FLOWS; id++) {
+			const struct app_stream *s = &l->ends[i].streams[id];
+			if (s->used && !s->ended)
+				return false;
+			if (s->used && s->read != l->ends[!i].streams[id].wants)
+				return false;
+		}
+	return true;
+}
+
+static bool all_gone(const struct link *l)
+{
+	return all_read(l) && transport_stream_count(l->ends[0].t) == 0 &&
+	       transport_stream_count(l->ends[1].t) == 0;
+}
+
+static void a_stream_there_and_back(void **state)
+{
+	(void)state;
+	struct link *l = link_new(1, &plain);
+	l->ends[1].answers = 5000;
+	ov_time began = l->now;
+	uint64_t id = link_open(l, 0, 3000);
+	assert_true(link_run(l, OV_SEC, all_read));
+	assert_true(l->now - began <= 45 * OV_MS); /* a round trip */
+	assert_int_equal(l->ends[1].streams[id].read, 3000);
+	assert_true(link_run(l, OV_SEC, all_gone));
+	assert_int_equal(
+		transport_deadline(l->ends[0].t, l->now), OV_NEVER); /* silence when idle */
+	assert_int_equal(transport_deadline(l->ends[1].t, l->now), OV_NEVER);
+	link_free(l);
+}
+
+static void weather(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 30; seed++) {
+		uint64_t s = seed;
+		struct link_config c = { .delay = (ov_time)(1 + seeded_below(&s, 200)) * OV_MS,
+			.loss = (uint32_t)seeded_below(&s, 300001),
+			.repeat = (uint32_t)seeded_below(&s, 100000),
+			.jitter = (ov_time)seeded_below(&s, 3) * (ov_time)seeded_below(&s, 50) *
+				  OV_MS };
+		struct link *l = link_new(seed, &c);
+		l->ends[1].answers = seeded_below(&s, 50000);
+		for (int i = 0; i < 10; i++)
+			link_open(l, 0, seeded_below(&s, 60000));
+		for (int i = 0; i < 3; i++)
+			link_open(l, 1, seeded_below(&s, 60000));
+		l->ends[0].answers = seeded_below(&s, 1000);
+		if (!link_run(l, 3600 * OV_SEC, all_gone))
+			fail_msg("seed %llu: stuck, loss %u, delay %lld ms",
+				(unsigned long long)seed, c.loss, (long long)(c.delay / OV_MS));
+		assert_int_equal(l->ends[0].violations + l->ends[1].violations, 0);
+		link_free(l);
+	}
+}
+
+/* 100 Mbit/s, 40 ms, a queue of one BDP. */
+static const struct link_config bottle = { .delay = 20 * OV_MS, .rate = 12500000, .queue = 500000 };
+
+static double mbit_of(struct link *l, uint64_t bytes)
+{
+	ov_time began = l->now;
+	link_open(l, 0, bytes);
+	assert_true(link_run(l, 600 * OV_SEC, all_gone));
+	return (double)bytes * 8 / ((double)(l->now - began) / (double)OV_SEC) / 1e6;
+}
+
+static void a_bottleneck_is_filled(void **state)
+{
+	(void)state;
+	struct link *l = link_new(3, &bottle);
+	double mbit = mbit_of(l, 25000000);
+	print_message("100 Mbit/s, 40 ms: %.1f Mbit/s, %llu lost of %llu\n", mbit,
+		(unsigned long long)transport_info(l->ends[0].t).lost_packets,
+		(unsigned long long)transport_info(l->ends[0].t).sent_packets);
+	assert_true(mbit > 80);
+	link_free(l);
+}
+
+static void one_percent_lost(void **state)
+{
+	(void)state;
+	struct link_config c = bottle;
+	c.loss = 10000;
+	c.delay = 25 * OV_MS;
+	struct link *l = link_new(4, &c);
+	double mbit = mbit_of(l, 10000000);
+	print_message("1 %% lost, 50 ms: %.1f Mbit/s\n", mbit);
+	assert_true(mbit > 2); /* Mathis: 1452 * 8 / 0.05 * 1.22 / sqrt(0.01) = 2.8 for Reno */
+	link_free(l);
+}
+
+static void streams_share(void **state)
+{
+	(void)state;
+	struct link *l = link_new(5, &bottle);
+	for (int i = 0; i < 1000; i++)
+		link_open(l, 0, 1000000);
+	link_run(l, 8 * OV_SEC, NULL);
+	uint64_t least = UINT64_MAX, sum = 0;
+	for (size_t id = 0; id < 2000; id += 2) {
+		uint64_t got = l->ends[1].streams[id].read;
+		least = got < least ? got : least;
+		sum += got;
+	}
+	print_message("1000 streams in 8 s: mean %llu, least %llu bytes\n",
+		(unsigned long long)(sum / 1000), (unsigned long long)least);
+	assert_true(least > sum / 2000);
+	link_free(l);
+}
+
+static void who_is_important_goes_first(void **state)
+{
+	(void)state;
+	struct link *l = link_new(6, &bottle);
+	link_open(l, 0, 100000000);
+	link_run(l, 2 * OV_SEC, NULL);
+	uint64_t id = 0;
+	assert_int_equal(transport_open(l->ends[0].t, l->now, &id), OV_OK);
+	transport_set_priority(l->ends[0].t, id, 0);
+	l->ends[0].streams[id] = (struct app_stream){ .used = true, .wants = 200000 };
+	link_write(l, 0, id);
+	ov_time began = l->now;
+	while (l->ends[1].streams[id].read < 200000 && l->now - began < 5 * OV_SEC)
+		link_run(l, 5 * OV_MS, NULL);
+	assert_true(l->now - began < 200 * OV_MS);
+	link_free(l);
+}
+
+/* ---- paths ---- */
+
+static void another_path_in_mid_stream(void **state)
+{
+	(void)state;
+	struct link *l = link_new(7, &bottle);
+	uint64_t id = link_open(l, 0, 10000000);
+	for (uint8_t i = 1; i <= 20; i++) {
+		link_run(l, 50 * OV_MS, NULL);
+		uint64_t before = l->ends[1].streams[id].read;
+		l->config.cut =
+			i % 3 == 0; /* what is sent on the old one until it is left is lost */
+		link_run(l, 10 * OV_MS, NULL);
+		l->config.cut = false;
+		link_use(l, i, i % 2 ? 1280 : LINK_MAX);
+		for (int k = 0; k < 2; k++)
+			transport_path_died(l->ends[k].t, l->now, i);
+		ov_time began = l->now;
+		while (l->ends[1].streams[id].read == before && l->now - began < OV_SEC)
+			link_run(l, OV_MS, NULL);
+		assert_true(l->now - began <= 45 * OV_MS); /* on the new one at once */
+	}
+	assert_true(link_run(l, 60 * OV_SEC, all_gone));
+	link_free(l);
+}
+
+/* Nothing for hours: no reset, and the first bytes come with the first contact. */
+static void hours_of_sleep(void **state)
+{
+	(void)state;
+	struct link *l = link_new(8, &plain);
+	uint64_t id = link_open(l, 0, 300000);
+	link_run(l, 30 * OV_MS, NULL);
+	for (int i = 0; i < 2; i++)
+		transport_use_path(l->ends[i].t, l->now, NULL);
+	while (l->count)
+		free(link_pop(l));
+	link_run(l, 12 * 3600 * OV_SEC, NULL);
+	assert_int_equal(l->count, 0);
+	uint64_t before = l->ends[1].streams[id].read;
+	link_use(l, 0, LINK_MAX);
+	ov_time began = l->now;
+	while (l->ends[1].streams[id].read == before && l->now - began < 10 * OV_SEC)
+		link_run(l, OV_MS, NULL);
+	assert_true(l->now - began <= 45 * OV_MS);
+	assert_true(link_run(l, 10 * OV_SEC, all_gone));
+	assert_false(l->ends[0].streams[id].reset || l->ends[1].streams[id].reset);
+	link_free(l);
+}
+
+/* ---- ends ---- */
+
+static void a_reader_that_does_not_read_costs_a_window(void **state)
+{
+	(void)state;
+	struct link *l = link_new(9, &plain);
+	l->ends[1].reads_nothing = true;
+	for (int i = 0; i < 10; i++)
+		link_open(l, 0, 10000000);
+	link_run(l, 20 * OV_SEC, NULL);
+	uint64_t wrote = 0;
+	for (size_t id = 0; id < 20; id += 2)
+		wrote += l->ends[0].streams[id].wrote;
+	assert_true(wrote < 12000000); /* the windows, and what waits before them */
+	l->ends[1].reads_nothing = false;
+	for (size_t id = 0; id < 20; id += 2)
+		link_read(l, 1, id);
+	assert_true(link_run(l, 100 * OV_SEC, all_gone));
+	link_free(l);
+}
+
+static bool none_left(const struct link *l)
+{
+	return transport_stream_count(l->ends[0].t) + transport_stream_count(l->ends[1].t) == 0;
+}
+
+/* In mid-stream, both ways, with loss; and the association's credit is whole afterwards. */
+static void resets_and_stops(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 30; seed++) {
+		struct link_config c = { .delay = 10 * OV_MS, .loss = 100000 };
+		struct link *l = link_new(seed, &c);
+		uint64_t s = seed;
+		for (int i = 0; i < 40; i++) {
+			uint64_t id = link_open(l, i % 2, 200000);
+			link_run(l, (ov_time)seeded_below(&s, 30) * OV_MS, NULL);
+			int who = (int)seeded_below(&s, 2);
+			if (seeded_below(&s, 2))
+				transport_reset(l->ends[who].t, id, 300);
+			else
+				transport_stop(l->ends[who].t, l->now, id, 301);
+			if (seeded_below(&s, 2))
+				transport_stop(l->ends[!who].t, l->now, id, 302);
+			transport_finish(l->ends[0].t, id);
+			transport_finish(l->ends[1].t, id);
+		}
+		if (!link_run(l, 600 * OV_SEC, none_left))
+			fail_msg("seed %llu: %zu and %zu left", (unsigned long long)seed,
+				transport_stream_count(l->ends[0].t),
+				transport_stream_count(l->ends[1].t));
+		l->config.loss = 0;
+		memset(l->ends[0].streams, 0, sizeof(l->ends[0].streams));
+		memset(l->ends[1].streams, 0, sizeof(l->ends[1].streams));
+		link_open(l, 0, 5000000); /* five times the association's first window */
+		assert_true(link_run(l, 60 * OV_SEC, all_gone));
+		assert_int_equal(l->ends[0].violations + l->ends[1].violations, 0);
+		link_free(l);
+	}
+}
+
+static void a_stop_reaches_the_writer(void **state)
+{
+	(void)state;
+	struct link *l = link_new(10, &plain);
+	uint64_t id = link_open(l, 0, 50000000);
+	link_run(l, 100 * OV_MS, NULL);
+	transport_stop(l->ends[1].t, l->now, id, 400);
+	link_run(l, 50 * OV_MS, NULL);
+	assert_true(l->ends[0].streams[id].stopped);
+	assert_int_equal(transport_write(l->ends[0].t, id, (const uint8_t *)"x", 1), 0);
+	link_free(l);
+}
+
+/* ---- a peer that breaks the rules ---- */
+
+static int feed(struct link *l, const struct frame *f)
+{
+	return transport_on_frame(l->ends[1].t, l->now, f);
+}
+
+static struct link *talking(uint64_t *id)
+{
+	struct link *l = link_new(12, &plain);
+	*id = link_open(l, 0, 100000);
+	link_run(l, 50 * OV_MS, NULL);
+	return l;
+}
+
+/* Everything ends at both sides, and nothing of it stays. */
+static void expect_violation(struct link *l, uint64_t id, const struct frame *f)
+{
+	assert_int_equal(feed(l, f), OV_EINVAL);
+	assert_true(transport_has_failed(l->ends[1].t));
+	link_run(l, 2 * OV_SEC, NULL);
+	assert_true(l->ends[1].streams[id].reset);
+	assert_true(l->ends[0].streams[id].stopped || l->ends[0].streams[id].reset);
+	assert_int_equal(transport_stream_count(l->ends[1].t), 0);
+	assert_int_equal(feed(l, f), OV_OK); /* acknowledged, so that it ends */
+	link_free(l);
+}
+
+static void violations_end_all_streams(void **state)
+{
+	(void)state;
+	uint64_t id;
+	struct link *l = talking(&id);
+	struct frame f = { .type = FRAME_STREAM };
+	f.as.stream = (struct stream_frame){ .stream = 2 * TRANSPORT_STREAMS,
+		.data = (const uint8_t *)"" };
+	expect_violation(l, id, &f); /* more streams than allowed */
+
+	l = talking(&id);
+	f.as.stream.stream = 1; /* of our own side, that we never opened */
+	expect_violation(l, id, &f);
+
+	l = talking(&id);
+	f.as.stream = (struct stream_frame){
+		.stream = id, .offset = UINT32_MAX, .data = (const uint8_t *)"x", .len = 1
+	};
+	expect_violation(l, id, &f); /* beyond the stream's limit */
+
+	l = talking(&id);
+	l->ends[1].reads_nothing = true;
+	for (uint64_t k = 1; k <= 3; k++) { /* within that of each stream, beyond the sum */
+		f.as.stream = (struct stream_frame){ .stream = 2 * k,
+			.offset = STREAM_WINDOW - 1,
+			.data = (const uint8_t *)"x",
+			.len = 1 };
+		assert_int_equal(feed(l, &f), OV_OK);
+	}
+	f.as.stream.stream = 8;
+	expect_violation(l, id, &f);
+
+	l = talking(&id);
+	f.as.stream = (struct stream_frame){ .stream = 6, .data = (const uint8_t *)"ab", .len = 2 };
+	assert_int_equal(feed(l, &f), OV_OK);
+	f.as.stream.data = (const uint8_t *)"aX";
+	l->ends[1].reads_nothing = true;
+	expect_violation(l, id, &f); /* other bytes than before */
+
+	l = talking(&id);
+	f = (struct frame){ .type = FRAME_RESET_STREAM,
+		.as.reset = { .stream = id, .final_size = 5 } };
+	expect_violation(l, id, &f); /* it was longer already */
+
+	l = talking(&id);
+	f = (struct frame){ .type = FRAME_ACK,
+		.as.ack = { .space = 0, .count = 1, .ranges = { { 0, UINT32_MAX } } } };
+	expect_violation(l, id, &f); /* never sent */
+}
+
+static void what_is_only_odd_changes_nothing(void **state)
+{
+	(void)state;
+	uint64_t id;
+	struct link *l = talking(&id);
+	struct frame f = { .type = FRAME_MAX_DATA,
+		.as.max = { .max = 1 } }; /* limits never shrink */
+	assert_int_equal(feed(l, &f), OV_OK);
+	f = (struct frame){ .type = FRAME_MAX_STREAMS, .as.max = { .max = 0 } };
+	assert_int_equal(feed(l, &f), OV_OK);
+	f = (struct frame){ .type = FRAME_MAX_STREAM_DATA, .as.max = { .stream = id, .max = 0 } };
+	assert_int_equal(feed(l, &f), OV_OK);
+	f = (struct frame){
+		.type = FRAME_ACK, .as.ack = { .space = 77, .count = 1, .ranges = { { 0, 9 } } }
+	}; /* a path that is gone */
+	assert_int_equal(feed(l, &f), OV_OK);
+	assert_true(link_run(l, 10 * OV_SEC, all_gone));
+	link_free(l);
+}
+
+static void streams_without_end_are_bounded(void **state)
+{
+	(void)state;
+	struct link *l = link_new(13, &plain);
+	struct frame f = { .type = FRAME_STREAM };
+	for (uint64_t i = 0; i < TRANSPORT_STREAMS; i++) {
+		f.as.stream = (struct stream_frame){
+			.stream = 2 * i, .data = (const uint8_t *)"x", .len = 1
+		};
+		assert_int_equal(feed(l, &f), OV_OK);
+	}
+	assert_int_equal(transport_stream_count(l->ends[1].t), TRANSPORT_STREAMS);
+	f.as.stream.stream = 2 * TRANSPORT_STREAMS;
+	assert_int_equal(feed(l, &f), OV_EINVAL);
+	link_free(l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stream_there_and_back),
+		cmocka_unit_test(weather),
+		cmocka_unit_test(a_bottleneck_is_filled),
+		cmocka_unit_test(one_percent_lost),
+		cmocka_unit_test(streams_share),
+		cmocka_unit_test(who_is_important_goes_first),
+		cmocka_unit_test(another_path_in_mid_stream),
+		cmocka_unit_test(hours_of_sleep),
+		cmocka_unit_test(a_reader_that_does_not_read_costs_a_window),
+		cmocka_unit_test(resets_and_stops),
+		cmocka_unit_test(a_stop_reaches_the_writer),
+		cmocka_unit_test(violations_end_all_streams),
+		cmocka_unit_test(what_is_only_odd_changes_nothing),
+		cmocka_unit_test(streams_without_end_are_bounded),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
