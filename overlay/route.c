@@ -28,8 +28,9 @@
 #include <stdlib.h>
 
 #define DEMOTED_FOR     (30 * OV_SEC)
-#define SWITCH_MARGIN   (5 * OV_MS)  /* and 20 %: nat.md part 1, "switch margin" */
-#define ASKED_FOR       (2 * OV_SEC) /* an answer may take that long */
+#define SWITCH_MARGIN   (5 * OV_MS)   /* and 20 %: nat.md part 1, "switch margin" */
+#define ASKED_FOR       (2 * OV_SEC)  /* an answer may take that long */
+#define SPARE_FOR       (15 * OV_SEC) /* heard by then: it counts as one that works */
 #define DUPLICATE_FOR   (500 * OV_MS)
 #define DUPLICATE_BYTES (64 * 1024)
 
@@ -98,6 +99,27 @@ static bool is_being_asked(const struct path *p, ov_time now)
 	return p->state == PATH_PROBING && now - p->created_at < ASKED_FOR;
 }
 
+static ov_time last_sign(const struct path *p)
+{
+	return p->heard_at == OV_NEVER ? p->created_at : p->heard_at;
+}
+
+/* What carries nothing is not asked (core/path.c) and stays valid for ever, also when the peer left
+ * that network long ago: such paths must not keep out the one by which it speaks now. */
+static struct path *longest_silent(const struct association *a, ov_time now)
+{
+	struct path *worst = NULL;
+	for (size_t i = 0; i < a->path_count; i++) {
+		struct path *p = a->paths[i];
+		if (p == a->active || p->carrier != CARRIER_UDP || p->state != PATH_VALID ||
+			now - last_sign(p) < SPARE_FOR)
+			continue;
+		if (!worst || last_sign(p) < last_sign(worst))
+			worst = p;
+	}
+	return worst;
+}
+
 static struct path *least_useful(const struct association *a, ov_time now)
 {
 	struct path *worst = NULL;
@@ -110,7 +132,7 @@ static struct path *least_useful(const struct association *a, ov_time now)
 		if (!worst || p->created_at < worst->created_at)
 			worst = p;
 	}
-	return worst;
+	return worst ? worst : longest_silent(a, now);
 }
 
 /* What our interfaces and the peer's take. */
