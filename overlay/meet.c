@@ -31,6 +31,7 @@
 /* Rounds: 6 at once, then 3 a minute. limit.h counts whole tokens per second. */
 #define ROUND_COST  20
 #define ROUND_BURST (6 * ROUND_COST)
+#define PUT_OFF     (5 * OV_SEC)
 /* Addresses that we have only a word for, security.md 2.6: 20 new ones a minute for a peer (16 at
  * once, 4 a minute), 200 for all (100 at once, 100 a minute). Peers that lie must not make a
  * scanner of us (Sun et al., "Preventing DDoS attacks on internet servers exploiting P2P systems",
@@ -175,6 +176,11 @@ static ov_time open_first(struct node *n, ov_time now, struct peer *p)
 static void begin_round(struct node *n, ov_time now, struct peer *p)
 {
 	struct meeting *m = &p->association->meeting;
+	if (!limit_take(&m->begun, now, 1, ROUND_BURST, ROUND_COST)) {
+		m->round_at =
+			now + PUT_OFF; /* a facilitator may say anew where we are all the time */
+		return;
+	}
 	m->round++;
 	m->moved = false;
 	m->asked_at = now;

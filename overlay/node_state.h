@@ -222,6 +222,7 @@ struct meeting { /* the way from a relay to a direct path */
 	struct limit told; /* its endpoints */
 	struct limit told_tcp;
 	struct limit rounds; /* that we take part in */
+	struct limit begun;  /* by us */
 };
 
 /* ---- TCP, docs/protocol.md 13.5 ---- */
