@@ -181,12 +181,48 @@ static void a_facilitator_that_moves_us_about_opens_little(void **state)
 	wire_free(w);
 }
 
+static size_t to_victim6;
+
+static bool count_victim6(struct wire *w, struct flight *f)
+{
+	to_victim6 += f->to.ip[0] == 0x20 && f->to.port == 53;
+	return only_by_facilitator(w, f);
+}
+
+/* It needs no opener, and is asked before the round begins: those questions count. */
+static void a_third_party_is_asked_nine_times_a_round_by_ipv6_too(void **state)
+{
+	(void)state;
+	struct wire *w = relayed_world();
+	struct local_address locals[2] = { w->nodes[A].node->locals[0],
+		{ .addr = { .ip = { 0x20, 1, 0xd, 0xb8, [15] = 1 } },
+			.interface = 1,
+			.prefix_len = 64,
+			.has_default_route = true } };
+	node_network_changed(w->nodes[A].node, w->now, locals, 2, false);
+	wire_drain(w, A);
+	wire_run(w, 10 * OV_SEC);
+	struct endpoints_frame e = { .count = 1,
+		.addr = { { .ip = { 0x20, 1, 0xd, 0xb8, 1, [15] = 9 }, .port = 53 } } };
+	uint8_t plain[128];
+	struct wr out = wr_init(plain, sizeof(plain));
+	frame_put_endpoints(&out, FRAME_ENDPOINTS, &e);
+	frame_put_punch(&out, &(struct punch_frame){ .round = 1000 });
+	to_victim6 = 0;
+	w->hook = count_victim6;
+	say(w, B, A, &out);
+	wire_run(w, 5 * OV_SEC);
+	assert_in_range(to_victim6, 1, PATH_PROBES);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_cannot_be_a_peers_gets_nothing),
 		cmocka_unit_test(a_third_party_gets_a_few_small_questions),
 		cmocka_unit_test(a_facilitator_names_no_such_place_either),
+		cmocka_unit_test(a_third_party_is_asked_nine_times_a_round_by_ipv6_too),
 		cmocka_unit_test(a_facilitator_that_moves_us_about_opens_little),
 	};
 	return cmocka_run_group_tests_name("poison", tests, NULL, NULL);
