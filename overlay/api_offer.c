@@ -14,7 +14,8 @@
 #define LIFETIME_S (30 * INT64_C(86400))
 #define LATEST_S   (LIFETIME_S + 86400) /* of the giver's clock, against ours */
 #define NEWS_S     INT64_C(86400)
-#define LATE_S     (7 * INT64_C(86400)) /* before the end, another's word does as well */
+#define CENTURY_S  (100 * 366 * INT64_C(86400)) /* more is no wrong clock, but nonsense */
+#define LATE_S     (7 * INT64_C(86400))         /* before the end, another's word does as well */
 
 static const struct ov_addr where_it_knows; /* any */
 
@@ -233,6 +234,8 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 	int64_t wall_s = api_wall_s(a, now), expires_s = (int64_t)e->token;
 	const struct api_offered *known = find(a, &e->other);
 	if (!is_contact(a, &e->peer) || e->token > INT64_MAX)
+		return;
+	if (llabs(ahead_s(a, now, e)) > CENTURY_S)
 		return;
 	if (clock_is_against(a, now, e)) {
 		hold(a, now, e);

@@ -223,6 +223,10 @@ static void nonsense_is_not_taken(void **state)
 {
 	struct scene *s = *state;
 	hears(s, 60, -1);
+	hears(s, 60, INT64_MAX); /* no clock is that wrong */
+	hears(s, 60, WALL_S + 40000 * DAY_S);
+	assert_int_equal(s->api->held_count, 0);
+	assert_int_equal(s->differs, 0);
 	struct node_event e = offer_of(s, 60, WALL_S + DAY_S);
 	struct identity stranger = identity(9);
 	sign(s, &stranger, &e);
