@@ -72,6 +72,15 @@ void api_offer_make(struct api *a, ov_time now, const struct peer_id *to)
 	node_offer(a->cfg.node, now, to, offers, count);
 }
 
+void api_offer_again(struct api *a, ov_time now)
+{
+	const struct contact *c;
+	struct peer_info info;
+	for (size_t i = 0; (c = node_contact_at(a->cfg.node, i)) != NULL; i++)
+		if (node_peer_info(a->cfg.node, now, &c->id, &info) && info.state == PEER_UP)
+			api_offer_make(a, now, &c->id);
+}
+
 /* ---- theirs ---- */
 
 /* Is it one of ours; and does it serve us? */
