@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define STORE_PATIENCE (30 * OV_SEC) /* then the client is told; the change stays in line */
+#define CLOCK_SET_S    3600          /* a step, no drift: the wall clock was set */
 
 struct api_op {
 	const char *name;
@@ -88,10 +89,14 @@ void api_free(struct api *a)
 
 void api_set_wall(struct api *a, ov_time now, int64_t unix_ms)
 {
+	bool known = a->wall_ms != 0;
+	int64_t expected_s = api_wall_s(a, now);
 	a->wall_at = now;
 	a->wall_ms = unix_ms;
 	node_set_wall(a->cfg.node, now, unix_ms / 1000);
 	api_offer_check(a, now);
+	if (known && llabs(api_wall_s(a, now) - expected_s) > CLOCK_SET_S)
+		api_offer_again(a, now);
 }
 
 int64_t api_wall_s(const struct api *a, ov_time now)

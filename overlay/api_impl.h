@@ -189,6 +189,8 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e);
  * a voucher that holds longer is known, or others have its place. */
 bool api_offer_use(struct api *a, ov_time now, const struct ov_addr *endpoint,
 	const struct voucher *v, const uint8_t token[VOUCHER_TOKEN_LEN]);
+/* To all who are here: our clock was set, so what they were told is of a wrong time. */
+void api_offer_again(struct api *a, ov_time now);
 /* Forgets those that refuse us, have expired, or whose giver is no contact any more; takes what
  * waited for the clock. */
 void api_offer_check(struct api *a, ov_time now);

@@ -14,7 +14,8 @@
 #define LIFETIME_S (30 * INT64_C(86400))
 #define LATEST_S   (LIFETIME_S + 86400) /* of the giver's clock, against ours */
 #define NEWS_S     INT64_C(86400)
-#define LATE_S     (7 * INT64_C(86400)) /* before the end, another's word does as well */
+#define CENTURY_S  (100 * 366 * INT64_C(86400)) /* more is no wrong clock, but nonsense */
+#define LATE_S     (7 * INT64_C(86400))         /* before the end, another's word does as well */
 
 static const struct ov_addr where_it_knows; /* any */
 
@@ -69,6 +70,15 @@ void api_offer_make(struct api *a, ov_time now, const struct peer_id *to)
 			!find(a, &found[i].id))
 			count += add(a, now, to, &found[i].id, &found[i].endpoint, &offers[count]);
 	node_offer(a->cfg.node, now, to, offers, count);
+}
+
+void api_offer_again(struct api *a, ov_time now)
+{
+	const struct contact *c;
+	struct peer_info info;
+	for (size_t i = 0; (c = node_contact_at(a->cfg.node, i)) != NULL; i++)
+		if (node_peer_info(a->cfg.node, now, &c->id, &info) && info.state == PEER_UP)
+			api_offer_make(a, now, &c->id);
 }
 
 /* ---- theirs ---- */
@@ -233,6 +243,8 @@ void api_offer_take(struct api *a, ov_time now, const struct node_event *e)
 	int64_t wall_s = api_wall_s(a, now), expires_s = (int64_t)e->token;
 	const struct api_offered *known = find(a, &e->other);
 	if (!is_contact(a, &e->peer) || e->token > INT64_MAX)
+		return;
+	if (llabs(ahead_s(a, now, e)) > CENTURY_S)
 		return;
 	if (clock_is_against(a, now, e)) {
 		hold(a, now, e);

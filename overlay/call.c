@@ -357,7 +357,7 @@ enum drop call_on_hs2(struct node *n, ov_time now, struct peer *p, const struct 
 	k->peer_mtu = h.payload.mtu;
 	keys_install(n, now, p, k);
 	joining_done(n, p);
-	struct path *path = route_add(n, now, p, from);
+	struct path *path = route_came(n, now, p, from);
 	association_came_up(n, p, path);
 	if (path) {
 		path_on_received(path, now, len, 1, false);

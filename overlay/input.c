@@ -54,7 +54,7 @@ static struct path *locate(struct node *n, ov_time now, struct peer *p, const st
 	if (path)
 		route_pin(path, run);
 	else if (k == p->association->keys[0] && replay_is_highest(&k->session.replay, counter))
-		path = route_add(n, now, p, run);
+		path = route_came(n, now, p, run);
 	return path;
 }
 
@@ -95,7 +95,7 @@ static void confirmed(struct node *n, ov_time now, struct cursor *c)
 {
 	bool rekey = c->peer->association->peer_instance == c->keys->instance;
 	keys_confirm(n, now, c->peer, c->keys);
-	struct path *path = route_add(n, now, c->peer, c->run);
+	struct path *path = route_came(n, now, c->peer, c->run);
 	association_came_up(n, c->peer, path);
 	bool known = path && (path->state == PATH_PROBING || (rekey && path->state == PATH_VALID));
 	if (path && !known)

@@ -229,7 +229,8 @@ enum drop link_on_no(struct node *n, ov_time now, struct peer *p, const struct r
 	r->used = false;
 	p->registration->refused = f->reason;
 	struct peer *to = node_peer(n, &r->destination);
-	if (r->by_invite && to && to->association && to->association->call)
+	bool calls = to && to->association && to->association->call && !reach_is_lan_only(n, to);
+	if (r->by_invite && calls)
 		open_to(n, now, p, to, false); /* we are its contact already, and did not hear */
 	return DROP_NONE;
 }

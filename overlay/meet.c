@@ -31,6 +31,7 @@
 /* Rounds: 6 at once, then 3 a minute. limit.h counts whole tokens per second. */
 #define ROUND_COST  20
 #define ROUND_BURST (6 * ROUND_COST)
+#define PUT_OFF     (5 * OV_SEC)
 /* Addresses that we have only a word for, security.md 2.6: 20 new ones a minute for a peer (16 at
  * once, 4 a minute), 200 for all (100 at once, 100 a minute). Peers that lie must not make a
  * scanner of us (Sun et al., "Preventing DDoS attacks on internet servers exploiting P2P systems",
@@ -140,9 +141,10 @@ bool meet_is_all_foreign(const struct node *n, const struct peer *p)
 	return p->candidates.count > 0;
 }
 
-static void begin_probes(struct meeting *m, ov_time at)
+static void begin_probes(struct meeting *m, ov_time at, bool asked)
 {
 	m->step = 0;
+	m->asked = asked;
 	m->started_at = m->probe_at = at;
 }
 
@@ -175,6 +177,11 @@ static ov_time open_first(struct node *n, ov_time now, struct peer *p)
 static void begin_round(struct node *n, ov_time now, struct peer *p)
 {
 	struct meeting *m = &p->association->meeting;
+	if (!limit_take(&m->begun, now, 1, ROUND_BURST, ROUND_COST)) {
+		m->round_at =
+			now + PUT_OFF; /* a facilitator may say anew where we are all the time */
+		return;
+	}
 	m->round++;
 	m->moved = false;
 	m->asked_at = now;
@@ -205,8 +212,9 @@ static void probe(struct node *n, ov_time now, struct peer *p)
 	struct meeting *m = &p->association->meeting;
 	for (size_t i = 0; i < p->candidates.count; i++) {
 		struct candidate *c = &p->candidates.list[i];
+		bool anew = m->step == 0 && (!m->asked || punch_may_open(n, &c->addr));
 		if (!meet_is_foreign(n, p, &c->addr) && meet_may_ask(n, now, p, c))
-			punch_probe(n, now, p, &c->addr, m->step == 0);
+			punch_probe(n, now, p, &c->addr, anew);
 	}
 	m->step++;
 	m->probe_at = m->step < STEPS ? m->started_at + offsets[m->step] : OV_NEVER;
@@ -305,13 +313,14 @@ enum drop meet_on_punch(struct node *n, ov_time now, struct peer *p, const struc
 	if (!limit_take(&a->meeting.rounds, now, 1, ROUND_BURST, ROUND_COST))
 		return DROP_RATE;
 	ov_time begin = now;
-	if (!(f->flags & PUNCH_ANSWER)) {
+	bool asks = !(f->flags & PUNCH_ANSWER);
+	if (asks) {
 		a->meeting.round = f->round;
 		say(n, now, p, PUNCH_ANSWER);
 		link_spread(n, now, p);
 		begin = open_first(n, now, p);
 	}
-	begin_probes(&a->meeting, begin);
+	begin_probes(&a->meeting, begin, asks);
 	burst_begin(n, now, p, f);
 	peer_touch(n, p);
 	return DROP_NONE;

@@ -211,6 +211,7 @@ struct meeting { /* the way from a relay to a direct path */
 	uint32_t round;
 	uint8_t step; /* of the probes of this round */
 	bool moved;   /* one round is due, whoever wants it */
+	bool asked;   /* who needs no opener, before this round began */
 	uint8_t backoff;
 	bool same_site;     /* the world sees both of us at one address */
 	bool told_side;     /* it said how hard it is to reach: */
@@ -222,6 +223,7 @@ struct meeting { /* the way from a relay to a direct path */
 	struct limit told; /* its endpoints */
 	struct limit told_tcp;
 	struct limit rounds; /* that we take part in */
+	struct limit begun;  /* by us */
 };
 
 /* ---- TCP, docs/protocol.md 13.5 ---- */

@@ -18,6 +18,7 @@
 #define OPENER_HOPS 3 /* our router, a carrier's, and one more: nat.md part 1, step 8 */
 #define WAYS_MAX    PATHS_MAX
 
+/* The kernel's choice comes last: it is one of those before it, if there are any. */
 static size_t ways_to(const struct node *n, const struct ov_addr *remote, struct dgram *ways)
 {
 	bool any = addr_scope(remote) == ADDR_LOOPBACK;
@@ -103,6 +104,8 @@ void punch_open(struct node *n, ov_time now, struct peer *p, const struct ov_add
 	size_t count = is_reached_at(p->association, &target) ? 0 : ways_to(n, &target, ways);
 	uint8_t nothing[1];
 	struct wr empty = wr_init(nothing, sizeof(nothing));
+	if (count > 1)
+		count--; /* paths are told apart, route_add */
 	for (size_t i = 0; i < count; i++) {
 		ways[i].hops = OPENER_HOPS;
 		if (reach_allows(n, p, &ways[i]))

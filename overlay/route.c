@@ -28,8 +28,9 @@
 #include <stdlib.h>
 
 #define DEMOTED_FOR     (30 * OV_SEC)
-#define SWITCH_MARGIN   (5 * OV_MS)  /* and 20 %: nat.md part 1, "switch margin" */
-#define ASKED_FOR       (2 * OV_SEC) /* an answer may take that long */
+#define SWITCH_MARGIN   (5 * OV_MS)   /* and 20 %: nat.md part 1, "switch margin" */
+#define ASKED_FOR       (2 * OV_SEC)  /* an answer may take that long */
+#define SPARE_FOR       (15 * OV_SEC) /* heard by then: it counts as one that works */
 #define DUPLICATE_FOR   (500 * OV_MS)
 #define DUPLICATE_BYTES (64 * 1024)
 
@@ -92,25 +93,48 @@ static bool remote_is_validated(const struct association *a, const struct dgram 
 	return false;
 }
 
-/* Two that are asked at one time must not take each other's place with each answer, for ever. */
-static bool is_being_asked(const struct path *p, ov_time now)
+/* Two that are asked at one time must not take each other's place with each answer, for ever. Who
+ * speaks takes that of one that said nothing. */
+static bool is_being_asked(const struct path *p, ov_time now, bool speaks)
 {
-	return p->state == PATH_PROBING && now - p->created_at < ASKED_FOR;
+	return p->state == PATH_PROBING && now - p->created_at < ASKED_FOR &&
+	       (p->received_bytes > 0 || !speaks);
 }
 
-static struct path *least_useful(const struct association *a, ov_time now)
+static ov_time last_sign(const struct path *p)
+{
+	return p->heard_at == OV_NEVER ? p->created_at : p->heard_at;
+}
+
+/* What carries nothing is not asked (core/path.c) and stays valid for ever, also when the peer left
+ * that network long ago: such paths must not keep out the one by which it speaks now. */
+static struct path *longest_silent(const struct association *a, ov_time now)
+{
+	struct path *worst = NULL;
+	for (size_t i = 0; i < a->path_count; i++) {
+		struct path *p = a->paths[i];
+		if (p == a->active || p->carrier != CARRIER_UDP || p->state != PATH_VALID ||
+			now - last_sign(p) < SPARE_FOR)
+			continue;
+		if (!worst || last_sign(p) < last_sign(worst))
+			worst = p;
+	}
+	return worst;
+}
+
+static struct path *least_useful(const struct association *a, ov_time now, bool speaks)
 {
 	struct path *worst = NULL;
 	for (size_t i = 0; i < a->path_count; i++) {
 		struct path *p = a->paths[i];
 		assert(p); /* they lie without gaps */
 		bool works = p->state == PATH_VALID && !p->for_checks;
-		if (p == a->active || works || is_being_asked(p, now))
+		if (p == a->active || works || is_being_asked(p, now, speaks))
 			continue;
 		if (!worst || p->created_at < worst->created_at)
 			worst = p;
 	}
-	return worst;
+	return worst ? worst : longest_silent(a, now);
 }
 
 /* What our interfaces and the peer's take. */
@@ -142,12 +166,13 @@ static bool is_for_checks(const struct node *n, const struct peer *p, const stru
 	return theirs != 0 && where->remote.port == theirs;
 }
 
-static struct path *make(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
+static struct path *make(
+	struct node *n, ov_time now, struct peer *p, const struct dgram *where, bool speaks)
 {
 	struct association *a = p->association;
 	size_t max = p->contact.source == CONTACT_CLIENT ? CLIENT_PATHS_MAX : PATHS_MAX;
 	if (a->path_count >= max) {
-		struct path *worst = least_useful(a, now);
+		struct path *worst = least_useful(a, now, speaks);
 		if (!worst)
 			return NULL;
 		route_remove(n, p, worst);
@@ -165,15 +190,26 @@ static struct path *make(struct node *n, ov_time now, struct peer *p, const stru
 	return path;
 }
 
-struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
+static struct path *find_or_make(
+	struct node *n, ov_time now, struct peer *p, const struct dgram *where, bool speaks)
 {
 	if (!reach_allows(n, p, where))
 		return NULL;
 	struct path *path = route_find(p->association, where);
 	if (!path)
-		return make(n, now, p, where);
+		return make(n, now, p, where, speaks);
 	route_pin(path, where);
 	return path;
+}
+
+struct path *route_add(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
+{
+	return find_or_make(n, now, p, where, false);
+}
+
+struct path *route_came(struct node *n, ov_time now, struct peer *p, const struct dgram *from)
+{
+	return find_or_make(n, now, p, from, true);
 }
 
 /* A path keeps to the address and interface that the kernel chose when it was made. When nothing
@@ -192,7 +228,7 @@ void route_leave_to_kernel(struct node *n, ov_time now, struct peer *p, const st
 		if (a->paths[i]->carrier == CARRIER_UDP && addr_is_any(&a->paths[i]->local) &&
 			addr_equal(&a->paths[i]->remote, &stuck->remote))
 			return;
-	struct path *path = make(n, now, p, &where);
+	struct path *path = make(n, now, p, &where, false);
 	if (!path)
 		return;
 	path->validated = false; /* elected once it answers, not for hope */

@@ -7,6 +7,8 @@ void route_pin(
 	struct path *p, const struct dgram *where); /* to the local address that the kernel chose */
 struct path *route_add(struct node *n, ov_time now, struct peer *p,
 	const struct dgram *where); /* finds or makes; NULL: full */
+struct path *route_came(struct node *n, ov_time now, struct peer *p,
+	const struct dgram *from); /* the same, for one by which the peer speaks */
 void route_remove(struct node *n, struct peer *p, struct path *path);
 void route_use(
 	struct node *n, ov_time now, struct peer *p, struct path *path); /* becomes the data path */

@@ -25,12 +25,26 @@ int cli_exit_code(const struct overlay_error *why)
 	return EXIT_FAILED;
 }
 
+/* A word of the command line may be no UTF-8, or was cut within a character; JSON has no other. */
+static json_t *text_of_any(const char *bytes)
+{
+	struct overlay_error plain;
+	json_t *text = json_string(bytes);
+	if (text)
+		return text;
+	snprintf(plain.text, sizeof(plain.text), "%s", bytes);
+	for (char *at = plain.text; *at; at++)
+		if ((unsigned char)*at >= 0x80)
+			*at = '?';
+	return json_string(plain.text);
+}
+
 int cli_report(const struct cli *cli, const struct overlay_error *why)
 {
 	fflush(stdout);
 	if (cli->json) {
-		json_t *e = json_pack(
-			"{s:s, s:s, s:s}", "code", why->code, "text", why->text, "hint", why->hint);
+		json_t *e = json_pack("{s:s, s:o, s:o}", "code", why->code, "text",
+			text_of_any(why->text), "hint", text_of_any(why->hint));
 		json_dumpf(e, stderr, JSON_COMPACT);
 		fputc('\n', stderr);
 		json_decref(e);

@@ -193,6 +193,7 @@ def wrong_input():
         (["status", "--jsno", "--json"], "unknown option: --jsno", "overlay status --help"),
         (["status", "--json=1", "--json"], "this option takes no value: --json=1", "overlay status --help"),
         (["stauts", "--json"], 'unknown command "stauts"', "did you mean: overlay status"),
+        (["frob\udcff", "--json"], 'unknown command "frob?"', "overlay --help lists the commands"),
         (["peer", "--json"], "peer what?", "overlay peer --help"),
         (["--json"], "no command", "overlay --help lists the commands"),
     ]:

@@ -166,6 +166,26 @@ static void a_facilitator_that_does_not_serve_us_is_not_named(void **state)
 	assert_int_equal(s->node.offer_count, 9);
 }
 
+/* What we said before was of the wrong time, and who holds it waits for the right one. */
+static void we_offer_again_when_our_clock_is_set(void **state)
+{
+	struct scene *s = *state;
+	s->node.state = PEER_UP;
+	api_set_wall(s->api, NOW, (WALL_S - 365 * DAY_S) * 1000);
+	comes_up(s);
+	assert_int_equal(s->node.offers[0].expires_s, WALL_S - 335 * DAY_S);
+	s->node.offer_count = 0;
+	api_set_wall(s->api, NOW, (WALL_S - 365 * DAY_S + 60) * 1000);
+	assert_int_equal(s->node.offer_count, 0); /* no news */
+	api_set_wall(s->api, NOW, WALL_S * 1000);
+	assert_int_equal(s->node.offer_count, 1);
+	assert_int_equal(s->node.offers[0].expires_s, WALL_S + 30 * DAY_S);
+	s->node.offer_count = 0;
+	s->node.state = PEER_IDLE;
+	api_set_wall(s->api, NOW, (WALL_S + DAY_S) * 1000);
+	assert_int_equal(s->node.offer_count, 0); /* it hears with the next session */
+}
+
 static void an_offer_is_used_and_kept(void **state)
 {
 	struct scene *s = *state;
@@ -223,6 +243,10 @@ static void nonsense_is_not_taken(void **state)
 {
 	struct scene *s = *state;
 	hears(s, 60, -1);
+	hears(s, 60, INT64_MAX); /* no clock is that wrong */
+	hears(s, 60, WALL_S + 40000 * DAY_S);
+	assert_int_equal(s->api->held_count, 0);
+	assert_int_equal(s->differs, 0);
 	struct node_event e = offer_of(s, 60, WALL_S + DAY_S);
 	struct identity stranger = identity(9);
 	sign(s, &stranger, &e);
@@ -342,6 +366,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(we_offer_ourselves_with_the_grant, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_facilitator_that_does_not_serve_us_is_not_named, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			we_offer_again_when_our_clock_is_set, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_offer_is_used_and_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(its_address_is_only_a_claim, setup, teardown),
 		cmocka_unit_test_setup_teardown(

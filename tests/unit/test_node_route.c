@@ -181,6 +181,29 @@ static void who_is_being_asked_keeps_its_place(void **state)
 	wire_free(w);
 }
 
+/* We ask at all places that we were told, in vain; the peer comes from another. */
+static void who_speaks_gets_the_place_of_one_that_is_only_asked(void **state)
+{
+	(void)state;
+	struct wire *w = wire_new(2);
+	meet(w, 0, 1);
+	struct node *n = w->nodes[1].node;
+	struct peer *p = wire_peer(w, 1, 0);
+	for (uint8_t i = 0; p->association->path_count < PATHS_MAX; i++) {
+		struct dgram where = { .carrier = CARRIER_UDP,
+			.remote = addr_v4(203, 0, 113, i, 999) };
+		path_challenge(route_add(n, w->now, p, &where), w->now);
+	}
+	peer_touch(n, p);
+	wire_drain(w, 1);
+	wire_run(w, 100 * OV_MS);
+	w->nodes[0].addr = addr_v4(198, 51, 120, 10, 27182);
+	wire_send(w, 0, 1, 2, 64);
+	wire_run(w, 10 * WIRE_DELAY);
+	assert_true(wire_uses(w, 1, 0, w->nodes[0].addr));
+	wire_free(w);
+}
+
 /* An owner who corrects an endpoint 20 times is still reachable at the last. */
 static void endpoints_of_a_contact_are_replaced(void **state)
 {
@@ -407,6 +430,7 @@ int main(void)
 		cmocka_unit_test(an_on_path_forwarder_gains_nothing),
 		cmocka_unit_test(paths_and_candidates_are_bounded),
 		cmocka_unit_test(who_is_being_asked_keeps_its_place),
+		cmocka_unit_test(who_speaks_gets_the_place_of_one_that_is_only_asked),
 		cmocka_unit_test(endpoints_of_a_contact_are_replaced),
 		cmocka_unit_test(frequent_pings_do_not_blind_liveness),
 		cmocka_unit_test(the_lower_nominates_and_the_other_follows),

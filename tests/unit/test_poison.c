@@ -136,12 +136,94 @@ static void a_facilitator_names_no_such_place_either(void **state)
 	wire_free(w);
 }
 
+static size_t openers;
+
+static bool count_openers(struct wire *w, struct flight *f)
+{
+	struct ov_addr victim = VICTIM;
+	openers += f->hops != 0 && addr_equal(&f->to, &victim);
+	bool asks = is_type(f, PACKET_CONTROL) && addr_same_ip(&f->from, &w->nodes[A].addr);
+	return !asks && only_by_facilitator(w, f); /* F's answers are made below */
+}
+
+/* In the answer to whatever was asked. */
+static void say_where(struct wire *w, uint16_t port)
+{
+	const struct path *path = wire_peer(w, A, F)->association->active;
+	uint8_t plain[64];
+	struct wr out = wr_init(plain, sizeof(plain));
+	struct path_response r = { .observed = addr_v4(192, 0, 2, 1, port) };
+	for (size_t i = 0; i < PATH_CHALLENGES; i++)
+		if (path->probes[i].used && !path->probes[i].is_pmtu)
+			memcpy(r.token, path->probes[i].token, PATH_TOKEN_LEN);
+	frame_put_response(&out, &r);
+	say(w, F, A, &out);
+}
+
+/* It sees us elsewhere with each answer, which begins rounds with everybody. */
+static void a_facilitator_that_moves_us_about_opens_little(void **state)
+{
+	(void)state;
+	struct wire *w = relayed_world();
+	struct endpoints_frame e = { .count = 1, .addr = { VICTIM } };
+	uint8_t plain[64];
+	struct wr out = wr_init(plain, sizeof(plain));
+	frame_put_endpoints(&out, FRAME_ENDPOINTS, &e);
+	say(w, B, A, &out);
+	openers = 0;
+	w->hook = count_openers;
+	path_challenge(wire_peer(w, A, F)->association->active, w->now);
+	peer_touch(w->nodes[A].node, wire_peer(w, A, F));
+	wire_drain(w, A);
+	for (ov_time until = w->now + 60 * OV_SEC; w->now < until;)
+		say_where(w, (uint16_t)(w->now / OV_MS));
+	assert_in_range(openers, 1, 9); /* six rounds at once, then three a minute */
+	wire_free(w);
+}
+
+static size_t to_victim6;
+
+static bool count_victim6(struct wire *w, struct flight *f)
+{
+	to_victim6 += f->to.ip[0] == 0x20 && f->to.port == 53;
+	return only_by_facilitator(w, f);
+}
+
+/* It needs no opener, and is asked before the round begins: those questions count. */
+static void a_third_party_is_asked_nine_times_a_round_by_ipv6_too(void **state)
+{
+	(void)state;
+	struct wire *w = relayed_world();
+	struct local_address locals[2] = { w->nodes[A].node->locals[0],
+		{ .addr = { .ip = { 0x20, 1, 0xd, 0xb8, [15] = 1 } },
+			.interface = 1,
+			.prefix_len = 64,
+			.has_default_route = true } };
+	node_network_changed(w->nodes[A].node, w->now, locals, 2, false);
+	wire_drain(w, A);
+	wire_run(w, 10 * OV_SEC);
+	struct endpoints_frame e = { .count = 1,
+		.addr = { { .ip = { 0x20, 1, 0xd, 0xb8, 1, [15] = 9 }, .port = 53 } } };
+	uint8_t plain[128];
+	struct wr out = wr_init(plain, sizeof(plain));
+	frame_put_endpoints(&out, FRAME_ENDPOINTS, &e);
+	frame_put_punch(&out, &(struct punch_frame){ .round = 1000 });
+	to_victim6 = 0;
+	w->hook = count_victim6;
+	say(w, B, A, &out);
+	wire_run(w, 5 * OV_SEC);
+	assert_in_range(to_victim6, 1, PATH_PROBES);
+	wire_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_cannot_be_a_peers_gets_nothing),
 		cmocka_unit_test(a_third_party_gets_a_few_small_questions),
 		cmocka_unit_test(a_facilitator_names_no_such_place_either),
+		cmocka_unit_test(a_third_party_is_asked_nine_times_a_round_by_ipv6_too),
+		cmocka_unit_test(a_facilitator_that_moves_us_about_opens_little),
 	};
 	return cmocka_run_group_tests_name("poison", tests, NULL, NULL);
 }

@@ -233,6 +233,30 @@ static void a_relay_that_forces_it_is_not_believed(void **state)
 }
 
 /* Over a link it may say where else it is; nobody wants to know. */
+/* What it was asked while the contact might be reached through it is refused much later. */
+static void a_late_refusal_tells_the_relay_nothing(void **state)
+{
+	(void)state;
+	struct wire *w = one_link();
+	restart_as(w, F, FACILITATOR_OPEN);
+	wire_use_facilitator(w, A, F);
+	wire_run(w, OV_SEC);
+	assert_true(registration(w, A)->registered);
+	registration(w, A)->requests[0] = (struct link_request){
+		.id = 7, .destination = w->nodes[B].id.id, .used = true, .by_invite = true
+	};
+	uint8_t next = registration(w, A)->next_request, plain[16];
+	wire_set_address(w, B, elsewhere(B)); /* so that the call lasts */
+	wire_send(w, A, B, 1, 100);
+	assert_non_null(wire_peer(w, A, B)->association->call);
+	struct wr out = wr_init(plain, sizeof(plain));
+	frame_put_relay_no(&out, &(struct relay_no){ .request = 7, .reason = 1 });
+	say(w, F, A, &out);
+	assert_false(registration(w, A)->requests[0].used); /* it was heard */
+	assert_int_equal(registration(w, A)->next_request, next);
+	wire_free(w);
+}
+
 static void its_other_addresses_are_not_kept(void **state)
 {
 	(void)state;
@@ -375,6 +399,7 @@ int main(void)
 		cmocka_unit_test(a_contact_may_be_kept_home_at_any_time),
 		cmocka_unit_test(no_facilitator_hears_of_it),
 		cmocka_unit_test(a_relay_that_forces_it_is_not_believed),
+		cmocka_unit_test(a_late_refusal_tells_the_relay_nothing),
 		cmocka_unit_test(its_other_addresses_are_not_kept),
 		cmocka_unit_test(tcp_too_stays_on_the_link),
 		cmocka_unit_test(for_all_not_even_the_facilitator_is_called),

@@ -5,6 +5,7 @@
 
 #include "overlay/frames.h"
 #include "overlay/registration.h"
+#include "overlay/route.h"
 
 /* ---- memory ---- */
 
@@ -237,6 +238,34 @@ static void a_client_has_few_ways(void **state)
 	wire_free(w);
 }
 
+/* Where it was before, by an interface that carried nothing: those paths answered, and are never
+ * asked again. */
+static void a_client_that_was_in_many_places_is_found_where_it_is(void **state)
+{
+	(void)state;
+	struct wire *w = world();
+	struct node *f = w->nodes[F].node;
+	struct peer *a = wire_peer(w, F, A);
+	for (uint8_t i = 0; a->association->path_count < CLIENT_PATHS_MAX; i++) {
+		struct dgram where = { .carrier = CARRIER_UDP,
+			.local = w->nodes[F].addr,
+			.remote = addr_v4(203, 0, 113, i, 999) };
+		struct path *path = route_add(f, w->now, a, &where);
+		assert_non_null(path);
+		path_on_received(path, w->now, 100, 1, false);
+		path->state = PATH_VALID;
+		path->validated = true;
+	}
+	wire_run(w, 3600 * OV_SEC);
+	wire_set_address(w, A, addr_v4(198, 51, 120, 10, 27182));
+	wire_run(w, 10 * OV_SEC);
+	assert_int_equal(wire_info(w, A, F).state, PEER_UP);
+	struct ov_addr now_at = wire_info(w, F, A).active.remote;
+	assert_true(addr_equal(&now_at, &w->nodes[A].addr));
+	assert_in_range(a->association->path_count, 1, CLIENT_PATHS_MAX);
+	wire_free(w);
+}
+
 static void strangers_leave_room_for_contacts(void **state)
 {
 	(void)state;
@@ -438,6 +467,7 @@ int main(void)
 		cmocka_unit_test(one_address_cannot_fill_the_table_of_clients),
 		cmocka_unit_test(what_a_client_sends_is_not_put_together),
 		cmocka_unit_test(a_client_has_few_ways),
+		cmocka_unit_test(a_client_that_was_in_many_places_is_found_where_it_is),
 		cmocka_unit_test(strangers_leave_room_for_contacts),
 		cmocka_unit_test(many_calls_at_once_cost_a_cookie),
 		cmocka_unit_test(opening_is_limited),
