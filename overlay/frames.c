@@ -20,6 +20,9 @@
 #include "overlay/watch.h"
 
 #define CONTROL_PLAIN_MAX (PMTU_MAX - PACKET_OVERHEAD)
+/* Each costs a question, a line of the log, and a request to the router: 30 at once, 6 a minute. */
+#define MOVE_COST   10
+#define MOVES_BURST (30 * MOVE_COST)
 
 /* An answer validates the path its question went out on, whichever way it came back (RFC 9000
  * 8.2.3). */
@@ -47,7 +50,8 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 				 new port: asking there too would never end */
 		path_withdraw(at->path);
 	bool was_doubtful = path == p->association->active && path->state == PATH_SUSPECT;
-	bool moved = !addr_equal(&path->observed, &r->observed);
+	bool moved = !addr_equal(&path->observed, &r->observed) &&
+		     limit_take(&p->moves, now, 1, MOVES_BURST, MOVE_COST);
 	bool rebound = moved && path->carrier == CARRIER_UDP && !addr_is_any(&path->observed);
 	enum path_answer answer = path_on_response(path, now, r, at->waited, &rtt);
 	/* Two peers may see us at two addresses: only a change on one path is news. */

@@ -336,6 +336,7 @@ struct peer {
 	char refused[REFUSED_WORD_MAX];
 	ov_time refused_at;
 	struct limit places;               /* of its, that are asked for the first time */
+	struct limit moves;                /* of ours, by its word */
 	struct limit asks;                 /* of us as facilitator */
 	struct limit refusals;             /* told: 1/s */
 	struct limit hurries;              /* calls begun anew */

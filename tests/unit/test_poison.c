@@ -178,6 +178,7 @@ static void a_facilitator_that_moves_us_about_opens_little(void **state)
 	for (ov_time until = w->now + 60 * OV_SEC; w->now < until;)
 		say_where(w, (uint16_t)(w->now / OV_MS));
 	assert_in_range(openers, 1, 9); /* six rounds at once, then three a minute */
+	assert_in_range(wire_events(w, A, NODE_ADDRESS_CHANGED), 1, 40); /* each asks the router */
 	wire_free(w);
 }
 
