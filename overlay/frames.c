@@ -95,6 +95,63 @@ static void on_request(struct node *n, ov_time now, struct peer *p, const struct
 		route_on_peer_data(n, now, p, at->path);
 }
 
+/* size: of the datagram */
+static enum drop take_frame(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
+	const struct frame *f, size_t size)
+{
+	enum drop one = DROP_NONE;
+	switch ((enum frame_type)f->type) {
+	case FRAME_PADDING: break;
+	case FRAME_PATH_CHALLENGE: on_challenge(n, now, p, at, &f->as.challenge, size); break;
+	case FRAME_PATH_RESPONSE: one = on_response(n, now, p, at, &f->as.response); break;
+	case FRAME_PATH_STATUS: route_on_status(n, now, p, at->path, f->as.status.sequence); break;
+	case FRAME_ENDPOINTS: one = meet_on_endpoints(n, now, p, &f->as.endpoints); break;
+	case FRAME_TCP_ENDPOINTS: one = meet_on_tcp_endpoints(n, now, p, &f->as.endpoints); break;
+	case FRAME_PUNCH: one = meet_on_punch(n, now, p, &f->as.punch); break;
+	case FRAME_RELAY_OPEN:
+		on_request(n, now, p, at);
+		one = forward_on_open(n, now, p, &f->as.relay_open);
+		break;
+	case FRAME_RELAY_OK: one = link_on_ok(n, now, p, &f->as.relay_ok); break;
+	case FRAME_RELAY_NO: one = link_on_no(n, now, p, &f->as.relay_no); break;
+	case FRAME_RELAY_IN: one = link_on_in(n, now, p, &f->as.relay_in); break;
+	case FRAME_RELAY_CLOSE: one = channel_on_close(n, now, p, &f->as.relay_close); break;
+	case FRAME_RELAY_OFFER: one = offer_on_frame(n, now, p, &f->as.relay_offer); break;
+	case FRAME_REGISTER:
+		on_request(n, now, p, at);
+		one = facilitator_on_register(n, now, p, &f->as.reg);
+		break;
+	case FRAME_FILTER_TEST:
+		one = facilitator_on_filter_test(n, now, p, at->path, &f->as.filter_test);
+		break;
+	case FRAME_FILTER_ANSWER:
+		one = netcheck_on_answer(n, now, p, at->path, &f->as.filter_test);
+		break;
+	case FRAME_LIFETIME_TEST:
+		one = facilitator_on_lifetime_test(n, now, p, at->path, &f->as.lifetime_test);
+		break;
+	case FRAME_LIFETIME_ANSWER:
+		one = probing_on_answer(n, now, p, at->path, &f->as.lifetime_answer);
+		break;
+	case FRAME_WATCH:
+		on_request(n, now, p, at);
+		one = presence_on_watch(n, now, p, &f->as.reg);
+		break;
+	case FRAME_PRESENCE: one = watch_on_presence(n, now, p, &f->as.presence); break;
+	case FRAME_PRESENCE_SEEN: one = presence_on_seen(n, now, p, &f->as.presence_seen); break;
+	case FRAME_NUMBER: /* core/transport.h, not wired yet */
+	case FRAME_ACK:
+	case FRAME_STREAM:
+	case FRAME_RESET_STREAM:
+	case FRAME_STOP_SENDING:
+	case FRAME_MAX_DATA:
+	case FRAME_MAX_STREAM_DATA:
+	case FRAME_MAX_STREAMS: one = DROP_FRAME; break;
+	case FRAME_REGISTERED: one = registration_on_answer(n, now, p, &f->as.registered); break;
+	}
+	return one;
+}
+
 enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
 	const uint8_t *plain, size_t len)
 {
@@ -103,67 +160,7 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 	int more;
 	enum drop why = DROP_NONE;
 	while ((more = frame_next(&r, &f)) == 1) {
-		enum drop one = DROP_NONE;
-		switch ((enum frame_type)f.type) {
-		case FRAME_PADDING: break;
-		case FRAME_PATH_CHALLENGE:
-			on_challenge(n, now, p, at, &f.as.challenge, len + PACKET_OVERHEAD);
-			break;
-		case FRAME_PATH_RESPONSE: one = on_response(n, now, p, at, &f.as.response); break;
-		case FRAME_PATH_STATUS:
-			route_on_status(n, now, p, at->path, f.as.status.sequence);
-			break;
-		case FRAME_ENDPOINTS: one = meet_on_endpoints(n, now, p, &f.as.endpoints); break;
-		case FRAME_TCP_ENDPOINTS:
-			one = meet_on_tcp_endpoints(n, now, p, &f.as.endpoints);
-			break;
-		case FRAME_PUNCH: one = meet_on_punch(n, now, p, &f.as.punch); break;
-		case FRAME_RELAY_OPEN:
-			on_request(n, now, p, at);
-			one = forward_on_open(n, now, p, &f.as.relay_open);
-			break;
-		case FRAME_RELAY_OK: one = link_on_ok(n, now, p, &f.as.relay_ok); break;
-		case FRAME_RELAY_NO: one = link_on_no(n, now, p, &f.as.relay_no); break;
-		case FRAME_RELAY_IN: one = link_on_in(n, now, p, &f.as.relay_in); break;
-		case FRAME_RELAY_CLOSE: one = channel_on_close(n, now, p, &f.as.relay_close); break;
-		case FRAME_RELAY_OFFER: one = offer_on_frame(n, now, p, &f.as.relay_offer); break;
-		case FRAME_REGISTER:
-			on_request(n, now, p, at);
-			one = facilitator_on_register(n, now, p, &f.as.reg);
-			break;
-		case FRAME_FILTER_TEST:
-			one = facilitator_on_filter_test(n, now, p, at->path, &f.as.filter_test);
-			break;
-		case FRAME_FILTER_ANSWER:
-			one = netcheck_on_answer(n, now, p, at->path, &f.as.filter_test);
-			break;
-		case FRAME_LIFETIME_TEST:
-			one = facilitator_on_lifetime_test(
-				n, now, p, at->path, &f.as.lifetime_test);
-			break;
-		case FRAME_LIFETIME_ANSWER:
-			one = probing_on_answer(n, now, p, at->path, &f.as.lifetime_answer);
-			break;
-		case FRAME_WATCH:
-			on_request(n, now, p, at);
-			one = presence_on_watch(n, now, p, &f.as.reg);
-			break;
-		case FRAME_PRESENCE: one = watch_on_presence(n, now, p, &f.as.presence); break;
-		case FRAME_PRESENCE_SEEN:
-			one = presence_on_seen(n, now, p, &f.as.presence_seen);
-			break;
-		case FRAME_NUMBER: /* core/transport.h, not wired yet */
-		case FRAME_ACK:
-		case FRAME_STREAM:
-		case FRAME_RESET_STREAM:
-		case FRAME_STOP_SENDING:
-		case FRAME_MAX_DATA:
-		case FRAME_MAX_STREAM_DATA:
-		case FRAME_MAX_STREAMS: one = DROP_FRAME; break;
-		case FRAME_REGISTERED:
-			one = registration_on_answer(n, now, p, &f.as.registered);
-			break;
-		}
+		enum drop one = take_frame(n, now, p, at, &f, len + PACKET_OVERHEAD);
 		if (one != DROP_NONE)
 			why = node_drop(n, one);
 	}
