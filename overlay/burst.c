@@ -9,6 +9,7 @@
  * can aim it at a third party; one burst at a time, two an hour for each peer. */
 #include "overlay/burst.h"
 
+#include "overlay/frames.h"
 #include "overlay/keys.h"
 #include "overlay/link.h"
 #include "overlay/meet.h"
@@ -141,14 +142,12 @@ static struct dgram next_probe(const struct node *n, const struct burst *b)
 	return d;
 }
 
-static void send(struct node *n, struct keys *k, const struct dgram *where)
+static void send(struct node *n, ov_time now, struct peer *p, const struct dgram *where)
 {
-	uint8_t *room = output_room(&n->output, PACKET_OVERHEAD, false);
-	if (!room || where->remote.port == 0 || k->session.next_counter >= SESSION_REJECT_PACKETS)
-		return;
-	static const uint8_t nothing[1];
-	size_t len = session_seal(&k->session, PACKET_CONTROL, 0, nothing, 0, room);
-	output_add(&n->output, where, NULL, len);
+	uint8_t nothing[1];
+	struct wr empty = wr_init(nothing, sizeof(nothing));
+	if (where->remote.port != 0)
+		(void)frames_send_to(n, now, p, &empty, where);
 }
 
 void burst_tick(struct node *n, ov_time now)
@@ -156,11 +155,11 @@ void burst_tick(struct node *n, ov_time now)
 	struct burst *b = &n->burst;
 	if (!b->peer)
 		return;
-	struct keys *k = keys_sending(b->peer->association, now);
+	const struct keys *k = keys_sending(b->peer->association, now);
 	ov_time every = b->opens ? OPEN_EVERY : PROBE_EVERY;
 	for (; k && b->sent < b->most && now >= b->next_at; b->next_at += every, b->sent++) {
 		struct dgram where = next_probe(n, b);
-		send(n, k, &where);
+		send(n, now, b->peer, &where);
 	}
 	if (!k || now - b->peer->bursts[0] >= LAST_FOR)
 		finish(n, now, 0);
