@@ -34,7 +34,6 @@ struct app_stream {
 	bool used, ended, reset, stopped, finished;
 	uint64_t wants; /* bytes to write */
 	uint64_t wrote, read;
-	bool slow; /* a byte now and then */
 };
 
 struct end {
@@ -54,7 +53,7 @@ struct link {
 	uint64_t order, seed;
 	uint64_t busy_until[2]; /* of the bottleneck, each way */
 	uint8_t path;
-	uint64_t dropped, in_queue_max;
+	uint64_t dropped;
 };
 
 static inline uint8_t link_byte(uint64_t stream, uint64_t offset)
@@ -141,8 +140,6 @@ static inline void link_transmit(struct link *l, int from, const uint8_t *data, 
 		uint64_t now = (uint64_t)l->now,
 			 start = l->busy_until[from] > now ? l->busy_until[from] : now;
 		uint64_t waits = (start - now) * c->rate / (uint64_t)OV_SEC;
-		if (waits > l->in_queue_max)
-			l->in_queue_max = waits;
 		if (waits + len > c->queue) {
 			l->dropped++;
 			return;
@@ -170,8 +167,7 @@ static inline void link_transmit(struct link *l, int from, const uint8_t *data, 
 	}
 }
 
-/* A copy is dropped by the session below: `seen` would be its window. Here copies come through,
- * which is worse. */
+/* The session below would drop copies; here they come through, which is worse. */
 static inline void link_deliver(struct link *l, struct flight *f)
 {
 	struct end *e = &l->ends[f->to];
