@@ -45,6 +45,8 @@ struct stream {
 	bool in_ended;    /* the app has taken the end, or gave the direction up */
 	bool wants_room;  /* tell when there is room to write */
 	bool is_ready, is_blocked, is_told;
+	bool is_released; /* nobody wants its events any more */
+	void *user;
 	struct stream *next, *previous; /* of the list that it is in */
 	struct stream *next_told, *next_open, *previous_open;
 };

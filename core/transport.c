@@ -73,6 +73,8 @@ size_t transport_stream_count(const struct transport *t)
 
 void transport_tell(struct transport *t, struct stream *s, enum stream_event event)
 {
+	if (s->is_released)
+		return;
 	s->events |= (uint8_t)event;
 	if (s->is_told)
 		return;
@@ -85,22 +87,30 @@ void transport_tell(struct transport *t, struct stream *s, enum stream_event eve
 	t->last_told = s;
 }
 
+bool transport_has_event(const struct transport *t)
+{
+	return t->first_told != NULL;
+}
+
 bool transport_next_event(struct transport *t, struct transport_event *out)
 {
-	struct stream *s = t->first_told;
-	if (!s)
-		return false;
-	t->first_told = s->next_told;
-	if (!t->first_told)
-		t->last_told = NULL;
-	*out = (struct transport_event){ .stream = s->id,
-		.events = s->events,
-		.reset_code = s->peer_reset_code,
-		.stop_code = s->peer_stop_code };
-	s->is_told = false;
-	s->events = 0;
-	transport_settle(t, s);
-	return true;
+	struct stream *s;
+	bool wanted = false;
+	while (!wanted && (s = t->first_told)) {
+		t->first_told = s->next_told;
+		if (!t->first_told)
+			t->last_told = NULL;
+		*out = (struct transport_event){ .stream = s->id,
+			.user = s->user,
+			.events = s->events,
+			.reset_code = s->peer_reset_code,
+			.stop_code = s->peer_stop_code };
+		s->is_told = false;
+		s->events = 0;
+		wanted = !s->is_released;
+		transport_settle(t, s);
+	}
+	return wanted;
 }
 
 /* ---- streams ---- */
@@ -158,6 +168,13 @@ void transport_settle(struct transport *t, struct stream *s)
 	stream_delete(t, s);
 }
 
+void transport_set_user(struct transport *t, uint64_t stream, void *user)
+{
+	struct stream *s = transport_find(t, stream);
+	if (s)
+		s->user = user;
+}
+
 void transport_set_priority(struct transport *t, uint64_t stream, uint8_t priority)
 {
 	struct stream *s = transport_find(t, stream);
@@ -187,6 +204,25 @@ size_t transport_write(struct transport *t, uint64_t stream, const uint8_t *data
 	s->wants_room = written < len;
 	transport_file(t, s);
 	return written;
+}
+
+uint8_t *transport_reserve(struct transport *t, uint64_t stream, size_t *len)
+{
+	struct stream *s = transport_find(t, stream);
+	if (!s || s->reset != SEND_NONE)
+		return NULL;
+	uint8_t *room = send_buffer_reserve(&s->out, len, write_max(t));
+	s->wants_room |= room == NULL;
+	return room;
+}
+
+void transport_commit(struct transport *t, uint64_t stream, size_t len)
+{
+	struct stream *s = transport_find(t, stream);
+	if (!s)
+		return;
+	send_buffer_commit(&s->out, len);
+	transport_file(t, s);
 }
 
 void transport_finish(struct transport *t, uint64_t stream)
@@ -259,6 +295,20 @@ void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t 
 	struct stream *s = transport_find(t, stream);
 	if (!s)
 		return;
+	end_in(t, s, code);
+	tune(t, now);
+	transport_settle(t, s);
+}
+
+void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code)
+{
+	struct stream *s = transport_find(t, stream);
+	if (!s)
+		return;
+	s->user = NULL;
+	s->is_released = true;
+	if (!s->out.fin)
+		stream_give_up_out(s, code);
 	end_in(t, s, code);
 	tune(t, now);
 	transport_settle(t, s);

@@ -29,10 +29,15 @@ void transport_free(struct transport *t);
 
 /* OV_EFULL: the peer allows no more streams now; OV_ENOMEM. */
 OV_MUST_CHECK int transport_open(struct transport *t, ov_time now, uint64_t *stream);
+/* Comes back with its events; NULL at first. */
+void transport_set_user(struct transport *t, uint64_t stream, void *user);
 /* 0 goes first, 7 last. */
 void transport_set_priority(struct transport *t, uint64_t stream, uint8_t priority);
 /* How many bytes were taken; fewer than len: STREAM_WRITABLE tells when there is room. */
 size_t transport_write(struct transport *t, uint64_t stream, const uint8_t *data, size_t len);
+/* The same in place: room for at most *len bytes, *len is set; NULL: none now. Then commit. */
+uint8_t *transport_reserve(struct transport *t, uint64_t stream, size_t *len);
+void transport_commit(struct transport *t, uint64_t stream, size_t len);
 void transport_finish(struct transport *t, uint64_t stream); /* our direction ends */
 /* In place; *len 0: nothing now. Then transport_consume. */
 const uint8_t *transport_peek(const struct transport *t, uint64_t stream, size_t *len);
@@ -41,13 +46,18 @@ bool transport_at_end(const struct transport *t, uint64_t stream); /* the peer's
 void transport_reset(struct transport *t, uint64_t stream, uint32_t code); /* our direction */
 /* the peer's */
 void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t code);
+/* The app is done with it, and hears no more: what was finished is still delivered, a direction
+ * that was not ended ends with `code`. */
+void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code);
 
 struct transport_event {
 	uint64_t stream;
+	void *user;
 	uint8_t events; /* enum stream_event */
 	uint32_t reset_code, stop_code;
 };
 bool transport_next_event(struct transport *t, struct transport_event *out);
+bool transport_has_event(const struct transport *t);
 
 /* ---- the network's side ---- */
 
@@ -76,6 +86,8 @@ bool transport_poll(struct transport *t, ov_time now, struct wr *w);
 void transport_tick(struct transport *t, ov_time now);
 /* When to tick or poll again; OV_NEVER: only after something else. */
 ov_time transport_deadline(const struct transport *t, ov_time now);
+/* Something waits to be sent, or to be acknowledged: a path is wanted. */
+bool transport_is_busy(const struct transport *t);
 size_t transport_stream_count(const struct transport *t);
 
 struct transport_info {

@@ -517,6 +517,14 @@ ov_time transport_deadline(const struct transport *t, ov_time now)
 	return ov_min(at, send_deadline(t, now));
 }
 
+bool transport_is_busy(const struct transport *t)
+{
+	for (size_t i = 0; i < TRANSPORT_SPACES; i++)
+		if (t->spaces[i].used && t->spaces[i].recovery.in_flight > 0)
+			return true;
+	return has_something(t);
+}
+
 struct transport_info transport_info(const struct transport *t)
 {
 	struct transport_info i = { .sent_packets = t->sent_packets,
