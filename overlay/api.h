@@ -41,8 +41,8 @@ struct api_client {
 	uint64_t id; /* never 0, never used again */
 	enum api_permission permission;
 	uint32_t uid;
-	bool greeted;    /* `hello` has been answered */
-	uint8_t stage;   /* enum api_stage */
+	bool greeted;  /* `hello` has been answered */
+	uint8_t stage; /* enum api_stage */
 	/* What came with the line that is handled: a handler that takes it says so by
 	 * has_descriptor. lost: it came, and we had no room for it. */
 	bool has_descriptor, lost_descriptor;
@@ -141,10 +141,10 @@ void api_renew_pairing(struct api *a, ov_time now);
 /* Services have something to tell: after each services_on_event, and after conduits_run. */
 void api_on_streams(struct api *a, ov_time now);
 /* An open stream has ended both ways; code -1: as it should. */
-void api_on_stream_closed(struct api *a, ov_time now, const struct service_stream *s,
-	uint64_t sent, uint64_t received, int64_t code);
-/* The connection of this client is handed over (api_line.becomes): the stream that it becomes. NULL:
- * it has gone meanwhile. After the local end was made: api_became. */
+void api_on_stream_closed(struct api *a, ov_time now, const struct service_stream *s, uint64_t sent,
+	uint64_t received, int64_t code);
+/* The connection of this client is handed over (api_line.becomes): the stream that it becomes.
+ * NULL: it has gone meanwhile. After the local end was made: api_became. */
 struct service_stream *api_becomes(struct api *a, uint64_t client, uint64_t number);
 void api_became(struct api *a, ov_time now, struct service_stream *s);
 void api_tick(struct api *a, ov_time now);
@@ -154,10 +154,11 @@ ov_time api_deadline(const struct api *a);
 struct api_line {
 	uint64_t client;
 	uint32_t event_bit;
-	json_t *json; /* the taker owns it; NULL: only `becomes` */
+	json_t *json;                 /* the taker owns it; NULL: only `becomes` */
 	bool has_descriptor, is_last; /* is_last: then the connection is closed */
 	int descriptor;               /* goes with the line, and is the taker's */
-	uint64_t becomes; /* not 0: after this line the connection is the local end of this stream */
+	uint64_t
+		becomes; /* not 0: after this line the connection is the local end of this stream */
 };
 bool api_poll(struct api *a, struct api_line *out);
 bool api_is_ready(const struct api *a); /* would api_poll give one? */

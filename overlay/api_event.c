@@ -9,8 +9,7 @@
 
 const char *const api_event_names[EVENT_COUNT] = { "peer.up", "peer.down", "peer.request",
 	"peer.nearby", "path.changed", "address.changed", "portmap.changed", "sleep.resumed",
-	"service.opened", "service.closed",
-	"event.lost" };
+	"service.opened", "service.closed", "event.lost" };
 
 json_t *api_event_line(struct api *a, ov_time now, enum api_event kind)
 {

@@ -37,15 +37,15 @@ static json_t *stream_line(
 static void answer_take(struct api *a, const struct service_request *r, json_t *line)
 {
 	if (r->client)
-		api_queue_take(a, &(struct api_line){ .client = r->client,
-					  .json = line,
-					  .is_last = r->is_inline });
+		api_queue_take(
+			a, &(struct api_line){
+				   .client = r->client, .json = line, .is_last = r->is_inline });
 	else
 		json_decref(line);
 }
 
-static void publish(struct api *a, ov_time now, enum api_event kind,
-	const struct service_stream *s, json_t *more)
+static void publish(struct api *a, ov_time now, enum api_event kind, const struct service_stream *s,
+	json_t *more)
 {
 	json_t *line, *what;
 	if (!(a->subscribed & (1U << kind))) {
@@ -56,8 +56,7 @@ static void publish(struct api *a, ov_time now, enum api_event kind,
 	line = api_event_line(a, now, kind);
 	what = json_stream(a, s);
 	json_object_update(line, what);
-	json_object_set_new(
-		line, "direction", json_string(s->is_outbound ? "out" : "in"));
+	json_object_set_new(line, "direction", json_string(s->is_outbound ? "out" : "in"));
 	if (more)
 		json_object_update(line, more);
 	json_decref(what);
@@ -65,8 +64,8 @@ static void publish(struct api *a, ov_time now, enum api_event kind,
 	api_publish_take(a, now, kind, line);
 }
 
-void api_on_stream_closed(struct api *a, ov_time now, const struct service_stream *s,
-	uint64_t sent, uint64_t received, int64_t code)
+void api_on_stream_closed(struct api *a, ov_time now, const struct service_stream *s, uint64_t sent,
+	uint64_t received, int64_t code)
 {
 	json_t *more = NULL;
 	if (a->subscribed & (1U << EVENT_SERVICE_CLOSED))
@@ -105,8 +104,7 @@ static struct reason refusal(uint32_t code)
 	case STREAM_NO_MEMORY:
 		return (struct reason){ "busy", "the peer has no memory for it", "" };
 	case SERVICE_UNKNOWN:
-		return (struct reason){ "no-such-service",
-			"nobody listens on this service there",
+		return (struct reason){ "no-such-service", "nobody listens on this service there",
 			"there: overlay serve NAME TARGET" };
 	case SERVICE_NOT_ALLOWED:
 		return (struct reason){ "not-allowed", "the peer does not allow us this service",
@@ -171,8 +169,7 @@ static void hand_out_pair(struct api *a, ov_time now, struct service_stream *s)
 	int theirs;
 	if (a->cfg.ends->pair(a->cfg.context, s, &theirs) != OV_OK) {
 		answer_take(a, &r,
-			api_failure_line(r.has_id, r.id, "quota",
-				"overlayd has no descriptor left",
+			api_failure_line(r.has_id, r.id, "quota", "overlayd has no descriptor left",
 				"raise its limit of open files, or close some streams"));
 		services_drop(a->cfg.services, now, s, STREAM_NO_MEMORY);
 		return;
@@ -293,10 +290,9 @@ static bool flag_arg(struct api_call *c, const char *key)
 
 static struct service_request request_of(const struct api_call *c, bool is_inline)
 {
-	return (struct service_request){ .client = c->client->id,
-		.id = c->id,
-		.has_id = c->has_id,
-		.is_inline = is_inline };
+	return (struct service_request){
+		.client = c->client->id, .id = c->id, .has_id = c->has_id, .is_inline = is_inline
+	};
 }
 
 /* After an inline request no lines come any more, whatever became of it. */
@@ -376,7 +372,8 @@ static void dial(struct api_call *c, const char *name, bool is_inline, ov_time t
 		return;
 	}
 	if (is_inline)
-		api_queue_take(c->a, &(struct api_line){ .client = r.client, .becomes = s->number });
+		api_queue_take(
+			c->a, &(struct api_line){ .client = r.client, .becomes = s->number });
 	c->later = true;
 }
 
@@ -397,8 +394,8 @@ json_t *api_op_listen(struct api_call *c)
 		return NULL;
 	int rc = services_listen(c->a->cfg.services, c->client->id, c->client->uid, name);
 	if (rc == OV_EEXIST)
-		return api_fail(c, "busy", "see: overlay services",
-			"another program listens on %s", name);
+		return api_fail(
+			c, "busy", "see: overlay services", "another program listens on %s", name);
 	if (rc == OV_EFULL)
 		return api_fail(c, "quota", "open another connection",
 			"a connection listens on %d services at most", SERVICES_PER_CLIENT);
@@ -423,8 +420,8 @@ static void accept_stream(struct api_call *c, const char *name, bool is_inline, 
 	else if (rc == OV_EPERM)
 		api_fail(c, "not-allowed", "", "another user listens on %s", name);
 	else if (rc == OV_EFULL)
-		api_fail(c, "busy", "attach or refuse some",
-			"this connection holds %d streams", SERVICE_HELD_MAX);
+		api_fail(c, "busy", "attach or refuse some", "this connection holds %d streams",
+			SERVICE_HELD_MAX);
 	else if (rc != OV_OK)
 		api_fail(c, "busy", "try again in a moment", "accept: %s", ov_err_text(rc));
 	c->later = rc == OV_OK;
@@ -454,8 +451,7 @@ static struct service_stream *held_arg(struct api_call *c)
 	}
 	struct service_stream *s = v ? services_held(v, c->client->id, (uint64_t)number) : NULL;
 	if (!s)
-		api_fail(c, "expired",
-			"a held stream ends after 30 s, and when the peer gives up",
+		api_fail(c, "expired", "a held stream ends after 30 s, and when the peer gives up",
 			"this connection holds no stream %lld", (long long)number);
 	return s;
 }
@@ -468,7 +464,8 @@ json_t *api_op_attach(struct api_call *c)
 	if (c->client->lost_descriptor)
 		return no_descriptors(c);
 	if (!c->client->has_descriptor)
-		return api_fail(c, "bad-argument", "send it with the bytes of the line (SCM_RIGHTS)",
+		return api_fail(c, "bad-argument",
+			"send it with the bytes of the line (SCM_RIGHTS)",
 			"attach: the descriptor is missing");
 	if (!join(c, s))
 		return NULL;

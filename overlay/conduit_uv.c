@@ -21,7 +21,7 @@
 #define TURN_BYTES_ALL (1u << 20)
 #define READ_LEAST     (2u << 10) /* the stream's buffer grows with what is asked for */
 #define PAIR_BUFFER    (1 << 20)
-#define EVENTS         256
+#define EVENTS         128
 #define DRAIN_MAX      (256u << 10)
 
 struct words {
@@ -36,8 +36,8 @@ struct conduit {
 	struct conduit *next_ready, *previous_ready;
 	struct words *said, *heard; /* NULL: nothing is left of them */
 	uint64_t sent, received;    /* to the stream, to the descriptor */
+	int64_t code;               /* of the peer's reset or stop; -1: none */
 	int fd;
-	uint32_t code;
 	uint32_t read_size;
 	bool readable : 1, writable : 1, watches_out : 1, is_gone : 1; /* the descriptor */
 	bool has_room : 1, has_bytes : 1;                              /* the stream */
@@ -136,6 +136,7 @@ static int make(struct conduits *cs, struct service_stream *s, int fd, bool is_u
 	c->fd = fd;
 	c->is_unix = is_unix;
 	c->read_size = READ_LEAST;
+	c->code = -1;
 	c->writable = c->has_room = c->readable = true;
 	c->next = cs->all;
 	if (cs->all)
@@ -379,7 +380,7 @@ static size_t write_next(struct conduit *c, ov_time now, size_t budget)
 void conduit_cut(struct service_stream *s)
 {
 	struct conduit *c = s->local;
-	uint8_t scratch[4096];
+	uint8_t scratch[2048];
 	if (c->said && c->is_unix) { /* why it ends; unread bytes would hide it behind an error */
 		(void)!send(c->fd, c->said->bytes + c->said->at, c->said->len - c->said->at,
 			MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -492,7 +493,8 @@ bool conduits_run(struct conduits *cs, ov_time now)
 			note_edge(found[i].data.ptr, found[i].events);
 	}
 	size_t moved = 0;
-	struct conduit *last = cs->last_ready; /* who comes back to the list waits for the next turn */
+	struct conduit *last =
+		cs->last_ready; /* who comes back to the list waits for the next turn */
 	for (struct conduit *c = cs->first_ready; c && moved < TURN_BYTES_ALL;) {
 		bool is_last = c == last;
 		remove_ready(c);

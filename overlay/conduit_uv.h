@@ -17,9 +17,9 @@ struct conduits_config {
 	struct services *services;
 	void *context;
 	/* An open stream has ended, both ways; services_drop follows. code: of the peer's reset or
-	 * stop, else 0. */
+	 * stop, -1: there was none. */
 	void (*ended)(void *context, const struct service_stream *s, uint64_t sent,
-		uint64_t received, uint32_t code);
+		uint64_t received, int64_t code);
 };
 
 /* cfg is copied, what it points to is borrowed until conduits_close. NULL: out of memory. */
@@ -44,7 +44,6 @@ void conduit_start(struct service_stream *s);
 void conduit_cut(struct service_stream *s);
 
 /* services_on_event returned s. */
-void conduit_on_event(
-	struct service_stream *s, ov_time now, const struct node_stream_event *e);
+void conduit_on_event(struct service_stream *s, ov_time now, const struct node_stream_event *e);
 /* True: more to do, the loop must not sleep. */
 bool conduits_run(struct conduits *cs, ov_time now);

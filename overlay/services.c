@@ -147,13 +147,10 @@ void services_drop(struct services *v, ov_time now, struct service_stream *s, ui
 	forget(v, s);
 }
 
-static void drop_all(struct stream_list *l)
+static void drop_all(struct services *v, ov_time now, const struct stream_list *l)
 {
-	while (l->first) {
-		struct service_stream *s = l->first;
-		list_remove(l, s);
-		free(s);
-	}
+	while (l->first)
+		services_drop(v, now, l->first, STREAM_CANCELLED);
 }
 
 static void free_accepts(struct accept *list)
@@ -165,24 +162,24 @@ static void free_accepts(struct accept *list)
 	}
 }
 
-void services_free(struct services *v)
+void services_free(struct services *v, ov_time now)
 {
 	if (!v)
 		return;
-	heap_fini(&v->timers);
-	drop_all(&v->dialing);
-	drop_all(&v->naming);
-	drop_all(&v->held);
-	drop_all(&v->open);
-	drop_all(&v->told);
+	drop_all(v, now, &v->dialing);
+	drop_all(v, now, &v->naming);
+	drop_all(v, now, &v->held);
+	drop_all(v, now, &v->open);
+	drop_all(v, now, &v->told);
 	while (v->services) {
 		struct service *next = v->services->next;
-		drop_all(&v->services->waiting);
+		drop_all(v, now, &v->services->waiting);
 		free_accepts(v->services->accepts);
 		free(v->services);
 		v->services = next;
 	}
 	free_accepts(v->orphans);
+	heap_fini(&v->timers);
 	free(v);
 }
 

@@ -36,7 +36,7 @@ enum service_state {
 	SERVICE_FAILED,   /* DIALING, and `failure`: services_drop */
 };
 
-enum service_failure { /* why a dial FAILED */
+enum service_failure {      /* why a dial FAILED */
 	SERVICE_REFUSED,    /* the other side said `code` */
 	SERVICE_TIMED_OUT,  /* it said nothing in time */
 	SERVICE_LOCAL_GONE, /* nobody here wants it any more */
@@ -66,7 +66,8 @@ struct services;
 
 /* node is borrowed. NULL: out of memory. */
 struct services *services_new(struct node *node, const struct peer_id *self, size_t max_streams);
-void services_free(struct services *v); /* streams are forgotten: the node goes as well */
+/* All streams end; local ends are closed before. NULL is allowed. */
+void services_free(struct services *v, ov_time now);
 size_t services_count(const struct services *v);
 
 /* ---- what clients ask for ---- */
