@@ -232,13 +232,6 @@ bool conduit_heard(struct service_stream *s, const void *bytes, size_t len)
 	return append(&c->heard, bytes, len);
 }
 
-void conduit_start(struct service_stream *s)
-{
-	struct conduit *c = s->local;
-	c->is_open = c->has_bytes = true;
-	add_ready(c);
-}
-
 /* ---- bytes ---- */
 
 static bool use_up(struct words **w, size_t len)
@@ -418,10 +411,29 @@ static void end(struct conduit *c, ov_time now)
 		services_local_failed(cs->cfg.services, s);
 }
 
-void conduit_on_event(struct service_stream *s, ov_time now, const struct node_stream_event *e)
+/* The peer takes no more: programs that write hear so. */
+static void on_stopped(struct conduit *c, uint32_t code)
+{
+	if (c->out_ended)
+		return;
+	if (!c->was_reset)
+		c->code = code;
+	(void)shutdown(c->fd, SHUT_RD);
+	end_out(c);
+}
+
+void conduit_start(struct service_stream *s)
 {
 	struct conduit *c = s->local;
-	(void)now;
+	c->is_open = c->has_bytes = true;
+	if (s->was_stopped)
+		on_stopped(c, s->stop_code);
+	add_ready(c);
+}
+
+void conduit_on_event(struct service_stream *s, const struct node_stream_event *e)
+{
+	struct conduit *c = s->local;
 	if (e->events & STREAM_READABLE)
 		c->has_bytes = true;
 	if (e->events & STREAM_WRITABLE)
@@ -430,12 +442,8 @@ void conduit_on_event(struct service_stream *s, ov_time now, const struct node_s
 		c->was_reset = true;
 		c->code = e->reset_code;
 	}
-	if (c->is_open && (e->events & STREAM_STOPPED) && !c->out_ended) {
-		if (!c->was_reset)
-			c->code = e->stop_code;
-		(void)shutdown(c->fd, SHUT_RD);
-		end_out(c);
-	}
+	if (c->is_open && (e->events & STREAM_STOPPED))
+		on_stopped(c, e->stop_code);
 	if (wants_turn(c))
 		add_ready(c);
 }

@@ -44,6 +44,6 @@ void conduit_start(struct service_stream *s);
 void conduit_cut(struct service_stream *s);
 
 /* services_on_event returned s. */
-void conduit_on_event(struct service_stream *s, ov_time now, const struct node_stream_event *e);
+void conduit_on_event(struct service_stream *s, const struct node_stream_event *e);
 /* True: more to do, the loop must not sleep. */
 bool conduits_run(struct conduits *cs, ov_time now);

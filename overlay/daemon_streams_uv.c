@@ -109,7 +109,7 @@ static bool hand_on(struct daemon *d, ov_time now)
 	while (node_stream_event(d->node, &e)) {
 		struct service_stream *s = services_on_event(d->services, now, &e);
 		if (s)
-			conduit_on_event(s, now, &e);
+			conduit_on_event(s, &e);
 		api_on_streams(d->api, now); /* before the next event of the same stream */
 		any = true;
 	}

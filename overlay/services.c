@@ -443,7 +443,7 @@ static void on_opened(struct services *v, ov_time now, const struct node_stream_
 	struct node_stream *stream = e->stream;
 	const struct peer_id *peer = node_stream_peer(stream);
 	struct service_stream *s = NULL;
-	bool is_over = (e->events & (STREAM_RESET | STREAM_STOPPED)) != 0;
+	bool is_over = (e->events & STREAM_RESET) != 0;
 	if (!is_over && !names_too_slowly(v, peer))
 		s = make(v, SERVICE_NAMING, peer);
 	if (!s) {
@@ -452,6 +452,8 @@ static void on_opened(struct services *v, ov_time now, const struct node_stream_
 		return;
 	}
 	s->stream = stream;
+	s->was_stopped = (e->events & STREAM_STOPPED) != 0;
+	s->stop_code = e->stop_code;
 	node_stream_set_user(stream, s);
 	heap_set(&v->timers, &s->timer, now + SERVICE_NAMING_BY);
 	on_name(v, now, s);
@@ -459,16 +461,20 @@ static void on_opened(struct services *v, ov_time now, const struct node_stream_
 
 /* ---- facts ---- */
 
-/* Before it is open: the other side gave up, or said something. */
+/* Before it is open. A STOP_SENDING alone is no refusal: who accepted may have closed at once, and
+ * its yes is on the way. */
 static void on_early_event(struct services *v, ov_time now, struct service_stream *s,
 	const struct node_stream_event *e)
 {
-	bool is_over = (e->events & (STREAM_RESET | STREAM_STOPPED)) != 0;
+	bool is_over = (e->events & STREAM_RESET) != 0;
+	if (e->events & STREAM_STOPPED) {
+		s->was_stopped = true;
+		s->stop_code = e->stop_code;
+	}
 	switch ((enum service_state)s->state) {
 	case SERVICE_DIALING:
 		if (is_over)
-			dial_failed(v, s, SERVICE_REFUSED,
-				e->events & STREAM_RESET ? e->reset_code : e->stop_code);
+			dial_failed(v, s, SERVICE_REFUSED, e->reset_code);
 		else if (e->events & STREAM_READABLE)
 			on_answer(v, now, s);
 		break;
@@ -498,12 +504,11 @@ struct service_stream *services_on_event(
 		on_opened(v, now, e);
 		return NULL;
 	}
-	bool is_early = s->state != SERVICE_OPEN;
-	bool is_dialing = s->state == SERVICE_DIALING;
-	if (is_early)
-		on_early_event(v, now, s, e);
-	/* what is not OPEN has no local end, but for some that are dialled */
-	return (!is_early || is_dialing) && s->local ? s : NULL;
+	bool has_local =
+		s->local != NULL; /* what is not OPEN has none, but for some dialled ones */
+	if (s->state != SERVICE_OPEN)
+		on_early_event(v, now, s, e); /* one without a local end may be gone */
+	return has_local ? s : NULL;
 }
 
 static void on_time(struct services *v, ov_time now, struct service_stream *s)

@@ -56,8 +56,10 @@ struct service_stream {
 	uint64_t number;
 	struct service_request request; /* DIALING and what follows it, OFFERED, HELD */
 	uint32_t code;                  /* FAILED and SERVICE_REFUSED: the other side's */
+	uint32_t stop_code;             /* if `was_stopped` */
 	uint8_t state, failure;         /* enum service_state, enum service_failure */
 	bool is_outbound;
+	bool was_stopped; /* before it was open the other side said that it will take nothing */
 	struct peer_id peer;
 	char name[SERVICE_NAME_MAX];
 };
