@@ -100,6 +100,7 @@ void self_streams_tick(struct node *n, ov_time now)
 	for (int i = 0; s && i < 2; i++)
 		if (transport_deadline(s->side[i]->t, now) <= now)
 			transport_tick(s->side[i]->t, now);
+	self_streams_flush(n, now);
 }
 
 ov_time self_streams_deadline(const struct node *n)
