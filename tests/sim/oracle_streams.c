@@ -129,28 +129,28 @@ static bool has_restarted(const struct sim *s, const struct app_end *e)
 	return s->hosts[e->peer].started_at + UNSURE >= e->bound_at && e->peer != e->host;
 }
 
-static struct app_stream *reset_one(struct sim *s, const struct app_end *e, uint32_t code)
+/* By whose code the opener gave it up, one way or the other, before it said which it is. */
+static struct app_stream *given_up(struct sim *s, const struct app_end *e, uint32_t code)
 {
 	for (size_t i = 0; i < s->apps.count; i++) {
 		struct app_stream *x = s->apps.streams[i];
-		if (may_be(x, e) && x->way[APP_OPENER].is_reset &&
-			x->way[APP_OPENER].reset_code == code)
+		const struct app_way *out = &x->way[APP_OPENER], *in = &x->way[APP_TAKER];
+		if (may_be(x, e) && ((out->is_reset && out->reset_code == code) ||
+					    (in->is_stopped && in->stop_code == code)))
 			return x;
 	}
 	return NULL;
 }
 
-static void check_reset(struct sim *s, struct app_end *e, uint32_t code)
+static void check_reset(struct sim *s, const struct app_end *e, uint32_t code)
 {
-	struct app_stream *x = e->of ? NULL : reset_one(s, e, code);
-	if (x)
-		adopt(e, x);
 	const struct app_way *w = e->of ? &e->of->way[!e->side] : NULL;
 	bool by_app = w && w->is_reset && w->reset_code == code;
-	if (e->in_over && !(w && w->is_stopped))
+	bool by_restart = code == STREAM_PEER_RESTARTED && has_restarted(s, e);
+	if (e->in_over && !by_restart && !(w && w->is_stopped))
 		oracle_break(s, "events", "%s: a reset of stream %u, which was over",
 			s->hosts[e->host].name, number_of(s, e->of));
-	else if (!by_app && !(code == STREAM_PEER_RESTARTED && has_restarted(s, e)))
+	else if (!by_app && !by_restart)
 		oracle_break(s, "reset", "%s: stream %u from %s is reset with code %u by nobody",
 			s->hosts[e->host].name, number_of(s, e->of), sim_name(s, e->peer), code);
 }
@@ -174,6 +174,12 @@ void oracle_on_stream_event(
 		oracle_break(s, "events", "%s: room is told of to one who does not wait", name);
 	if (event->events & STREAM_FINISHED && (!e->of || !e->of->way[e->side].finished))
 		oracle_break(s, "events", "%s: all of a stream arrived that has not ended", name);
+	uint32_t code = event->events & STREAM_RESET ? event->reset_code : event->stop_code;
+	struct app_stream *x = !e->of && event->events & (STREAM_RESET | STREAM_STOPPED)
+				       ? given_up(s, e, code)
+				       : NULL;
+	if (x)
+		adopt(e, x);
 	if (event->events & STREAM_RESET)
 		check_reset(s, e, event->reset_code);
 	if (event->events & STREAM_STOPPED)
