@@ -380,7 +380,8 @@ static bool write_some(struct sim *s, struct host *h, struct app_end *e)
 		size_t taken = write_piece(h, e, len > PIECE ? PIECE : (size_t)len);
 		w->written += taken;
 		any |= taken > 0;
-		oracle_on_stream_written(s, e);
+		if (taken > 0)
+			oracle_on_stream_written(s, e);
 		if (m->write_every > 0)
 			e->write_at = s->now + m->write_every;
 	}

@@ -10,6 +10,7 @@
 
 #define UNSURE      (500 * OV_MS) /* an answer to a peer that restarts may be under way */
 #define WRITE_LEAST (64u << 10)   /* core/transport.c: bytes of one stream that may wait, at least */
+#define WRITE_MOST  (16u << 20)   /* the same, at most: of a stream to ourselves */
 #define BLOCKS      (3 * 4096u)   /* buffers grow by blocks */
 
 static unsigned number_of(const struct sim *s, const struct app_stream *x)
@@ -78,8 +79,10 @@ void oracle_on_stream_written(struct sim *s, const struct app_end *e)
 	const struct app_way *w = &e->of->way[e->side];
 	struct host *h = &s->hosts[e->host];
 	struct node_streams_info info = { 0 };
-	(void)node_streams_info(h->node, &s->hosts[e->peer].self.id, &info);
-	uint64_t waits = 2 * info.window > WRITE_LEAST ? 2 * info.window : WRITE_LEAST;
+	bool known = node_streams_info(h->node, &s->hosts[e->peer].self.id, &info);
+	uint64_t waits = !known                          ? WRITE_MOST
+			 : 2 * info.window > WRITE_LEAST ? 2 * info.window
+							 : WRITE_LEAST;
 	uint64_t most = STREAM_WINDOW + 2 * w->read + waits + BLOCKS;
 	if (w->written - w->read > most)
 		oracle_break(s, "window",
@@ -123,10 +126,16 @@ void oracle_on_stream_end(struct sim *s, struct app_end *e)
 
 /* ---- events ---- */
 
-/* Is the association gone that e's stream was of? */
+/* Is the association gone that e's stream was of? Its other side may also have forgotten it when
+ * its keys were wiped, if it never heard of a stream. */
 static bool has_restarted(const struct sim *s, const struct app_end *e)
 {
-	return s->hosts[e->peer].started_at + UNSURE >= e->bound_at && e->peer != e->host;
+	const struct friend *f = host_friend(&s->hosts[e->host], e->peer);
+	if (e->peer == e->host)
+		return false;
+	if (e->of && !e->of->end[APP_TAKER] && f && f->associated_at > e->bound_at)
+		return true;
+	return s->hosts[e->peer].started_at + UNSURE >= e->bound_at;
 }
 
 /* By whose code the opener gave it up, one way or the other, before it said which it is. */
