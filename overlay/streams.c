@@ -16,7 +16,7 @@
 #define CALL_AGAIN_QUIET (30 * OV_SEC) /* a new wish after such a pause: call at once */
 #define RENEW_EVERY      (11 * OV_SEC) /* not with a handshake that crosses the last: keys.c */
 #define LEAST_ROOM       128           /* plaintext; a path that allows less is waited for */
-#define LOOK_AGAIN       OV_MS
+#define LOOK_AGAIN       (20 * OV_MS)
 
 struct streams *streams_new(struct node *n, ov_time now, struct peer *p, bool is_lower)
 {
@@ -314,6 +314,7 @@ bool streams_flush(struct node *n, ov_time now, struct peer *p)
 	struct keys *k = keys_sending(a, now);
 	bool usable = k && a->active && path_carries(a->active), more = false;
 	follow_path(now, a, usable ? a->active : NULL);
+	transport_tick(s->t, now); /* what comes may come faster than the node ticks */
 	if (usable)
 		more = flush_by(n, now, p, k);
 	else if (transport_is_busy(s->t))
@@ -333,7 +334,8 @@ void streams_tick(ov_time now, const struct association *a)
 		transport_tick(a->streams->t, now);
 }
 
-/* What is due and could not go is looked at again soon, not at once. */
+/* What is due could not go: its path has not answered, or its relay is gone. Whatever changes that
+ * touches the peer. */
 ov_time streams_deadline(const struct node *n, const struct association *a, ov_time now)
 {
 	const struct streams *s = a->streams;
