@@ -27,7 +27,7 @@ class Running:
     def __init__(self):
         self.meeting = matrix.Meeting("port-restricted+random", "port-restricted+random")
         self.a, self.b = self.meeting.nodes
-        lab.wait_for("no first contact", 10, lambda: self.a.cli("ping", self.b.name, ok=False).returncode == 0)
+        lab.wait_for("no first contact", 10, lambda: self.a.cli("ping", "-c", 1, self.b.name, ok=False).returncode == 0)
         lab.wait_for("not direct at first", 20, lambda: self.carrier() == "udp")
         self.handshakes = self.of_peer("handshakes")
         self.sink = bench.App(self.b.ns, "check", where=(self.b, "noise")).ready()

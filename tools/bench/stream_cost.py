@@ -22,7 +22,7 @@ def dial_run(where, count):
     greet = bench.App(right, "greet", "-w", 16, where=(ends[1], "greet")).ready()
     found = {}
     rtts = {"line": statistics.median(measure._pings(left, bench.RIGHT, 20000, 50)),
-        "overlay": statistics.median(ends[0].cli("ping", ends[1].name)["rtt_us"] for _ in range(20))}
+        "overlay": statistics.median(ends[0].cli("ping", "-c", 1, ends[1].name)["rtt_us"] for _ in range(20))}
     for name, words in (("echo", []), ("greet", ["-g"])):
         text = left.run(bench.APP, "dial", "-c", count, "-p", 50, *words, f"overlay:{ends[0].socket}:{ends[1].peer}:{name}")
         times = sorted(int(w) / 1e3 for w in text.split())
@@ -115,7 +115,7 @@ def memory(run, args):
 def overlay_pings(a, b, seconds):
     found, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
-        done = a.ns.run(bench.node.program("overlay"), "--socket", a.socket, "ping", b.name, "--json", ok=False)
+        done = a.ns.run(bench.node.program("overlay"), "--socket", a.socket, "ping", "-c", 1, b.name, "--json", ok=False)
         if done.returncode == 0:
             found.append(json.loads(done.stdout.splitlines()[0])["rtt_us"] / 1e3)
         time.sleep(0.1)

@@ -69,7 +69,7 @@ def daemons(left, right, *args, tun=False, count=1):
             node.pair(a, b, node.endpoint(RIGHT, PORT + i))
     for a in sides[0]:
         for b in sides[1]:
-            a.cli("ping", b.name)
+            a.cli("ping", "-c", 1, b.name)
     return sides if count > 1 else (sides[0][0], sides[1][0])
 
 
