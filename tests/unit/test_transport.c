@@ -154,7 +154,7 @@ static void another_path_in_mid_stream(void **state)
 		l->config.cut = false;
 		link_use(l, i, i % 2 ? 1280 : LINK_MAX);
 		for (int k = 0; k < 2; k++)
-			transport_path_died(l->ends[k].t, l->now, i);
+			transport_path_died(l->ends[k].t, i);
 		ov_time began = l->now;
 		while (l->ends[1].streams[id].read == before && l->now - began < OV_SEC)
 			link_run(l, OV_MS, NULL);
