@@ -29,6 +29,7 @@ class Running:
         self.a, self.b = self.meeting.nodes
         lab.wait_for("no first contact", 10, lambda: self.a.cli("ping", "-c", 1, self.b.name, ok=False).returncode == 0)
         lab.wait_for("not direct at first", 20, lambda: self.carrier() == "udp")
+        self.b.cli("peer", "allow", self.a.name, "service:noise")
         self.handshakes = self.of_peer("handshakes")
         self.sink = bench.App(self.b.ns, "check", where=(self.b, "noise")).ready()
         self.writer = bench.App(self.a.ns, "put", "-e", "-b", MEGABYTES * 1_000_000, "-r", MBIT,

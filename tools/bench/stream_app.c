@@ -392,18 +392,17 @@ static void *churn_one(void *user)
 	struct control *c = control_open(k->o->end.path);
 	char line[512];
 	size_t len = dial_line(&k->o->end, false, line, sizeof(line)), waiting = 0;
-	do {
+	for (;;) {
 		while (waiting < k->o->width && now_ns() < k->until && takes_one(k->left)) {
 			control_say(c, line, len);
 			waiting++;
 		}
-		if (waiting > 0) {
-			close(control_answer(c));
-			waiting--;
-			atomic_fetch_add(k->done, 1);
-		}
-	} while (waiting > 0);
-	return NULL;
+		if (waiting == 0)
+			return NULL;
+		close(control_answer(c));
+		waiting--;
+		atomic_fetch_add(k->done, 1);
+	}
 }
 
 static int churn(const struct options *o)

@@ -22,7 +22,7 @@ def dial_run(where, count):
     greet = bench.App(right, "greet", "-w", 16, where=(ends[1], "greet")).ready()
     found = {}
     rtts = {"line": statistics.median(measure._pings(left, bench.RIGHT, 20000, 50)),
-        "overlay": statistics.median(ends[0].cli("ping", "-c", 1, ends[1].name)["rtt_us"] for _ in range(20))}
+        "overlay": statistics.median(ends[0].cli("ping", "-c", 1, ends[1].name)[0]["rtt_us"] for _ in range(20))}
     for name, words in (("echo", []), ("greet", ["-g"])):
         text = left.run(bench.APP, "dial", "-c", count, "-p", 50, *words, f"overlay:{ends[0].socket}:{ends[1].peer}:{name}")
         times = sorted(int(w) / 1e3 for w in text.split())

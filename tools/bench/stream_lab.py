@@ -22,6 +22,7 @@ import topo  # noqa: E402
 
 LEFT, RIGHT, PORT = "10.77.0.1", "10.77.0.2", 27182
 APP = lab.BUILD / "bench/stream_app"
+ALLOWED = "all," + ",".join(f"service:{name}" for name in ("bench", "echo", "greet", "noise"))
 CIPHERS = {"aes": [], "chacha": ["--aead", "chacha20-poly1305"]}
 ALONE = ["--no-lan", "--no-portmap"]
 
@@ -66,7 +67,7 @@ def daemons(left, right, *args, tun=False, count=1):
     sides = [[node.Node(ns, f"{ns.name}-{i}", PORT + i, words).start() for i in range(count)] for ns in (left, right)]
     for a in sides[0]:
         for i, b in enumerate(sides[1]):
-            node.pair(a, b, node.endpoint(RIGHT, PORT + i))
+            node.pair(a, b, node.endpoint(RIGHT, PORT + i), allow=ALLOWED)
     for a in sides[0]:
         for b in sides[1]:
             a.cli("ping", "-c", 1, b.name)

@@ -1,6 +1,7 @@
 """stream_speed - how many bytes a second: on a cable beside ngtcp2, on a lossy line beside TCP of the kernel (CUBIC), and
 how many streams share a line. Each part gives {figure: [one value of each run]}."""
 import itertools
+import os
 import time
 
 import stream_lab as bench
@@ -15,15 +16,17 @@ FLOW_MBIT, FLOW_RTT_MS = 100, 40
 # --- on a cable --------------------------------------------------------------------------------
 
 def overlay_run(veth, cipher):
-    """From the request for a stream to the last byte read by the app at the other end: Gbit/s, and CPU s/GB of both
-    daemons."""
+    """From the request for a stream to the last byte read by the app at the other end: Gbit/s, CPU s/GB of both daemons and
+    of all four programs."""
     left, right = bench.cable(veth == "whole")
     ends = bench.daemons(left, right, *bench.CIPHERS[cipher])
     before = sum(d.cpu_s() for d in ends)
-    _, writer = bench.flow(left, right, ends, "-b", BYTES)
+    sink, writer = bench.flow(left, right, ends, "-b", BYTES)
     sent, took_ns = writer.done()
     cpu = sum(d.cpu_s() for d in ends) - before
+    apps = sum(node.cpu_s(app.process.pid) for app in (sink, writer))
     return {f"stream_{cipher}_{veth}": [sent * 8 / took_ns], f"stream_cpu_{cipher}_{veth}": [cpu / (sent / 1e9)],
+        f"stream_all_cpu_{cipher}_{veth}": [(cpu + apps) / (sent / 1e9)],
         f"rss_{cipher}_{veth}": [max(d.rss_kb() for d in ends) / 1024]}
 
 
@@ -36,12 +39,12 @@ def ngtcp2_run(veth, cipher):
     quiet = ["-q", "--no-quic-dump", "--no-http-dump", f"--ciphers={PRIORITY}{NGTCP2[cipher]}"]
     server = right.popen("/usr/sbin/gtlsserver", bench.RIGHT, 4433, key, cert, "--max-dyn-length=1G", *quiet)
     lab.wait_for("gtlsserver", 5, lambda: ":4433 " in right.run("ss", "-Hlun"))
-    start = time.monotonic()
+    start, before = time.monotonic(), os.times()
     left.run("gtlsclient", bench.RIGHT, 4433, f"https://{bench.RIGHT}:4433/{BYTES}", "--exit-on-all-streams-close", *quiet)
-    took = time.monotonic() - start
-    cpu = node.cpu_s(server.pid)
+    took, after = time.monotonic() - start, os.times()
+    cpu = node.cpu_s(server.pid) + sum(after[2:4]) - sum(before[2:4])
     server.kill()
-    return {f"ngtcp2_{cipher}_{veth}": [BYTES * 8e-9 / took], f"ngtcp2_server_cpu_{cipher}_{veth}": [cpu / (BYTES / 1e9)]}
+    return {f"ngtcp2_{cipher}_{veth}": [BYTES * 8e-9 / took], f"ngtcp2_all_cpu_{cipher}_{veth}": [cpu / (BYTES / 1e9)]}
 
 
 def cable(run, args):
