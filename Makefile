@@ -2,7 +2,7 @@
 # build/F/obj, and programs beside it in build/F. What a new source file becomes follows from its name alone:
 #
 #   core/ discovery/ scanner/ overlay/ *.c  libov.a, linked by daemon, simulator and tests alike
-#   overlay/liboverlay.c                    liboverlay.a and liboverlay.so, with overlay/overlay.h
+#   overlay/liboverlay*.c                   liboverlay.a and liboverlay.so, with overlay/overlay.h
 #   tools/overlayd.c tools/overlayd_*.c     overlayd
 #   tools/overlay.c tools/cmd_*.c           overlay
 #   tools/overlay-portmap.c tools/portmap*.c  overlay-portmap
@@ -153,7 +153,7 @@ srcs  = $(wildcard $(1))
 objs  = $(patsubst %.c,$(O)/%.o,$(1))
 names = $(basename $(notdir $(wildcard $(1))))
 
-LIBOVERLAY_SRC := $(call srcs,overlay/liboverlay.c)
+LIBOVERLAY_SRC := $(call srcs,overlay/liboverlay*.c)
 LIB_SRC   := $(filter-out $(LIBOVERLAY_SRC),$(call srcs,core/*.c discovery/*.c scanner/*.c overlay/*.c))
 DAEMON_SRC := $(call srcs,tools/overlayd.c tools/overlayd_*.c)
 CLI_SRC   := $(call srcs,tools/overlay.c tools/cmd_*.c)
