@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define REQUESTS_MAX 256 /* under way on one connection */
+#define REQUESTS_MAX 1024 /* under way on one connection */
 #define ARRIVED_MAX  4 /* descriptors whose line is not complete yet: 2 at most, see lib_next_line \
 			*/
 

@@ -105,7 +105,7 @@ int overlay_refuse(struct overlay *o, unsigned long long number, struct overlay_
 /* Readable: call overlay_next_answer with timeout 0 until it gives 0, then overlay_next_event. */
 int overlay_descriptor(const struct overlay *o);
 /* Sends an operation and does not wait. fd: goes with it and stays yours; -1: none. Returns its id,
- * or -1 with *why (`busy`: 256 are under way). */
+ * or -1 with *why (`busy`: 1,024 are under way). */
 long long overlay_request(
 	struct overlay *o, const char *op, const char *args, int fd, struct overlay_error *why);
 
