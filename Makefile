@@ -227,7 +227,7 @@ $(filter $(B)/tests/unit/test_sim_%,$(UNIT_PROGS)): $(B)/tests/unit/test_sim_%: 
   $(O)/tests/sim/%.o $(O)/tests/sim/seed.o
 $(UNIT_PROGS): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(LIBOVERLAY) $(LIBOV)
 $(FUZZ_PROGS): $(B)/%: $(O)/tests/fuzz/%.o $(call objs,$(FUZZ_HELP)) $(LIBOV)
-$(E2E_PROGS): $(B)/tests/e2e/%: $(O)/tests/e2e/%.o $(LIBOV)
+$(E2E_PROGS): $(B)/tests/e2e/%: $(O)/tests/e2e/%.o $(LIBOVERLAY) $(LIBOV)
 $(UNIT_PROGS) $(E2E_PROGS): LINK_WITH = -lcmocka
 $(FUZZ_PROGS): LINK_WITH := -fsanitize=fuzzer
 # A test that defines __wrap_X stands in for X everywhere: the linker is told from the object itself.

@@ -9,8 +9,9 @@
 #include <sys/un.h>
 
 #define REQUESTS_MAX 1024 /* under way on one connection */
-#define ARRIVED_MAX  4 /* descriptors whose line is not complete yet: 2 at most, see lib_next_line \
-			*/
+#define ARRIVED_MAX                                                                   \
+	4 /* descriptors whose line is not complete yet: 2 at most, see lib_next_line \
+	   */
 
 struct event {
 	struct event *next;

@@ -248,7 +248,7 @@ static void tune(int fd)
 
 int ends_accept(const struct listener *l, char from[LOCAL_TEXT_MAX])
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(a);
 	int fd = accept4(l->fd, (struct sockaddr *)&a, &len, SOCK_CLOEXEC);
 	if (fd < 0)

@@ -260,22 +260,29 @@ static int64_t deadline(const struct forward *f)
 	return at;
 }
 
+/* The listeners, then overlayd. Returns how many listeners. */
+static size_t choose(const struct forward *f, struct pollfd *fds)
+{
+	size_t n = f->listeners.count;
+	bool takes = f->count < WAITING_MAX && f->accept_ms <= link_now_ms();
+	for (size_t i = 0; i < n; i++)
+		fds[i] = (struct pollfd){ .fd = takes ? f->listeners.list[i].fd : -1,
+			.events = POLLIN };
+	fds[n] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	if (f->link.is_up)
+		fds[n].fd = overlay_descriptor(f->link.cli->overlay);
+	return n;
+}
+
 static int run(struct forward *f)
 {
 	struct pollfd fds[ENDS_MAX + 1];
 	for (;;) {
-		size_t n = f->listeners.count;
-		bool takes = f->count < WAITING_MAX && f->accept_ms <= link_now_ms();
-		for (size_t i = 0; i < n; i++)
-			fds[i] = (struct pollfd){ .fd = f->listeners.list[i].fd,
-				.events = takes ? POLLIN : 0 };
-		fds[n] = (struct pollfd){ .fd = -1, .events = POLLIN };
-		if (f->link.is_up)
-			fds[n].fd = overlay_descriptor(f->link.cli->overlay);
+		size_t n = choose(f, fds);
 		if (!link_wait(&f->link, fds, n + 1, deadline(f)))
 			return EXIT_DONE;
 		for (size_t i = 0; i < n; i++)
-			if (fds[i].revents & POLLIN)
+			if (fds[i].revents)
 				accept_some(f, &f->listeners.list[i]);
 		if (fds[n].revents)
 			listen_to_daemon(f);
