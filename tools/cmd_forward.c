@@ -372,7 +372,7 @@ int cmd_forward(struct cli *cli)
 	if (why)
 		cli_fail(cli, EXIT_USAGE, "overlay forward 2222 laptop:ssh", "\"%.80s\" %s",
 			cli->argv[1], why);
-	else if (cli_number(cli, 0, 0.1, 3600, &timeout_s)) {
+	else if (cli_number(cli, 0, 0.1, 600, &timeout_s)) {
 		f->timeout_ms = (int64_t)(timeout_s * 1000);
 		rc = start(cli, f, &local);
 	}

@@ -270,7 +270,7 @@ int cmd_pipe(struct cli *cli)
 {
 	double timeout_s = 30;
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	if (!cli_number(cli, 0, 0.1, 3600, &timeout_s))
+	if (!cli_number(cli, 0, 0.1, 600, &timeout_s))
 		return EXIT_USAGE;
 	if (!service_name_is_good(cli->argv[1]))
 		return cli_fail(cli, EXIT_USAGE, "overlay pipe laptop ssh",
