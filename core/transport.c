@@ -300,7 +300,7 @@ void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t 
 	transport_settle(t, s);
 }
 
-void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code)
+void transport_refuse(struct transport *t, uint64_t stream, uint32_t code)
 {
 	struct stream *s = transport_find(t, stream);
 	if (!s)
@@ -310,8 +310,13 @@ void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32
 	if (!s->out.fin)
 		stream_give_up_out(s, code);
 	end_in(t, s, code);
-	tune(t, now);
 	transport_settle(t, s);
+}
+
+void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code)
+{
+	transport_refuse(t, stream, code);
+	tune(t, now);
 }
 
 /* ---- what comes ---- */

@@ -50,6 +50,9 @@ void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t 
  * that was not ended ends with `code`. */
 void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code);
 
+/* The same for one that the app never took. */
+void transport_refuse(struct transport *t, uint64_t stream, uint32_t code);
+
 struct transport_event {
 	uint64_t stream;
 	void *user;
@@ -70,7 +73,7 @@ struct transport_path {
 /* Packets go by this path from now on. NULL: by none, they wait. */
 void transport_use_path(struct transport *t, ov_time now, const struct transport_path *path);
 /* What went by this path will not arrive. */
-void transport_path_died(struct transport *t, ov_time now, uint64_t key);
+void transport_path_died(struct transport *t, uint64_t key);
 
 /* A frame of an authentic packet. OV_OK; OV_EINVAL: a violation, all streams were reset; OV_EFULL,
  * OV_ENOMEM: not taken, the packet must not be acknowledged. */
@@ -80,9 +83,13 @@ bool transport_has_failed(const struct transport *t); /* there was a violation *
 void transport_on_number(
 	struct transport *t, ov_time now, const struct number_frame *f, enum ecn ecn);
 
-/* The plaintext of one packet for the path in use, at most what its datagrams hold. False: nothing
- * may go now. */
-bool transport_poll(struct transport *t, ov_time now, struct wr *w);
+enum transport_packet {
+	TRANSPORT_NOTHING, /* may go now */
+	TRANSPORT_ACK,     /* that wants no answer */
+	TRANSPORT_NUMBERED,
+};
+/* The plaintext of one packet for the path in use, at most what its datagrams and w hold. */
+enum transport_packet transport_poll(struct transport *t, ov_time now, struct wr *w);
 void transport_tick(struct transport *t, ov_time now);
 /* When to tick or poll again; OV_NEVER: only after something else. */
 ov_time transport_deadline(const struct transport *t, ov_time now);

@@ -5,8 +5,11 @@
 
 #include "tests/sim/fault.h"
 #include "tests/sim/hostile.h"
+#include "tests/sim/oracle_streams.h"
 
 #define ALIVE_WITHIN  (30 * OV_SEC)
+#define STREAMS_WITHIN (30 * OV_SEC) /* after that */
+#define SETTLED_WITHIN (5 * OV_SEC)
 #define IDLE_AFTER    (10 * 60 * OV_SEC)
 #define IDLE_WATCHED  (5 * 60 * OV_SEC)
 #define KEEPALIVE     (25 * OV_SEC)
@@ -172,14 +175,31 @@ void recovery_watch(struct sim *s)
 	}
 }
 
+void recovery_finish_streams(struct sim *s)
+{
+	apps_hasten(s);
+	if (!sim_run_while(s, oracle_streams_are_busy, NULL, STREAMS_WITHIN))
+		oracle_check_streams_over(s);
+}
+
 void recovery_run(struct swarm *w)
 {
+	struct sim *s = w->s;
 	heal(w);
-	recovery_talk(w->s);
-	if (sim_failed(w->s))
+	apps_hasten(s);
+	recovery_talk(s);
+	recovery_finish_streams(s);
+	if (sim_failed(s))
 		return;
-	recovery_hush(w->s);
-	recovery_watch(w->s);
-	if (!sim_failed(w->s))
-		recovery_talk(w->s);
+	recovery_hush(s);
+	recovery_watch(s);
+	if (sim_failed(s))
+		return;
+	for (size_t i = 0; i < s->apps.count; i++)
+		apps_release(s, s->apps.streams[i]);
+	recovery_talk(s);
+	recovery_finish_streams(s);
+	sim_run_for(s, SETTLED_WITHIN);
+	if (!sim_failed(s))
+		oracle_check_streams_freed(s);
 }

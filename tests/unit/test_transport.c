@@ -154,7 +154,7 @@ static void another_path_in_mid_stream(void **state)
 		l->config.cut = false;
 		link_use(l, i, i % 2 ? 1280 : LINK_MAX);
 		for (int k = 0; k < 2; k++)
-			transport_path_died(l->ends[k].t, l->now, i);
+			transport_path_died(l->ends[k].t, i);
 		ov_time began = l->now;
 		while (l->ends[1].streams[id].read == before && l->now - began < OV_SEC)
 			link_run(l, OV_MS, NULL);
@@ -206,6 +206,31 @@ static void a_reader_that_does_not_read_costs_a_window(void **state)
 	for (size_t id = 0; id < 20; id += 2)
 		link_read(l, 1, id);
 	assert_true(link_run(l, 100 * OV_SEC, all_gone));
+	link_free(l);
+}
+
+/* Two limits under way: the ACK of the first says nothing of the second, which is lost. */
+static void a_lost_limit_is_said_again(void **state)
+{
+	(void)state;
+	struct link *l = link_new(1, &plain);
+	struct end *reader = &l->ends[1];
+	uint8_t first[LINK_MAX], second[LINK_MAX];
+	size_t len;
+	uint64_t id = link_open(l, 0, 2000000);
+	reader->reads_nothing = true;
+	(void)link_run(l, OV_SEC, NULL);
+	assert_non_null(transport_peek(reader->t, id, &len));
+	assert_int_equal(len, STREAM_WINDOW);
+	struct wr w = wr_init(first, sizeof(first)), lost = wr_init(second, sizeof(second));
+	transport_consume(reader->t, l->now, id, STREAM_WINDOW / 2);
+	assert_true(transport_poll(reader->t, l->now, &w));
+	link_transmit(l, 1, first, wr_len(&w));
+	transport_consume(reader->t, l->now, id, STREAM_WINDOW / 2);
+	assert_true(transport_poll(reader->t, l->now, &lost));
+	reader->streams[id].read = STREAM_WINDOW;
+	reader->reads_nothing = false;
+	assert_true(link_run(l, 10 * OV_SEC, all_read));
 	link_free(l);
 }
 
@@ -389,6 +414,7 @@ int main(void)
 		cmocka_unit_test(another_path_in_mid_stream),
 		cmocka_unit_test(hours_of_sleep),
 		cmocka_unit_test(a_reader_that_does_not_read_costs_a_window),
+		cmocka_unit_test(a_lost_limit_is_said_again),
 		cmocka_unit_test(resets_and_stops),
 		cmocka_unit_test(a_stop_reaches_the_writer),
 		cmocka_unit_test(violations_end_all_streams),
