@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HELD_MAX        192 /* being connected at once; more wait in overlayd */
+#define HELD_MAX        120 /* at once; overlayd gives 128 to one connection, no more */
 #define ACCEPTS_AHEAD   12  /* asked for before they come: a burst need not wait for us */
 #define CONNECT_MS      10000
 #define LATER_MS        20 /* the target's queue is full */
