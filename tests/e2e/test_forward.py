@@ -4,14 +4,12 @@ ends, ssh through a pipe, every error with its words and exit code, programs and
 mid-stream, many at once. What the socket's ops say beside that is in test_streams.py.
 """
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import pathlib
 import re
 import select
-import shutil
 import signal
 import socket
 import stat
@@ -24,86 +22,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
 
 import lab  # noqa: E402
 import node  # noqa: E402
+import streams  # noqa: E402
+from streams import Running, Target, connect, echo, forward, all_of  # noqa: E402
 
 MIB = 1 << 20
 ARGS = ["--no-tun", "--no-lan", "--no-portmap"]
-RUNNING = []
 
 
 def says(text, *words):
     for word in words:
         lab.check(re.search(word, text), f"it does not say {word!r} but:\n{text.strip() or '(nothing)'}")
-
-
-class Running:
-    """`overlay serve` or `forward`, which lasts until it is ended; ready: what it says first."""
-
-    def __init__(self, daemon, *words, ready):
-        self.words = [str(w) for w in words]
-        base = daemon.dir / f"cli-{len(RUNNING)}"
-        self.out, self.err = base.with_suffix(".out"), base.with_suffix(".err")
-        with open(self.out, "wb") as out, open(self.err, "wb") as err:
-            self.process = daemon.ns.popen(node.program("overlay"), "--socket", daemon.socket, *self.words,
-                stdout=out, stderr=err)
-        RUNNING.append(self)
-        self.await_text(ready)
-
-    def text(self):
-        return self.out.read_text() + self.err.read_text()
-
-    def await_text(self, words, timeout_s=5):
-        def probe():
-            found = re.search(words, self.text())
-            lab.check(found or self.process.poll() is None, f"{self.words}: ended with {self.process.poll()}: {self.text()}")
-            return found
-        return lab.wait_for(f"{self.words}: {words}", timeout_s, probe)
-
-    def objects(self):
-        return [json.loads(line) for line in self.out.read_text().splitlines()]
-
-    def end(self, number=signal.SIGINT):
-        self.process.send_signal(number)
-        status = self.process.wait(3)
-        lab.check(status == 0, f"{self.words}: exit {status} after {signal.Signals(number).name}: {self.text()}")
-
-
-class Target:
-    """A program that a service leads to; handler(socket) for each connection, in a thread of its own."""
-
-    def __init__(self, ns, handler, path=None):
-        self.handler, self.path, self.taken = handler, path, 0
-        self.socket = ns.socket(socket.AF_UNIX if path else socket.AF_INET, socket.SOCK_STREAM)
-        self.socket.bind(str(path) if path else ("127.0.0.1", 0))
-        self.socket.listen(512)
-        self.name = str(path) if path else self.socket.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self):
-        with contextlib.suppress(OSError):
-            while True:
-                s, _ = self.socket.accept()
-                self.taken += 1
-                threading.Thread(target=self._one, args=(s,), daemon=True).start()
-
-    def _one(self, s):
-        with s, contextlib.suppress(OSError):
-            self.handler(s)
-
-    def close(self):
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-
-def echo(s):
-    while data := s.recv(MIB):
-        s.sendall(data)
-
-
-def all_of(s):
-    parts = []
-    while data := s.recv(MIB):
-        parts.append(data)
-    return b"".join(parts)
 
 
 def reverse(s):
@@ -125,21 +53,6 @@ def world(service=None, handler=echo, grant=True):
         serve = Running(b, "serve", service, target.name, ready="serving")
         return a, b, target, serve
     return a, b
-
-
-def forward(daemon, local, to, **kw):
-    """With the port it listens on, of a TCP one."""
-    running = Running(daemon, "forward", local, to, ready="forwarding .*\n", **kw)
-    port = re.search(r"127\.0\.0\.1:(\d+)", running.text())
-    running.port = int(port[1]) if port else None
-    return running
-
-
-def connect(daemon, to):
-    s = daemon.ns.socket(socket.AF_INET if isinstance(to, int) else socket.AF_UNIX, socket.SOCK_STREAM)
-    s.settimeout(10)
-    s.connect(("127.0.0.1", to) if isinstance(to, int) else str(to))
-    return s
 
 
 def exchange(s, data):
@@ -229,37 +142,21 @@ def early():
 
 def ssh():
     """A real sshd behind a service, ssh with ProxyCommand='overlay pipe': a command, and 8 MiB through it."""
-    if not lab.is_real_root() or not shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin:/bin"):
-        raise lab.Skip("no sshd, or not root")
     a, b = world()
-    folder = lab.WORK / "ssh"
-    folder.mkdir(mode=0o700)
-    pathlib.Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # our own /run
-    for name in ("host", "user"):
-        lab.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name)
-    shutil.copy(folder / "user.pub", folder / "allowed")
-    config = folder / "sshd_config"
-    config.write_text(f"ListenAddress 127.0.0.1:2022\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/allowed\n"
-        f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n")
-    log = open(folder / "log", "wb")
-    b.ns.popen(shutil.which("sshd", path="/usr/sbin:/usr/bin"), "-D", "-e", "-f", config, stderr=log)
+    sshd = streams.Sshd(b, 2022)
     Running(b, "serve", "ssh", 2022, ready="serving ssh")
     b.cli("peer", "allow", "a", "service:ssh")
-    lab.wait_for("sshd", 5, lambda: b"listening" in (folder / "log").read_bytes())
-    proxy = f"{node.program('overlay')} --socket {a.socket} pipe %h ssh"
-    (folder / "known").write_text("b " + (folder / "host.pub").read_text())
-    base = ["ssh", "-F", "none", "-o", f"ProxyCommand={proxy}", "-i", folder / "user", "-o", "BatchMode=yes",
-        "-o", f"UserKnownHostsFile={folder}/known", "-o", "StrictHostKeyChecking=yes", "root@b"]
+    base = sshd.command(a, "b")
     start = time.monotonic()
     done = a.ns.run(*base, "echo from $SSH_CONNECTION; exit 7", ok=False, timeout=20)
     login_ms = (time.monotonic() - start) * 1e3
     lab.check(done.returncode == 7 and done.stdout.startswith("from 127.0.0.1") and not done.stderr,
-        f"ssh: exit {done.returncode}: {done.stdout}{done.stderr}{(folder / 'log').read_text()}")
+        f"ssh: exit {done.returncode}: {done.stdout}{done.stderr}{sshd.log.read_text()}")
     data = os.urandom(8 * MIB)
-    done = subprocess.run([str(w) for w in base] + ["cat"], input=data, stdout=subprocess.PIPE,
+    done = subprocess.run([*base, "cat"], input=data, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, timeout=20, check=False, **a.ns._prepare({}))
     lab.check(done.returncode == 0 and done.stdout == data, f"ssh cat: {done.returncode}, {len(done.stdout)} bytes, {done.stderr}")
-    done = a.ns.run(*[f"{w}".replace("root@b", "root@nobody") for w in base], "true", ok=False, timeout=20)
+    done = a.ns.run(*sshd.command(a, "nobody"), "true", ok=False, timeout=20)
     says(done.stderr, "nobody")
     lab.check(done.returncode == 255, f"ssh to nobody: exit {done.returncode}")
     return {"login_ms": login_ms}
@@ -497,7 +394,7 @@ CASES = {f.__name__: f for f in (both_ways, early, ssh, many, as_json, refusals,
 
 def logs():
     text = node.logs()
-    for r in RUNNING:
+    for r in Running.ALL:
         text += f"--- {' '.join(r.words)}\n{r.text()[-1500:]}\n"
     return text
 
