@@ -96,6 +96,7 @@ struct api {
 	struct api_queued *lines, **lines_tail;
 	size_t events_queued;
 	uint64_t events_lost;
+	uint32_t subscribed; /* kinds that somebody has ever asked for */
 };
 
 enum api_event { /* order of api_event_names */
@@ -107,6 +108,8 @@ enum api_event { /* order of api_event_names */
 	EVENT_ADDRESS_CHANGED,
 	EVENT_PORTMAP_CHANGED,
 	EVENT_SLEEP_RESUMED,
+	EVENT_SERVICE_OPENED,
+	EVENT_SERVICE_CLOSED,
 	EVENT_LOST,
 	EVENT_COUNT
 };
@@ -234,7 +237,20 @@ json_t *api_json_counters(const struct node_counters *n);
 json_t *api_json_portmap(const struct api *a, size_t family); /* null: it is off */
 void api_address_text(const struct peer_id *id, char out[ADDR_TEXT_MAX]);
 
+/* ---- api_event.c ---- */
+json_t *api_event_line(struct api *a, ov_time now, enum api_event kind);
+/* Queues an event; when nobody drains the queue the newest are counted instead. */
+void api_publish_take(struct api *a, ov_time now, enum api_event kind, json_t *line);
+
+/* ---- api_stream.c ---- */
+json_t *api_json_streams(const struct api *a, const struct peer_id *id); /* null: none */
+
 /* ---- handlers ---- */
+json_t *api_op_dial(struct api_call *c);
+json_t *api_op_listen(struct api_call *c);
+json_t *api_op_accept(struct api_call *c);
+json_t *api_op_attach(struct api_call *c);
+json_t *api_op_stream_refuse(struct api_call *c);
 json_t *api_op_hello(struct api_call *c);
 json_t *api_op_version(struct api_call *c);
 json_t *api_op_id(struct api_call *c);
