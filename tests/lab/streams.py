@@ -130,3 +130,8 @@ class Sshd:
         proxy = f"{node.program('overlay')} --socket {daemon.socket} pipe %h ssh"
         return ["ssh", "-F", "none", "-o", f"ProxyCommand={proxy}", "-i", str(self.folder / "user"), "-o", "BatchMode=yes",
             "-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes", f"root@{name}"]
+
+
+def logs():
+    """What the programs said, for a failed case."""
+    return "".join(f"--- overlay {' '.join(r.words)}\n{r.text()[-1500:]}\n" for r in Running.ALL)
