@@ -71,14 +71,10 @@ void streams_free(struct node *n, struct streams *s, uint32_t code)
 		forget_told(n, s);
 	while (s->first) {
 		struct node_stream *one = s->first;
-		s->first = one->next;
+		stream_handle_unlink(&s->first, one);
 		one->of = NULL;
 		one->code = code;
-		one->previous = NULL;
-		one->next = n->ended;
-		if (n->ended)
-			n->ended->previous = one;
-		n->ended = one;
+		stream_handle_link(&n->ended, one);
 	}
 	transport_free(s->t);
 	free(s);
@@ -93,6 +89,35 @@ void streams_close(struct node *n, struct association *a, uint32_t code)
 {
 	streams_free(n, a->streams, code);
 	a->streams = NULL;
+}
+
+static void carry_over(struct node *n, ov_time now, struct streams *old, struct streams *fresh)
+{
+	for (struct node_stream *s = old->first, *next; s; s = next) {
+		next = s->next;
+		uint64_t id;
+		if (!transport_is_unheard(old->t, s->id) ||
+			transport_carry(fresh->t, now, old->t, s->id, &id) != OV_OK)
+			continue;
+		stream_handle_unlink(&old->first, s);
+		s->of = fresh;
+		s->id = id;
+		stream_handle_link(&fresh->first, s);
+	}
+	streams_touch(n, fresh);
+	streams_tell(n, fresh);
+}
+
+void streams_restart(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	struct streams *old = a->streams;
+	if (!old)
+		return;
+	a->streams = old->first ? streams_new(n, now, p, p->lower) : NULL;
+	if (a->streams)
+		carry_over(n, now, old, a->streams);
+	streams_free(n, old, STREAM_PEER_RESTARTED);
 }
 
 void streams_path_gone(const struct association *a, const struct path *path)

@@ -29,8 +29,8 @@ static uint64_t word_at(const struct app_stream *x, enum app_side writer, uint64
 	return digest_mix(x->tag ^ (uint64_t)writer << 63, i);
 }
 
-void apps_bytes(const struct app_stream *x, enum app_side writer, uint64_t offset, uint8_t *out,
-	size_t len)
+void apps_bytes(
+	const struct app_stream *x, enum app_side writer, uint64_t offset, uint8_t *out, size_t len)
 {
 	while (len > 0) {
 		uint8_t word[8];
@@ -193,8 +193,8 @@ static struct app_end *take_new(struct sim *s, struct host *h, struct node_strea
 	return e;
 }
 
-static void on_given_up(struct sim *s, struct host *h, struct app_end *e,
-	const struct node_stream_event *event)
+static void on_given_up(
+	struct sim *s, struct host *h, struct app_end *e, const struct node_stream_event *event)
 {
 	size_t number = e->of ? number_of(s, e->of) : s->apps.count;
 	if (event->events & STREAM_RESET) {
@@ -222,9 +222,9 @@ static bool take_events(struct sim *s, struct host *h)
 		any = true;
 		trace_mix(&s->trace, s->now, (uint64_t)h->id << 32 | event.events,
 			(uint64_t)event.reset_code << 32 | event.stop_code);
-		struct app_end *e = event.user                       ? known_end(s, event.user)
+		struct app_end *e = event.user                     ? known_end(s, event.user)
 				    : event.events & STREAM_OPENED ? take_new(s, h, event.stream)
-								     : NULL;
+								   : NULL;
 		if (!e || e->handle != event.stream || e->host != h->id) {
 			oracle_break(s, "events", "%s: events %x of a stream that nobody has",
 				h->name, event.events);

@@ -17,7 +17,7 @@ enum app_side { APP_OPENER, APP_TAKER };
 /* Leaves: ends its direction, and closes without reading. */
 enum app_quit { APP_STAYS, APP_RESETS, APP_STOPS, APP_CLOSES, APP_LEAVES };
 
-struct app_manner { /* of one side; all 0: writes nothing, reads all at once, ends, closes */
+struct app_manner {    /* of one side; all 0: writes nothing, reads all at once, ends, closes */
 	uint64_t size; /* it writes so many bytes, then ends its direction */
 	uint32_t write_most, read_most; /* bytes at a time; 0: as many as there are */
 	ov_time write_every, read_every;
@@ -51,7 +51,7 @@ struct app_stream {
 };
 
 struct app_end {
-	struct app_stream *of; /* NULL: it was taken, and its tag has not come */
+	struct app_stream *of;      /* NULL: it was taken, and its tag has not come */
 	struct node_stream *handle; /* NULL: closed, or gone with its node */
 	uint32_t host, peer;
 	enum app_side side;

@@ -1,6 +1,7 @@
 /* The oracle knows what each app wrote and did, for apps.c keeps the books of both ends in one
- * place; what a node says is compared with that. A stream of which nothing came but its end is known
- * by the code of its reset, which is its own, or is the only one of its kind between the two. */
+ * place; what a node says is compared with that. A stream of which nothing came but its end is
+ * known by the code of its reset, which is its own, or is the only one of its kind between the two.
+ */
 #include "tests/sim/oracle_streams.h"
 
 #include "tests/sim/digest.h"
@@ -9,9 +10,10 @@
 #include <string.h>
 
 #define UNSURE      (500 * OV_MS) /* an answer to a peer that restarts may be under way */
-#define WRITE_LEAST (64u << 10)   /* core/transport.c: bytes of one stream that may wait, at least */
-#define WRITE_MOST  (16u << 20)   /* the same, at most: of a stream to ourselves */
-#define BLOCKS      (3 * 4096u)   /* buffers grow by blocks */
+#define WRITE_LEAST (64u << 10)   /* core/transport.c: bytes of one stream that may wait, at least \
+				   */
+#define WRITE_MOST (16u << 20)    /* the same, at most: of a stream to ourselves */
+#define BLOCKS     (3 * 4096u)    /* buffers grow by blocks */
 
 static unsigned number_of(const struct sim *s, const struct app_stream *x)
 {
@@ -47,17 +49,15 @@ static void adopt(struct app_end *e, struct app_stream *x)
 	x->way[APP_OPENER].read = e->tag_len;
 }
 
-void oracle_on_stream_bytes(
-	struct sim *s, const struct app_end *e, const uint8_t *data, size_t len)
+void oracle_on_stream_bytes(struct sim *s, const struct app_end *e, const uint8_t *data, size_t len)
 {
 	const struct app_way *w = &e->of->way[!e->side];
 	const char *name = s->hosts[e->host].name;
 	uint8_t expected[1024];
 	if (w->ended || w->read + len > w->written) {
 		oracle_break(s, "bytes", "%s: stream %u: %zu B at %llu, but %s wrote %llu%s", name,
-			number_of(s, e->of), len, (unsigned long long)w->read,
-			sim_name(s, e->peer), (unsigned long long)w->written,
-			w->ended ? " and it has ended" : "");
+			number_of(s, e->of), len, (unsigned long long)w->read, sim_name(s, e->peer),
+			(unsigned long long)w->written, w->ended ? " and it has ended" : "");
 		return;
 	}
 	for (size_t at = 0; at < len; at += sizeof(expected)) {
@@ -115,10 +115,10 @@ void oracle_on_stream_end(struct sim *s, struct app_end *e)
 	const struct app_way *w = &e->of->way[!e->side];
 	size_t len;
 	if (!w->finished || w->read != w->written)
-		oracle_break(s, "bytes",
-			"%s: stream %u ends at %llu; %s wrote %llu and %s end it", name,
-			number_of(s, e->of), (unsigned long long)w->read, sim_name(s, e->peer),
-			(unsigned long long)w->written, w->finished ? "did" : "did not");
+		oracle_break(s, "bytes", "%s: stream %u ends at %llu; %s wrote %llu and %s end it",
+			name, number_of(s, e->of), (unsigned long long)w->read,
+			sim_name(s, e->peer), (unsigned long long)w->written,
+			w->finished ? "did" : "did not");
 	else if (e->handle && node_stream_peek(e->handle, &len) && len > 0)
 		oracle_break(s, "bytes", "%s: stream %u: %zu B after the end", name,
 			number_of(s, e->of), len);
@@ -173,8 +173,7 @@ static void check_stop(struct sim *s, const struct app_end *e, uint32_t code)
 			s->hosts[e->host].name, number_of(s, e->of), sim_name(s, e->peer), code);
 }
 
-void oracle_on_stream_event(
-	struct sim *s, struct app_end *e, const struct node_stream_event *event)
+void oracle_on_stream_event(struct sim *s, struct app_end *e, const struct node_stream_event *event)
 {
 	const char *name = s->hosts[e->host].name;
 	if (event->events & STREAM_OPENED && event->user)
@@ -222,8 +221,8 @@ void oracle_check_streams_over(struct sim *s)
 		oracle_break(s, "stuck",
 			"%s: stream %u with %s: wrote %llu%s%s, read %llu of %llu%s%s",
 			s->hosts[e->host].name, number_of(s, e->of), sim_name(s, e->peer),
-			out ? (unsigned long long)out->written : 0,
-			e->out_over ? ", over" : "", e->is_writable ? "" : ", waits for room",
+			out ? (unsigned long long)out->written : 0, e->out_over ? ", over" : "",
+			e->is_writable ? "" : ", waits for room",
 			in ? (unsigned long long)in->read : e->tag_len,
 			in ? (unsigned long long)in->written : 0, e->in_over ? ", over" : "",
 			e->of ? "" : ", its tag has not come");

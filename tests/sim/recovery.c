@@ -7,17 +7,17 @@
 #include "tests/sim/hostile.h"
 #include "tests/sim/oracle_streams.h"
 
-#define ALIVE_WITHIN  (30 * OV_SEC)
+#define ALIVE_WITHIN   (30 * OV_SEC)
 #define STREAMS_WITHIN (30 * OV_SEC) /* after that */
 #define SETTLED_WITHIN (5 * OV_SEC)
-#define IDLE_AFTER    (10 * 60 * OV_SEC)
-#define IDLE_WATCHED  (5 * 60 * OV_SEC)
-#define KEEPALIVE     (25 * OV_SEC)
-#define REKEY         (120 * OV_SEC)
-#define REKEY_COST    8   /* HS1, HS2, a question and its answer each way, and a repetition */
-#define CHECKS_COST   20  /* the relay is asked for 30 s after something went through it */
-#define REGISTER_COST 4   /* once or twice in that time */
-#define AWAY_COST     200 /* two attempts at 16 candidates by two interfaces, and answers */
+#define IDLE_AFTER     (10 * 60 * OV_SEC)
+#define IDLE_WATCHED   (5 * 60 * OV_SEC)
+#define KEEPALIVE      (25 * OV_SEC)
+#define REKEY          (120 * OV_SEC)
+#define REKEY_COST     8   /* HS1, HS2, a question and its answer each way, and a repetition */
+#define CHECKS_COST    20  /* the relay is asked for 30 s after something went through it */
+#define REGISTER_COST  4   /* once or twice in that time */
+#define AWAY_COST      200 /* two attempts at 16 candidates by two interfaces, and answers */
 
 static void heal(struct swarm *w)
 {

@@ -8,7 +8,8 @@
 
 #define SIM_EPOCH (1000 * OV_SEC) /* CLOCK_BOOTTIME at which a world begins */
 
-enum seed_stream { /* of seeds; hosts take STREAM_HOST + id, starts of nodes STREAM_NODE + a count */
+enum seed_stream { /* of seeds; hosts take STREAM_HOST + id, starts of nodes STREAM_NODE + a count
+		    */
 	STREAM_NET = 1,
 	STREAM_SWARM,
 	STREAM_HOSTILE,

@@ -117,8 +117,8 @@ static double model_rate(const struct cell *c)
 	if (p <= 0)
 		return RATE;
 	double slow = 3 * sqrt(3 * p / 8);
-	double per_segment = r * sqrt(2 * p / 3) +
-			     timeout * (slow < 1 ? slow : 1) * p * (1 + 32 * p * p);
+	double per_segment =
+		r * sqrt(2 * p / 3) + timeout * (slow < 1 ? slow : 1) * p * (1 + 32 * p * p);
 	return SEGMENT / per_segment < RATE ? SEGMENT / per_segment : RATE;
 }
 
@@ -281,9 +281,9 @@ void sweep_list(void)
 static void curve_link(struct trial *t, uint32_t loss_ppm)
 {
 	t->rtt = 50 * OV_MS;
-	t->link = (struct link_config){ .loss_ppm = loss_ppm,
-		.bytes_per_second = RATE,
-		.queue = 50 * OV_MS };
+	t->link = (struct link_config){
+		.loss_ppm = loss_ppm, .bytes_per_second = RATE, .queue = 50 * OV_MS
+	};
 }
 
 static void curve_no_loss(struct trial *t)
@@ -294,7 +294,8 @@ static void curve_no_loss(struct trial *t)
 static void curve_move(struct trial *t)
 {
 	if (t->turn == 50)
-		world_renumber(t->s, t->a, world_iface(t->s, t->a, 0), addr_v4(198, 51, 100, 77, 0));
+		world_renumber(
+			t->s, t->a, world_iface(t->s, t->a, 0), addr_v4(198, 51, 100, 77, 0));
 }
 
 /* The lid is closed at 5 s, for ten minutes. */

@@ -1,4 +1,5 @@
-/* Troubles that are no property of a link. The two are 40 ms apart unless a relay is between them. */
+/* Troubles that are no property of a link. The two are 40 ms apart unless a relay is between them.
+ */
 #include "tests/sim/kind.h"
 #include "tests/sim/sweep.h"
 
@@ -194,7 +195,9 @@ static void rekeys(struct trial *t, uint64_t seed, bool trace)
 	trial_relink(t);
 	trial_transfer(t, 50000000, 1000 * OV_SEC);
 	t->limit = at_rate(t->bytes, RATE / 20) * 3 / 2;
-	require(t, node_peer_info(t->a->node, t->s->now, &t->b->self.id, &info) && info.handshakes >= 4,
+	require(t,
+		node_peer_info(t->a->node, t->s->now, &t->b->self.id, &info) &&
+			info.handshakes >= 4,
 		"keys were renewed at least three times");
 }
 
