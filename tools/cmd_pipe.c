@@ -34,6 +34,7 @@ struct pipe {
 	struct way out, in; /* from stdin, to stdout */
 	size_t write_max;   /* bytes that stdout takes without blocking once poll has said so */
 	bool stdout_socket, hung_up;
+	bool refused;             /* the other side takes no more, and there was more */
 	struct overlay_error why; /* code empty: nothing went wrong */
 };
 
@@ -59,20 +60,19 @@ static bool read_stdin(struct pipe *p)
 	return true;
 }
 
+/* What the other side still says shall be read all the same, the answer above all. */
 static bool write_stream(struct pipe *p)
 {
 	struct way *w = &p->out;
 	ssize_t n = send(p->fd, w->data + w->start, w->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return true;
-	/* The answer says why, if it has not come yet. */
-	if (n < 0 && !p->accepted) {
+	if (n < 0) {
 		w->len = 0;
 		w->at_end = w->closed = true;
+		p->refused = p->accepted;
 		return true;
 	}
-	if (n < 0)
-		return failed(p, "the other side takes no more");
 	w->start += (size_t)n;
 	w->len -= (size_t)n;
 	return true;
@@ -207,20 +207,57 @@ static void move(struct pipe *p)
 	}
 }
 
-/* A stream that was cut ends on the connection like any other; overlayd knows. */
-static void ask_how_it_ended(struct pipe *p)
+/* ---- how it ended ---- */
+
+static bool is_ours(const json_t *o, const struct pipe *p)
 {
-	struct overlay_error ignored;
-	char args[64], *answer = NULL;
-	struct overlay *o = overlay_connect(p->cli->socket, &ignored);
-	snprintf(args, sizeof(args), "{\"stream\":%lld}", p->number);
-	if (o && overlay_call(o, "stream", args, &answer, &ignored) == 0) {
-		json_t *r = json_loads(answer, 0, NULL);
-		if (json_is_integer(json_object_get(r, "code")))
-			failed(p, "the other side cut the stream");
-		json_decref(r);
+	return json_is_integer(json_object_get(o, "stream")) &&
+	       field_number(o, "stream") == (int64_t)p->number;
+}
+
+/* Waits until overlayd says that the stream has ended, and how. NULL: why. */
+static json_t *await_closed(struct overlay *o, const struct pipe *p, struct overlay_error *why)
+{
+	char *text;
+	while (overlay_next_event(o, -1, &text, why) > 0) {
+		json_t *event = json_loads(text, 0, NULL);
+		free(text);
+		if (is_ours(event, p))
+			return event;
+		json_decref(event);
 	}
-	free(answer);
+	return NULL;
+}
+
+/* The stream's last words, after what was sent has arrived. */
+static json_t *ask(struct overlay *o, const struct pipe *p, struct overlay_error *why)
+{
+	char args[64], *text;
+	snprintf(args, sizeof(args), "{\"stream\":%lld}", p->number);
+	if (overlay_subscribe(o, "{\"events\":[\"service.closed\"]}", why) != 0 ||
+		overlay_call(o, "stream", args, &text, why) != 0)
+		return NULL;
+	json_t *answer = json_loads(text, 0, NULL);
+	free(text);
+	if (!field_true(answer, "open"))
+		return answer;
+	json_decref(answer);
+	return await_closed(o, p, why);
+}
+
+/* On the connection a stream that was cut ends like any other, so does one whose overlayd has died.
+ */
+static void look_how_it_ended(struct pipe *p)
+{
+	struct overlay *o = overlay_connect(p->cli->socket, &p->why);
+	json_t *end = o ? ask(o, p, &p->why) : NULL;
+	bool is_cut = json_is_integer(json_object_get(end, "code"));
+	if (end && (is_cut || p->refused))
+		failed(p, is_cut ? "the other side cut the stream"
+				 : "the other side took no more of it");
+	else if (!end)
+		snprintf(p->why.text, sizeof(p->why.text), "overlayd ended during the stream");
+	json_decref(end);
 	overlay_close(o);
 }
 
@@ -259,7 +296,7 @@ static int connect_both(struct pipe *p, double timeout_s)
 	if (p->accepted)
 		close(p->fd);
 	if (!p->why.code[0])
-		ask_how_it_ended(p);
+		look_how_it_ended(p);
 	return p->why.code[0] ? cli_report(cli, &p->why) : EXIT_DONE;
 }
 

@@ -151,7 +151,7 @@ const struct command commands[] = {
   "Ends when both directions have ended. Exit code 5 when the peer was not reached, 4 when it does not\n"
   "allow it, 1 when the stream was cut. Nothing but the stream is written to standard output.\n\n"
   "  ssh -o ProxyCommand='overlay pipe %h ssh' laptop\n"
-  "  tar c photos | overlay pipe server backup\n",
+  "  overlay pipe server backup < photos.tar\n",
   2, 2, { { "--timeout", 'W', "SEC", "how long the peer may take to accept (default 30)" } }, cmd_pipe },
 { "hosts", "", "write NAME.overlay lines into the hosts file",
   "Keeps a block between `# overlay begin` and `# overlay end`, so that `ssh laptop.overlay` works.\n"
