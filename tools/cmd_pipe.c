@@ -32,7 +32,8 @@ struct pipe {
 	bool accepted;      /* it is the stream now */
 	long long number;   /* of the stream */
 	struct way out, in; /* from stdin, to stdout */
-	size_t write_max;   /* bytes that stdout takes without blocking once poll has said so */
+	int stdout_fd;
+	size_t write_max; /* bytes that stdout takes without blocking once poll has said so */
 	bool stdout_socket, hung_up;
 	bool refused;             /* the other side takes no more, and there was more */
 	struct overlay_error why; /* code empty: nothing went wrong */
@@ -95,9 +96,9 @@ static bool write_stdout(struct pipe *p)
 {
 	struct way *w = &p->in;
 	size_t len = w->len < p->write_max ? w->len : p->write_max;
-	ssize_t n = p->stdout_socket ? send(STDOUT_FILENO, w->data + w->start, len,
+	ssize_t n = p->stdout_socket ? send(p->stdout_fd, w->data + w->start, len,
 					       MSG_NOSIGNAL | MSG_DONTWAIT)
-				     : write(STDOUT_FILENO, w->data + w->start, len);
+				     : write(p->stdout_fd, w->data + w->start, len);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return true;
 	if (n < 0)
@@ -127,6 +128,8 @@ static void finish_in(struct pipe *p)
 	p->in.closed = true;
 	if (p->stdout_socket)
 		shutdown(STDOUT_FILENO, SHUT_WR);
+	if (p->stdout_fd != STDOUT_FILENO)
+		close(p->stdout_fd);
 	int none = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (none >= 0) {
 		dup2(none, STDOUT_FILENO); /* no later descriptor shall become stdout */
@@ -170,7 +173,7 @@ static void choose(const struct pipe *p, struct pollfd fds[3])
 	fds[0] = (struct pollfd){ .fd = reads ? STDIN_FILENO : -1, .events = POLLIN };
 	fds[1] = (struct pollfd){ .fd = p->fd };
 	fds[1].events = (short)((takes ? POLLIN : 0) | (p->out.len > 0 ? POLLOUT : 0));
-	fds[2] = (struct pollfd){ .fd = p->in.len > 0 ? STDOUT_FILENO : -1, .events = POLLOUT };
+	fds[2] = (struct pollfd){ .fd = p->in.len > 0 ? p->stdout_fd : -1, .events = POLLOUT };
 	if (!fds[1].events && p->hung_up)
 		fds[1].fd = -1; /* else poll would say so without end */
 }
@@ -255,6 +258,8 @@ static void look_how_it_ended(struct pipe *p)
 	if (end && (is_cut || p->refused))
 		failed(p, is_cut ? "the other side cut the stream"
 				 : "the other side took no more of it");
+	else if (!end && strcmp(p->why.code, "bad-argument") == 0)
+		p->why.code[0] = '\0'; /* TRANSITION: an overlayd without op stream */
 	else if (!end)
 		snprintf(p->why.text, sizeof(p->why.text), "overlayd ended during the stream");
 	json_decref(end);
@@ -273,7 +278,15 @@ static bool look_at_stdio(struct pipe *p)
 	if (fstat(STDOUT_FILENO, &st) != 0)
 		return false;
 	p->stdout_socket = S_ISSOCK(st.st_mode);
-	p->write_max = S_ISFIFO(st.st_mode) ? PIPE_BUF : sizeof(p->in.data);
+	p->stdout_fd = STDOUT_FILENO;
+	p->write_max = sizeof(p->in.data);
+	if (!S_ISFIFO(st.st_mode))
+		return true;
+	int own = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (own >= 0)
+		p->stdout_fd = own;
+	else
+		p->write_max = PIPE_BUF;
 	return true;
 }
 
