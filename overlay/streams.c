@@ -129,6 +129,15 @@ void streams_path_gone(const struct association *a, const struct path *path)
 		a->streams->path_key = 0;
 }
 
+void streams_path_answers(struct node *n, struct peer *p, const struct path *path)
+{
+	struct streams *s = p->association->streams;
+	if (!s || s->path_key != path->key)
+		return;
+	transport_path_answers(s->t, path->key);
+	peer_touch(n, p);
+}
+
 /* ---- in ---- */
 
 static bool opens(const struct frame *f)

@@ -40,7 +40,7 @@ static int acknowledge(struct recovery *r, ov_time now, const struct ack_frame *
 static int lose(struct recovery *r, ov_time now, bool all, struct loss *walk)
 {
 	int count = 0;
-	*walk = recovery_loss(r, now, all);
+	*walk = all ? recovery_leave(r) : recovery_loss(r, now);
 	while (recovery_next_lost(r, walk))
 		count++;
 	assert_int_equal(walk->bytes, count * BYTES);
