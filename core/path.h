@@ -43,6 +43,7 @@ struct path_probe { /* an outstanding challenge */
 };
 
 struct path {
+	uint64_t key; /* names it among all of its owner's; set by that */
 	uint8_t state, carrier;
 	bool validated;     /* remote address answered a challenge: 3x limit lifted */
 	bool natted;        /* the peer observes another address than our local one */

@@ -300,7 +300,7 @@ void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t 
 	transport_settle(t, s);
 }
 
-void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code)
+void transport_refuse(struct transport *t, uint64_t stream, uint32_t code)
 {
 	struct stream *s = transport_find(t, stream);
 	if (!s)
@@ -310,8 +310,46 @@ void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32
 	if (!s->out.fin)
 		stream_give_up_out(s, code);
 	end_in(t, s, code);
-	tune(t, now);
 	transport_settle(t, s);
+}
+
+void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code)
+{
+	transport_refuse(t, stream, code);
+	tune(t, now);
+}
+
+bool transport_is_unheard(const struct transport *t, uint64_t stream)
+{
+	const struct stream *s = transport_find(t, stream);
+	if (!s || !is_own(t, stream) || s->in_ended || s->reset != SEND_NONE)
+		return false;
+	return s->out.base == 0 && s->out.acknowledged.count == 0 && !s->out.fin_acknowledged &&
+	       s->in.highest == 0 && !s->in.has_final;
+}
+
+int transport_carry(
+	struct transport *t, ov_time now, struct transport *from, uint64_t was, uint64_t *stream)
+{
+	struct stream *old = transport_find(from, was);
+	assert(transport_is_unheard(from, was));
+	int err = transport_open(t, now, stream);
+	if (err != OV_OK)
+		return err;
+	struct stream *s = transport_find(t, *stream);
+	ranges_fini(&old->out.lost);
+	s->out.ring = old->out.ring;
+	s->out.end = old->out.end;
+	s->out.fin = old->out.fin;
+	s->user = old->user;
+	s->priority = old->priority;
+	s->wants_room = old->wants_room;
+	if (old->events & STREAM_WRITABLE)
+		transport_tell(t, s, STREAM_WRITABLE);
+	transport_unfile(from, old);
+	old->out = (struct send_buffer){ 0 };
+	transport_file(t, s);
+	return OV_OK;
 }
 
 /* ---- what comes ---- */

@@ -46,9 +46,18 @@ bool transport_at_end(const struct transport *t, uint64_t stream); /* the peer's
 void transport_reset(struct transport *t, uint64_t stream, uint32_t code); /* our direction */
 /* the peer's */
 void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t code);
+/* We opened it, and the peer has not said a word of it: it may never have come. */
+bool transport_is_unheard(const struct transport *t, uint64_t stream);
+/* Such a stream of `from`, with its bytes and user, becomes one of t: *stream is its new id. What
+ * is left of it in `from` is empty. As transport_open. */
+OV_MUST_CHECK int transport_carry(
+	struct transport *t, ov_time now, struct transport *from, uint64_t was, uint64_t *stream);
 /* The app is done with it, and hears no more: what was finished is still delivered, a direction
  * that was not ended ends with `code`. */
 void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code);
+
+/* The same for one that the app never took. */
+void transport_refuse(struct transport *t, uint64_t stream, uint32_t code);
 
 struct transport_event {
 	uint64_t stream;
@@ -70,7 +79,7 @@ struct transport_path {
 /* Packets go by this path from now on. NULL: by none, they wait. */
 void transport_use_path(struct transport *t, ov_time now, const struct transport_path *path);
 /* What went by this path will not arrive. */
-void transport_path_died(struct transport *t, ov_time now, uint64_t key);
+void transport_path_died(struct transport *t, uint64_t key);
 
 /* A frame of an authentic packet. OV_OK; OV_EINVAL: a violation, all streams were reset; OV_EFULL,
  * OV_ENOMEM: not taken, the packet must not be acknowledged. */
@@ -80,9 +89,13 @@ bool transport_has_failed(const struct transport *t); /* there was a violation *
 void transport_on_number(
 	struct transport *t, ov_time now, const struct number_frame *f, enum ecn ecn);
 
-/* The plaintext of one packet for the path in use, at most what its datagrams hold. False: nothing
- * may go now. */
-bool transport_poll(struct transport *t, ov_time now, struct wr *w);
+enum transport_packet {
+	TRANSPORT_NOTHING, /* may go now */
+	TRANSPORT_ACK,     /* that wants no answer */
+	TRANSPORT_NUMBERED,
+};
+/* The plaintext of one packet for the path in use, at most what its datagrams and w hold. */
+enum transport_packet transport_poll(struct transport *t, ov_time now, struct wr *w);
 void transport_tick(struct transport *t, ov_time now);
 /* When to tick or poll again; OV_NEVER: only after something else. */
 ov_time transport_deadline(const struct transport *t, ov_time now);

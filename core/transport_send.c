@@ -108,7 +108,7 @@ static void lose_chunk(struct transport *t, const struct sent_chunk *c)
 			s->stop = SEND_DUE;
 		break;
 	case SENT_MAX_STREAM_DATA:
-		if (s->grant == SEND_SENT && !s->in_ended)
+		if (c->offset == s->in_limit && !s->in_ended) /* else another said more */
 			s->grant = SEND_DUE;
 		break;
 	}
@@ -140,9 +140,9 @@ static void look_for_losses(struct transport *t, struct space *s, ov_time now)
 		congestion_on_loss(&s->congestion, now, walk.newest_sent_at, walk.persistent);
 }
 
-static void forget_space(struct transport *t, struct space *s, ov_time now)
+static void forget_space(struct transport *t, struct space *s)
 {
-	(void)lose(t, s, now, true);
+	(void)lose(t, s, 0, true);
 	recovery_fini(&s->recovery);
 	s->used = false;
 	if (t->active == s)
@@ -150,7 +150,7 @@ static void forget_space(struct transport *t, struct space *s, ov_time now)
 }
 
 /* A free place, or that of the path that was left longest ago. */
-static struct space *new_space(struct transport *t, ov_time now, const struct transport_path *path)
+static struct space *new_space(struct transport *t, const struct transport_path *path)
 {
 	struct space *s = &t->spaces[0];
 	for (size_t i = 0; i < TRANSPORT_SPACES; i++) {
@@ -163,7 +163,7 @@ static struct space *new_space(struct transport *t, ov_time now, const struct tr
 			s = one;
 	}
 	if (s->used)
-		forget_space(t, s, now);
+		forget_space(t, s);
 	*s = (struct space){ .used = true, .key = path->key };
 	recovery_init(&s->recovery, t->next_space++, &path->rtt);
 	congestion_init(&s->congestion, path->datagram);
@@ -182,7 +182,7 @@ void transport_use_path(struct transport *t, ov_time now, const struct transport
 		return;
 	struct space *s = space_of(t, path->key);
 	if (!s)
-		s = new_space(t, now, path);
+		s = new_space(t, path);
 	assert(s);
 	if (was != s)
 		recovery_resume(&s->recovery, now);
@@ -197,11 +197,11 @@ void transport_use_path(struct transport *t, ov_time now, const struct transport
 			t->received[i].ack_at = now;
 }
 
-void transport_path_died(struct transport *t, ov_time now, uint64_t key)
+void transport_path_died(struct transport *t, uint64_t key)
 {
 	struct space *s = space_of(t, key);
 	if (s)
-		forget_space(t, s, now);
+		forget_space(t, s);
 }
 
 /* ---- what arrived ---- */
@@ -234,7 +234,7 @@ static void acknowledge_chunk(struct transport *t, const struct sent_chunk *c)
 			s->stop = SEND_DONE;
 		break;
 	case SENT_MAX_STREAM_DATA:
-		if (s->grant == SEND_SENT)
+		if (s->grant == SEND_SENT && c->offset == s->in_limit)
 			s->grant = SEND_DONE;
 		break;
 	}
@@ -354,6 +354,7 @@ static void put_control(struct stream *s, struct packet *p)
 			&(struct max_frame){ .stream = s->id, .max = s->in_limit });
 		s->grant = SEND_SENT;
 		note(p, s, SENT_MAX_STREAM_DATA);
+		p->chunks[p->count - 1].offset = s->in_limit;
 	}
 }
 
@@ -443,13 +444,14 @@ static void remember(struct transport *t, ov_time now, const struct packet *p)
 		lose_packet(t, r);
 }
 
-bool transport_poll(struct transport *t, ov_time now, struct wr *w)
+enum transport_packet transport_poll(struct transport *t, ov_time now, struct wr *w)
 {
 	struct packet p = { .w = w, .room = (size_t)(t->path.datagram - t->path.overhead) };
 	if (p.room > (size_t)(w->end - w->start))
 		p.room = (size_t)(w->end - w->start);
+	enum transport_packet kind = TRANSPORT_ACK;
 	if (!t->active)
-		return false;
+		return TRANSPORT_NOTHING;
 	put_acks(t, now, &p);
 	if (room_of(&p) >= FRAME_NUMBER_LEN + FRAME_STREAM_FIXED + 1 && may_send(t, now)) {
 		frame_put_number(w, &(struct number_frame){ .space = t->active->recovery.space,
@@ -457,9 +459,10 @@ bool transport_poll(struct transport *t, ov_time now, struct wr *w)
 		put_limits(t, &p);
 		put_streams(t, &p);
 		remember(t, now, &p);
+		kind = TRANSPORT_NUMBERED;
 	}
 	assert(wr_ok(w));
-	return wr_len(w) > 0;
+	return wr_len(w) > 0 ? kind : TRANSPORT_NOTHING;
 }
 
 /* ---- time ---- */
@@ -483,7 +486,7 @@ static void space_tick(struct transport *t, struct space *s, ov_time now)
 	else if (s == t->active)
 		probe(t, s);
 	else
-		forget_space(t, s, now); /* the path was left, and says nothing more */
+		forget_space(t, s); /* the path was left, and says nothing more */
 }
 
 void transport_tick(struct transport *t, ov_time now)

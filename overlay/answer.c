@@ -191,17 +191,12 @@ static struct pending **pending_slot(const struct node *n, const struct peer *p,
 	return lowest && (*lowest)->seq < seq ? lowest : NULL;
 }
 
-/* Confirm the association the caller knows, or (it or we restarted) name a new one. */
-static uint64_t agree_association(
-	struct node *n, const struct association *a, const struct hs1_payload *h)
+/* Both halves make it: the same one while both remember, whoever calls, and when two calls cross.
+ */
+static uint64_t agree_association(const struct association *a, const struct hs1_payload *h)
 {
-	if (a->id != 0 && a->id == h->association && a->peer_instance == h->instance)
-		return a->id;
-	uint64_t id;
-	do
-		id = rng_u64(&n->rng);
-	while (id == 0 || id == h->association);
-	return id;
+	uint64_t id = a->half ^ h->association;
+	return id != 0 ? id : 1;
 }
 
 static enum drop accept_hs1(
@@ -220,7 +215,7 @@ static enum drop accept_hs1(
 		return DROP_FULL;
 	uint32_t index = keys_new_index(n);
 	struct hs2_payload answer = {
-		.association = agree_association(n, p->association, &h->payload),
+		.association = agree_association(p->association, &h->payload),
 		.instance = n->instance,
 		.seen_seq = p->seen_seq,
 		.mtu = n->config.datagram_max,

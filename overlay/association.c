@@ -1,5 +1,5 @@
-/* The warm state of a peer: made when somebody calls, ended 540 s after the last keys (no open
- * streams exist yet). */
+/* The warm state of a peer: made when somebody calls, ended 540 s after the last keys, or days
+ * later if streams are open. */
 #include "overlay/association.h"
 
 #include "overlay/answer.h"
@@ -9,6 +9,7 @@
 #include "overlay/offer.h"
 #include "overlay/outbound.h"
 #include "overlay/route.h"
+#include "overlay/streams.h"
 
 #include <stdlib.h>
 
@@ -27,13 +28,13 @@ const char *peer_state_name(enum peer_state s)
 
 bool association_open(struct node *n, ov_time now, struct peer *p)
 {
-	(void)n;
 	if (p->association)
 		return true;
 	p->association = calloc(1, sizeof(*p->association));
 	if (!p->association)
 		return false;
 	p->association->last_key_at = now;
+	p->association->half = rng_u64(&n->rng);
 	p->association->meeting.probe_at = p->association->meeting.round_at = OV_NEVER;
 	p->association->dial.at = OV_NEVER;
 	return true;
@@ -80,6 +81,7 @@ void association_close(struct node *n, struct peer *p)
 		route_remove(n, p, a->paths[0]);
 	while (a->channels)
 		channel_discard(n, a->channels);
+	streams_close(n, a, STREAM_PEER_RESTARTED);
 	reassembly_free(a->reassembly);
 	offer_free(a);
 	free(a);
@@ -93,7 +95,7 @@ bool association_reaches(const struct association *a, ov_time now)
 
 bool peer_is_wanted(const struct peer *p, ov_time now)
 {
-	return p->registration || p->has_invite ||
+	return p->registration || p->has_invite || streams_are_open(p->association) ||
 	       (p->wanted_at != OV_NEVER && now - p->wanted_at < WANTED_FOR);
 }
 

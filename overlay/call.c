@@ -84,7 +84,7 @@ static bool build(struct node *n, ov_time now, struct peer *p)
 	c->payload = (struct hs1_payload){
 		.peer = n->self->id,
 		.seq = next_seq(n, p),
-		.association = a->id ? a->id : rng_u64(&n->rng),
+		.association = a->half,
 		.instance = n->instance,
 		.mtu = n->config.datagram_max,
 		.suites = aead_offer(n->aead),
@@ -277,8 +277,9 @@ void call_step(struct node *n, ov_time now, struct peer *p)
 			     ? c->attempts
 			     : sizeof(gaps) / sizeof(gaps[0]) - 1;
 	c->attempts = (uint8_t)(c->attempts < UINT8_MAX ? c->attempts + 1 : UINT8_MAX);
+	ov_time next = now + rng_jitter(&n->rng, gaps[gap], 5);
 	c->next_at =
-		c->once ? c->started_at + CALL_ONCE_FOR : now + rng_jitter(&n->rng, gaps[gap], 5);
+		c->once ? c->started_at + CALL_ONCE_FOR : ov_min(next, c->started_at + CALL_FOR);
 }
 
 void call_hurry(struct node *n, ov_time now, struct peer *p)

@@ -17,6 +17,7 @@
 #include "overlay/probing.h"
 #include "overlay/registration.h"
 #include "overlay/route.h"
+#include "overlay/streams.h"
 #include "overlay/watch.h"
 
 #define CONTROL_PLAIN_MAX (PMTU_MAX - PACKET_OVERHEAD)
@@ -139,17 +140,22 @@ static enum drop take_frame(struct node *n, ov_time now, struct peer *p, const s
 		break;
 	case FRAME_PRESENCE: one = watch_on_presence(n, now, p, &f->as.presence); break;
 	case FRAME_PRESENCE_SEEN: one = presence_on_seen(n, now, p, &f->as.presence_seen); break;
-	case FRAME_NUMBER: /* core/transport.h, not wired yet */
+	case FRAME_NUMBER: /* frames_input has seen to them */
 	case FRAME_ACK:
 	case FRAME_STREAM:
 	case FRAME_RESET_STREAM:
 	case FRAME_STOP_SENDING:
 	case FRAME_MAX_DATA:
 	case FRAME_MAX_STREAM_DATA:
-	case FRAME_MAX_STREAMS: one = DROP_FRAME; break;
+	case FRAME_MAX_STREAMS: break;
 	case FRAME_REGISTERED: one = registration_on_answer(n, now, p, &f->as.registered); break;
 	}
 	return one;
+}
+
+static bool is_reliable(uint8_t type)
+{
+	return type >= FRAME_NUMBER && type <= FRAME_MAX_STREAMS;
 }
 
 enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
@@ -157,15 +163,21 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 {
 	struct rd r = rd_init(plain, len);
 	struct frame f;
+	struct reliable packet = { .has_number = false };
+	bool of_streams = len > 0;
 	int more;
-	enum drop why = DROP_NONE;
 	while ((more = frame_next(&r, &f)) == 1) {
-		enum drop one = take_frame(n, now, p, at, &f, len + PACKET_OVERHEAD);
-		if (one != DROP_NONE)
-			why = node_drop(n, one);
+		bool reliable = is_reliable(f.type);
+		enum drop one = reliable ? streams_on_frame(n, now, p, at, &f, &packet)
+					 : take_frame(n, now, p, at, &f, len + PACKET_OVERHEAD);
+		of_streams &= reliable;
+		if (one != DROP_NONE) /* it does not spoil its neighbours */
+			(void)node_drop(n, one);
 	}
-	(void)why; /* a frame nobody waited for does not spoil its neighbours; it was counted */
-	frames_flush(n, now, p);
+	packet.was_refused |= more < 0;
+	streams_on_packet(n, now, p, at, &packet);
+	if (!of_streams)
+		frames_flush(n, now, p);
 	if (more == OV_ENOENT)
 		return DROP_FRAME;
 	return more < 0 ? DROP_FORMAT : DROP_NONE;

@@ -13,6 +13,7 @@ struct arrival { /* of a CONTROL packet */
 	struct path *path;
 	ov_time waited; /* in the socket */
 	bool leads;     /* under the newest keys, with the highest counter: it may move our data */
+	bool is_of_association; /* the one in use, not one that is over */
 };
 enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct arrival *at,
 	const uint8_t *plain, size_t len);

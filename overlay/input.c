@@ -113,6 +113,8 @@ static enum drop input_control(struct node *n, ov_time now, const struct cursor 
 		.path = c->path,
 		.waited = c->run->waited,
 		.leads = may_move(c, h),
+		.is_of_association = c->keys->association == c->peer->association->id &&
+				     c->keys->instance == c->peer->association->peer_instance,
 	};
 	/* A client's keepalive is all it says for long, and tells which way it keeps open. */
 	if (len == 0 && c->peer->client && c->path && c->path->state == PATH_VALID && at.leads)

@@ -13,6 +13,7 @@
 #include "overlay/presence.h"
 #include "overlay/registration.h"
 #include "overlay/route.h"
+#include "overlay/streams.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -111,6 +112,8 @@ static void adopt_association(struct node *n, ov_time now, struct peer *p, const
 		return;
 	reassembly_free(a->reassembly);
 	a->reassembly = NULL;
+	if (a->id != 0)
+		streams_restart(n, now, p);
 	if (a->peer_instance != k->instance)
 		channel_close_all(n, now, a);
 	if (p->client && a->peer_instance != k->instance)

@@ -24,6 +24,7 @@
 #include "overlay/probing.h"
 #include "overlay/registration.h"
 #include "overlay/route.h"
+#include "overlay/streams.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ struct node_config node_config_default(void)
 		.max_pending_handshakes = 1024,
 		.max_flows = 16384,
 		.max_requests = 64,
+		.streams_outlive = 7 * 24 * 3600 * OV_SEC,
 		.listen_port = 27182,
 		.datagram_max = PMTU_MAX,
 		.max_clients = 10000,
@@ -134,6 +136,8 @@ void node_free(struct node *n)
 		return;
 	for (size_t i = 0; i < n->peer_count; i++)
 		peer_free(n, n->peers[i]);
+	self_streams_free(n);
+	stream_handles_free(n);
 	free(n->peers);
 	heap_fini(&n->timers);
 	table_free(n->by_prefix);
@@ -271,7 +275,13 @@ static ov_time renewal_at(const struct association *a)
 	return k->session.initiator ? at : at + REKEY_MARGIN / 2;
 }
 
-static ov_time peer_deadline(const struct peer *p, ov_time now)
+static ov_time association_ends_at(const struct node *n, const struct association *a)
+{
+	return a->last_key_at +
+	       (streams_are_open(a) ? n->config.streams_outlive : ASSOCIATION_IDLE);
+}
+
+static ov_time peer_deadline(const struct node *n, const struct peer *p, ov_time now)
 {
 	const struct association *a = p->association;
 	if (!a)
@@ -287,12 +297,13 @@ static ov_time peer_deadline(const struct peer *p, ov_time now)
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
 		at = ov_min(at, reassembly_deadline(a->reassembly));
+	at = ov_min(at, streams_deadline(a, now));
 	if (!a->call && keys == OV_NEVER)
-		at = ov_min(at, a->last_key_at + ASSOCIATION_IDLE);
+		at = ov_min(at, association_ends_at(n, a));
 	return at;
 }
 
-static bool association_is_over(const struct association *a, ov_time now)
+static bool association_is_over(const struct node *n, const struct association *a, ov_time now)
 {
 	for (size_t i = 0; i < KEYS_MAX; i++)
 		if (a->keys[i])
@@ -300,7 +311,8 @@ static bool association_is_over(const struct association *a, ov_time now)
 	for (size_t i = 0; i < PENDING_MAX; i++)
 		if (a->pending[i])
 			return false;
-	return !a->call && (a->peer_instance == 0 || now - a->last_key_at >= ASSOCIATION_IDLE);
+	bool was_reached = a->peer_instance != 0 || streams_are_open(a);
+	return !a->call && (!was_reached || now >= association_ends_at(n, a));
 }
 
 /* A rekey that is due takes the place of a keepalive: two packets that the NAT counts as well. So
@@ -332,10 +344,11 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);
 		dial_tick(n, now, p);
+		streams_tick(now, a);
 		if (a->reassembly)
 			for (size_t lost = reassembly_expire(a->reassembly, now); lost > 0; lost--)
 				node_drop(n, DROP_FRAGMENT);
-		if (association_is_over(a, now)) {
+		if (association_is_over(n, a, now)) {
 			channel_close_all(n, now, a);
 			association_close(n, p);
 		}
@@ -349,14 +362,16 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 }
 
 /* A client without a session is nobody: also one whose call was refused. */
-static bool is_leftover(const struct peer *p, ov_time now)
+static bool is_leftover(const struct node *n, const struct peer *p, ov_time now)
 {
 	const struct association *a = p->association;
-	return p->contact.source == CONTACT_CLIENT && (!a || association_is_over(a, now));
+	return p->contact.source == CONTACT_CLIENT && (!a || association_is_over(n, a, now));
 }
 
 static void settle(struct node *n, ov_time now)
 {
+	struct peer *unsaid = NULL; /* streams that found no room */
+	self_streams_flush(n, now);
 	while (n->touched) {
 		struct peer *p = n->touched;
 		n->touched = p->next_touched;
@@ -368,11 +383,18 @@ static void settle(struct node *n, ov_time now)
 		if (p->client)
 			presence_update(n, now, p);
 		frames_flush(n, now, p);
+		bool more = streams_flush(n, now, p);
 		p->touched = false;
-		heap_set(&n->timers, &p->timer, peer_deadline(p, now));
-		if (is_leftover(p, now))
+		heap_set(&n->timers, &p->timer, peer_deadline(n, p, now));
+		if (is_leftover(n, p, now)) {
 			peer_remove(n, p);
+		} else if (more) {
+			p->touched = true;
+			p->next_touched = unsaid;
+			unsaid = p;
+		}
 	}
+	n->touched = unsaid;
 }
 
 static void begin(struct node *n)
@@ -398,6 +420,7 @@ void node_tick(struct node *n, ov_time now)
 {
 	begin(n);
 	ping_expire(n, now);
+	self_streams_tick(n, now);
 	burst_tick(n, now);
 	probing_tick(n, now);
 	for (struct heap_entry *e = heap_first(&n->timers); e && e->at <= now;
@@ -411,7 +434,7 @@ void node_tick(struct node *n, ov_time now)
 size_t node_poll(struct node *n, ov_time now, struct dgram *out, size_t max)
 {
 	size_t count = output_take(&n->output, out, max);
-	if (count == 0 && n->touched) {
+	if (count == 0 && (n->touched || n->self_streams)) {
 		settle(n, now);
 		count = output_take(&n->output, out, max);
 	}
@@ -433,6 +456,7 @@ size_t node_inbound(struct node *n, const struct ip_packet **out)
 ov_time node_deadline(const struct node *n)
 {
 	ov_time own = ov_min(burst_deadline(n), probing_deadline(n));
+	own = ov_min(own, self_streams_deadline(n));
 	return ov_min(own, ov_min(heap_deadline(&n->timers), ping_deadline(n)));
 }
 

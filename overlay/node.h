@@ -41,8 +41,9 @@ struct node_config {
 	uint16_t relay_channels;               /* of one client, 64 */
 	uint32_t relay_bytes_per_second;       /* of one client, 12,500,000; at least 16,000 */
 	uint32_t relay_total_bytes_per_second; /* of all, 125,000,000; the same */
-	bool lan_only; /* no way out of the networks we are on, to or from anybody */
-	bool pairing;  /* strangers with a valid handshake are listed as requests */
+	ov_time streams_outlive; /* an association with open streams waits so long for the peer */
+	bool lan_only;           /* no way out of the networks we are on, to or from anybody */
+	bool pairing;            /* strangers with a valid handshake are listed as requests */
 	struct handshake_network network;
 	struct blocks
 		key_memory; /* node_key_size() bytes each, for session keys; alloc NULL: the heap */

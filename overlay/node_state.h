@@ -43,6 +43,8 @@
 #define WANTED_FOR (24 * 3600 * OV_SEC)
 
 struct peer;
+struct streams;
+struct node_stream;
 
 /* Who an index on the wire belongs to. */
 enum receiver_kind { RECEIVER_KEYS, RECEIVER_CALL };
@@ -286,6 +288,8 @@ struct association {
 	struct offering *offering; /* ours, until it was said often enough; NULL: none */
 	struct limit offers;       /* of the peer */
 	uint64_t id, peer_instance;
+	uint64_t half;           /* of the id; the peer has the other (docs/protocol.md 3.8) */
+	struct streams *streams; /* NULL: none was ever opened */
 	struct keys *keys[KEYS_MAX];
 	struct pending *pending[PENDING_MAX];
 	struct call *call;
@@ -401,6 +405,12 @@ struct node {
 	size_t contacts_here;     /* contacts that are clients of ours now */
 	struct heap timers;
 	struct peer *touched;
+	uint64_t path_keys;                          /* given so far */
+	struct self_streams *self_streams;           /* NULL: none was ever opened */
+	struct streams *first_told, *last_told;      /* have events */
+	struct node_stream *ended;                   /* and nobody was told */
+	size_t stream_count;                         /* handles */
+	bool streams_held;                           /* node_streams_hold */
 	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */
 	size_t facilitator_count;
 	size_t client_count;  /* peers of CONTACT_CLIENT */

@@ -24,6 +24,7 @@
 #include "overlay/punch.h"
 #include "overlay/reach.h"
 #include "overlay/registration.h"
+#include "overlay/streams.h"
 
 #include <stdlib.h>
 
@@ -185,6 +186,7 @@ static struct path *make(
 		(uint16_t)(datagram_max(n, a) - (relayed ? RELAY_HEADER_LEN : 0)));
 	/* The relay's session vouches for a link: nothing else comes or goes by it. */
 	path->validated = relayed || remote_is_validated(a, where);
+	path->key = ++n->path_keys;
 	path->for_checks = is_for_checks(n, p, where);
 	a->paths[a->path_count++] = path;
 	return path;
@@ -252,6 +254,7 @@ void route_remove(struct node *n, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
 	output_forget(&n->output, path);
+	streams_path_gone(a, path);
 	struct ov_addr plain = network_plain(n, &path->remote);
 	if (path->validated && path->carrier == CARRIER_UDP && !path->for_checks)
 		(void)candidates_add(&p->candidates, path->created_at, &plain, SOURCE_OBSERVED);
@@ -533,6 +536,8 @@ void route_on_suspect(struct node *n, ov_time now, struct peer *p, struct path *
 	route_elect(n, now, p); /* another may have stood behind one that seemed to work */
 	if (was_active)
 		route_leave_to_kernel(n, now, p, path);
+	if (was_active && p->association->active != path)
+		streams_path_gone(p->association, path);
 	if (!was_active || p->association->active != path)
 		return;
 	if (p->association->call) /* a rekey, that is more now */

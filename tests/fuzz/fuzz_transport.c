@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 3: app(t, now, rd_u8(&in), rd_u8(&in)); break;
 		case 4: now += (ov_time)(op / 8) * (op / 8) * 10 * OV_MS; break;
 		case 5: use_path(t, now, op / 8 % 7); break;
-		case 6: transport_path_died(t, now, op / 8 % 7); break;
+		case 6: transport_path_died(t, op / 8 % 7); break;
 		case 7: acknowledge(t, now, &sent); break;
 		}
 		if (transport_deadline(t, now) <= now)
