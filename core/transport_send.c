@@ -178,6 +178,8 @@ static struct space *new_space(struct transport *t, const struct transport_path 
 	*s = (struct space){ .used = true, .key = path->key };
 	recovery_init(&s->recovery, t->next_space++, &path->rtt);
 	congestion_init(&s->congestion, path->datagram);
+	if (path->rtt.smoothed > 0)
+		congestion_set_floor(&s->congestion, path->rtt.minimum);
 	return s;
 }
 
