@@ -91,12 +91,15 @@ void streams_close(struct node *n, struct association *a, uint32_t code)
 	a->streams = NULL;
 }
 
+/* What was opened after the old life was heard last: it may have taken what is older. */
 static void carry_over(struct node *n, ov_time now, struct streams *old, struct streams *fresh)
 {
+	const struct peer *p = fresh->peer;
+	ov_time since = p->heard_at == OV_NEVER ? -1 : p->heard_at;
 	for (struct node_stream *s = old->first, *next; s; s = next) {
 		next = s->next;
 		uint64_t id;
-		if (!transport_is_unheard(old->t, s->id) ||
+		if (!transport_is_unheard(old->t, s->id, since) ||
 			transport_carry(fresh->t, now, old->t, s->id, &id) != OV_OK)
 			continue;
 		stream_handle_unlink(&old->first, s);
