@@ -109,7 +109,8 @@ const struct sent_packet *recovery_next_acked(
 }
 
 /* RFC 9002 5.3: without the time that the other side held it back, unless that would be less than
- * has ever been seen. It may be long: an ACK that was lost is said again when the path comes back. */
+ * has ever been seen. It may be long: an ACK that was lost is said again when the path comes back.
+ */
 static void sample(struct recovery *r, ov_time now, const struct ack_frame *f, ov_time sent_at)
 {
 	ov_time rtt = now - sent_at, held = f->delay_us * OV_US;

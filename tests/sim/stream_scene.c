@@ -37,7 +37,8 @@ void stream_scene_there_and_back(struct sim *s)
 	sim_run_for(s, OV_SEC);
 	scene_require(s, x->way[APP_OPENER].first_read_at - zero <= RTT / 2 + OV_MS,
 		"the first byte goes at once");
-	scene_require(s, x->way[APP_TAKER].ended && x->way[APP_TAKER].ended_at - zero <= RTT + OV_MS,
+	scene_require(s,
+		x->way[APP_TAKER].ended && x->way[APP_TAKER].ended_at - zero <= RTT + OV_MS,
 		"the answer is there after one round trip");
 	scene_say(s, "and to itself");
 	x = apps_open(s, &s->hosts[0], 0, &question, &answer);
@@ -49,9 +50,13 @@ void stream_scene_there_and_back(struct sim *s)
 void stream_scene_given_up(struct sim *s)
 {
 	struct app_manner plain = { .size = 3000 }, big = { .size = 100000 };
-	struct app_manner resets = { .size = 3000, .quit = APP_RESETS, .quit_at = 2000, .code = 300 };
+	struct app_manner resets = {
+		.size = 3000, .quit = APP_RESETS, .quit_at = 2000, .code = 300
+	};
 	struct app_manner stops = { .size = 3000, .quit = APP_STOPS, .quit_at = 2000, .code = 301 };
-	struct app_manner closes = { .size = 3000, .quit = APP_CLOSES, .quit_at = 1000, .code = 302 };
+	struct app_manner closes = {
+		.size = 3000, .quit = APP_CLOSES, .quit_at = 1000, .code = 302
+	};
 	struct app_manner leaves = { .size = 3000, .quit = APP_LEAVES, .code = 303 };
 	two(s);
 	scene_say(s, "a resets its direction, and reads on");
