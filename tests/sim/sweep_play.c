@@ -45,7 +45,9 @@ static void steps(struct trial *t, uint64_t seed, bool trace)
 	meet(t, seed, trace);
 	t->each = step_rate;
 	trial_transfer(t, 30000000, 300 * OV_SEC);
-	t->limit = 2 * at_rate(t->bytes, RATE * 33 / 40); /* the mean of the four */
+	/* a third of the mean of the four: CUBIC gains a segment in a round trip after a loss, so
+	 * in 2 s it comes from 1 Mbit/s back to no more than half of 20 */
+	t->limit = 3 * at_rate(t->bytes, RATE * 33 / 40);
 }
 
 /* Two addresses in turn, as one who walks between two networks. */
