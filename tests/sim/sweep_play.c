@@ -343,6 +343,26 @@ static void many(struct trial *t, uint64_t seed, bool trace)
 	t->limit = 2 * at_rate(t->bytes, RATE) + OV_SEC;
 }
 
+/* 100 kB/s for 20 s, then all there is: the writer waits in between (invariant `window`), and is not
+ * forgotten. */
+static void slow_reader(struct trial *t, uint64_t seed, bool trace)
+{
+	struct app_manner writer = { .size = 10000000 }, reader = { .read_most = 1000 };
+	reader.read_every = 10 * OV_MS;
+	meet(t, seed, trace);
+	if (sim_failed(t->s))
+		return;
+	t->began = t->s->now;
+	t->x = apps_open(t->s, t->a, t->b->id, &writer, &reader);
+	trial_run_for(t, 20 * OV_SEC);
+	apps_hasten(t->s);
+	if (!sim_run_while(t->s, nothing_ended, t, 100 * OV_SEC))
+		require(t, false, "it goes on");
+	t->took = t->s->now - t->began;
+	t->bytes = 10000000;
+	t->limit = 20 * OV_SEC + 2 * at_rate(t->bytes, RATE) + OV_SEC;
+}
+
 const struct play plays[] = {
 	{ "bandwidth steps", "20, 5, 40 and 1 Mbit/s, 2 s each", steps },
 	{ "two addresses in turn", "every 2 s", moves },
@@ -360,5 +380,6 @@ const struct play plays[] = {
 	{ "relay goes, another takes over", "in mid-transfer", relay_switch },
 	{ "NAT box restarts", "every 2 s", boxes_restart },
 	{ "200 streams", "of 50 kB at once", many },
+	{ "a slow reader", "20 s at 100 kB/s, then all there is", slow_reader },
 };
 const size_t play_count = sizeof(plays) / sizeof(plays[0]);
