@@ -319,20 +319,21 @@ void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32
 	tune(t, now);
 }
 
-bool transport_is_unheard(const struct transport *t, uint64_t stream)
+bool transport_is_unheard(const struct transport *t, uint64_t stream, ov_time since)
 {
 	const struct stream *s = transport_find(t, stream);
 	if (!s || !is_own(t, stream) || s->in_ended || s->reset != SEND_NONE)
 		return false;
-	return s->out.base == 0 && s->out.acknowledged.count == 0 && !s->out.fin_acknowledged &&
-	       s->in.highest == 0 && !s->in.has_final;
+	bool is_new = s->in_granted_at > since; /* nothing came, so nothing was granted since */
+	return is_new && s->out.base == 0 && s->out.acknowledged.count == 0 &&
+	       !s->out.fin_acknowledged && s->in.highest == 0 && !s->in.has_final;
 }
 
 int transport_carry(
 	struct transport *t, ov_time now, struct transport *from, uint64_t was, uint64_t *stream)
 {
 	struct stream *old = transport_find(from, was);
-	assert(transport_is_unheard(from, was));
+	assert(transport_is_unheard(from, was, -1));
 	int err = transport_open(t, now, stream);
 	if (err != OV_OK)
 		return err;
@@ -556,9 +557,17 @@ static struct received *received_of(struct transport *t, uint16_t space)
 	return &t->received[oldest];
 }
 
+/* A quarter of the round trip: a short path is not made long by waiting. */
+static ov_time ack_delay(const struct transport *t)
+{
+	ov_time srtt = transport_srtt(t);
+	return srtt == 0 ? RTT_MAX_DELAY : ov_min(ov_max(srtt / 4, OV_MS), RTT_MAX_DELAY);
+}
+
 void transport_on_number(
 	struct transport *t, ov_time now, const struct number_frame *f, enum ecn ecn)
 {
-	int err = received_add(received_of(t, f->space), now, f->number, ecn);
+	struct received *r = received_of(t, f->space);
+	int err = received_add(r, now, f->number, ecn, ack_delay(t));
 	(void)err; /* without memory for it it is not acknowledged, and comes again */
 }
