@@ -446,8 +446,8 @@ static bool quit(struct sim *s, struct host *h, struct app_end *e)
 
 static bool act(struct sim *s, struct host *h, struct app_end *e)
 {
-	bool any = read_some(s, h, e);
-	if (!e->in_over && !sim_failed(s))
+	bool told = e->is_readable, any = read_some(s, h, e);
+	if (told && !e->in_over && !sim_failed(s))
 		any |= see_end(s, h, e);
 	if (sim_failed(s))
 		return true;
