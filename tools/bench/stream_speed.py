@@ -90,7 +90,7 @@ def streams_run(count, seconds, mbit=FLOW_MBIT):
     """Streams of one association on one line."""
     left, right, _ = bench.line(FLOW_RTT_MS, mbit, 0, bench.bdp_kb(mbit, FLOW_RTT_MS))
     sink, writer = bench.flow(left, right, bench.daemons(left, right), "-n", count)
-    lab.wait_for("all streams", 30, lambda: len(sink.stat()[1]) == count)
+    lab.wait_for("all streams", 60, lambda: len(sink.stat()[1]) == count)
     time.sleep(2)
     shares, _ = bench.between(sink, seconds)
     writer.stop()
@@ -105,11 +105,11 @@ def associations_run(side, seconds, mbit=FLOW_MBIT):
     left, right, _ = bench.line(FLOW_RTT_MS, mbit, 0, bench.bdp_kb(mbit, FLOW_RTT_MS))
     lefts, rights = bench.daemons(left, right, count=max(side, 2))
     pairs = list(itertools.product(lefts, rights)) if side > 1 else list(zip(lefts, rights))
-    sinks = {b: bench.App(right, "sink", where=(b, "bench")).ready() for _, b in pairs}
+    sinks = {b: bench.App(right, "sink", where=(b, "bench")).ready() for b in rights}
     writers = [bench.App(left, "put", where=(a, b, "bench")) for a, b in pairs]
     for b, sink in sinks.items():
         here = sum(p[1] is b for p in pairs)
-        lab.wait_for("all streams", 30, lambda s=sink, h=here: len(s.stat()[1]) == h)
+        lab.wait_for("all streams", 60, lambda s=sink, h=here: len(s.stat()[1]) == h)
     time.sleep(2)
     firsts = {b: sink.stat()[1] for b, sink in sinks.items()}
     time.sleep(seconds)
