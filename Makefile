@@ -2,7 +2,7 @@
 # build/F/obj, and programs beside it in build/F. What a new source file becomes follows from its name alone:
 #
 #   core/ discovery/ scanner/ overlay/ *.c  libov.a, linked by daemon, simulator and tests alike
-#   overlay/liboverlay.c                    liboverlay.a and liboverlay.so, with overlay/overlay.h
+#   overlay/liboverlay*.c                   liboverlay.a and liboverlay.so, with overlay/overlay.h
 #   tools/overlayd.c tools/overlayd_*.c     overlayd
 #   tools/overlay.c tools/cmd_*.c           overlay
 #   tools/overlay-portmap.c tools/portmap*.c  overlay-portmap
@@ -153,7 +153,7 @@ srcs  = $(wildcard $(1))
 objs  = $(patsubst %.c,$(O)/%.o,$(1))
 names = $(basename $(notdir $(wildcard $(1))))
 
-LIBOVERLAY_SRC := $(call srcs,overlay/liboverlay.c)
+LIBOVERLAY_SRC := $(call srcs,overlay/liboverlay*.c)
 LIB_SRC   := $(filter-out $(LIBOVERLAY_SRC),$(call srcs,core/*.c discovery/*.c scanner/*.c overlay/*.c))
 DAEMON_SRC := $(call srcs,tools/overlayd.c tools/overlayd_*.c)
 CLI_SRC   := $(call srcs,tools/overlay.c tools/cmd_*.c)
@@ -227,7 +227,7 @@ $(filter $(B)/tests/unit/test_sim_%,$(UNIT_PROGS)): $(B)/tests/unit/test_sim_%: 
   $(O)/tests/sim/%.o $(O)/tests/sim/seed.o
 $(UNIT_PROGS): $(B)/tests/unit/%: $(O)/tests/unit/%.o $(call objs,$(UNIT_HELP)) $(LIBOVERLAY) $(LIBOV)
 $(FUZZ_PROGS): $(B)/%: $(O)/tests/fuzz/%.o $(call objs,$(FUZZ_HELP)) $(LIBOV)
-$(E2E_PROGS): $(B)/tests/e2e/%: $(O)/tests/e2e/%.o $(LIBOV)
+$(E2E_PROGS): $(B)/tests/e2e/%: $(O)/tests/e2e/%.o $(LIBOVERLAY) $(LIBOV)
 $(UNIT_PROGS) $(E2E_PROGS): LINK_WITH = -lcmocka
 $(FUZZ_PROGS): LINK_WITH := -fsanitize=fuzzer
 # A test that defines __wrap_X stands in for X everywhere: the linker is told from the object itself.

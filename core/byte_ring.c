@@ -19,6 +19,8 @@ bool byte_ring_hold(struct byte_ring *r, size_t len, uint64_t base, uint64_t end
 	more.bytes = malloc(more.room);
 	if (!more.bytes)
 		return false;
+	if (end - base > r->room)
+		end = base + r->room; /* the rest never came */
 	for (uint64_t o = base; o < end;) {
 		size_t part = (size_t)(end - o);
 		const uint8_t *from = byte_ring_at(r, o, &part);

@@ -13,7 +13,8 @@
 enum sent_kind { SENT_DATA, SENT_RESET, SENT_STOP, SENT_MAX_STREAM_DATA };
 
 struct sent_chunk { /* of one stream */
-	uint64_t stream, offset;
+	uint64_t stream;
+	uint64_t offset; /* MAX_STREAM_DATA: the limit */
 	uint16_t len;
 	uint8_t kind; /* enum sent_kind */
 	bool fin;     /* DATA: and its end */

@@ -319,6 +319,39 @@ void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32
 	tune(t, now);
 }
 
+bool transport_is_unheard(const struct transport *t, uint64_t stream)
+{
+	const struct stream *s = transport_find(t, stream);
+	if (!s || !is_own(t, stream) || s->in_ended || s->reset != SEND_NONE)
+		return false;
+	return s->out.base == 0 && s->out.acknowledged.count == 0 && !s->out.fin_acknowledged &&
+	       s->in.highest == 0 && !s->in.has_final;
+}
+
+int transport_carry(
+	struct transport *t, ov_time now, struct transport *from, uint64_t was, uint64_t *stream)
+{
+	struct stream *old = transport_find(from, was);
+	assert(transport_is_unheard(from, was));
+	int err = transport_open(t, now, stream);
+	if (err != OV_OK)
+		return err;
+	struct stream *s = transport_find(t, *stream);
+	ranges_fini(&old->out.lost);
+	s->out.ring = old->out.ring;
+	s->out.end = old->out.end;
+	s->out.fin = old->out.fin;
+	s->user = old->user;
+	s->priority = old->priority;
+	s->wants_room = old->wants_room;
+	if (old->events & STREAM_WRITABLE)
+		transport_tell(t, s, STREAM_WRITABLE);
+	transport_unfile(from, old);
+	old->out = (struct send_buffer){ 0 };
+	transport_file(t, s);
+	return OV_OK;
+}
+
 /* ---- what comes ---- */
 
 /* NULL with OV_OK: it is over, and what still comes of it is of no interest. */

@@ -46,6 +46,12 @@ bool transport_at_end(const struct transport *t, uint64_t stream); /* the peer's
 void transport_reset(struct transport *t, uint64_t stream, uint32_t code); /* our direction */
 /* the peer's */
 void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t code);
+/* We opened it, and the peer has not said a word of it: it may never have come. */
+bool transport_is_unheard(const struct transport *t, uint64_t stream);
+/* Such a stream of `from`, with its bytes and user, becomes one of t: *stream is its new id. What
+ * is left of it in `from` is empty. As transport_open. */
+OV_MUST_CHECK int transport_carry(
+	struct transport *t, ov_time now, struct transport *from, uint64_t was, uint64_t *stream);
 /* The app is done with it, and hears no more: what was finished is still delivered, a direction
  * that was not ended ends with `code`. */
 void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32_t code);

@@ -108,7 +108,7 @@ static void lose_chunk(struct transport *t, const struct sent_chunk *c)
 			s->stop = SEND_DUE;
 		break;
 	case SENT_MAX_STREAM_DATA:
-		if (s->grant == SEND_SENT && !s->in_ended)
+		if (c->offset == s->in_limit && !s->in_ended) /* else another said more */
 			s->grant = SEND_DUE;
 		break;
 	}
@@ -232,7 +232,7 @@ static void acknowledge_chunk(struct transport *t, const struct sent_chunk *c)
 			s->stop = SEND_DONE;
 		break;
 	case SENT_MAX_STREAM_DATA:
-		if (s->grant == SEND_SENT)
+		if (s->grant == SEND_SENT && c->offset == s->in_limit)
 			s->grant = SEND_DONE;
 		break;
 	}
@@ -352,6 +352,7 @@ static void put_control(struct stream *s, struct packet *p)
 			&(struct max_frame){ .stream = s->id, .max = s->in_limit });
 		s->grant = SEND_SENT;
 		note(p, s, SENT_MAX_STREAM_DATA);
+		p->chunks[p->count - 1].offset = s->in_limit;
 	}
 }
 

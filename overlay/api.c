@@ -51,6 +51,12 @@ static const struct api_op ops[] = {
 	{ "invite.list",   api_op_invite_list,   API_READ,   "" },
 	{ "invite.revoke", api_op_invite_revoke, API_CHANGE, "id " },
 	{ "join",          api_op_join,          API_CHANGE, "line name allow " },
+	{ "dial",          api_op_dial,          API_CHANGE, "peer service inline timeout_ms " },
+	{ "listen",        api_op_listen,        API_CHANGE, "service " },
+	{ "accept",        api_op_accept,        API_CHANGE, "service inline hold " },
+	{ "attach",        api_op_attach,        API_CHANGE, "stream " },
+	{ "stream",        api_op_stream,        API_READ,   "stream " },
+	{ "refuse",        api_op_stream_refuse, API_CHANGE, "stream " },
 	{ "nearby",        api_op_nearby,        API_READ,   "" },
 	{ "visible",       api_op_visible,       API_READ,   "" },
 	{ "visible.set",   api_op_visible_set,   API_CHANGE, "duration_s name " },
@@ -80,10 +86,14 @@ void api_free(struct api *a)
 		a->pending = next;
 	}
 	struct api_line line;
-	while (api_poll(a, &line))
+	while (api_poll(a, &line)) {
 		json_decref(line.json);
+		if (line.has_descriptor)
+			api_close_descriptor(a, line.descriptor);
+	}
 	api_invite_fini(a);
 	api_join_fini(a);
+	free(a->ended);
 	free(a);
 }
 
@@ -146,9 +156,11 @@ json_t *api_error_line(const char *code, const char *text, const char *hint)
 
 void api_queue_take(struct api *a, const struct api_line *line)
 {
-	struct api_queued *q = line->json ? malloc(sizeof(*q)) : NULL;
+	struct api_queued *q = line->json || line->becomes ? malloc(sizeof(*q)) : NULL;
 	if (!q) {
 		json_decref(line->json);
+		if (line->has_descriptor)
+			api_close_descriptor(a, line->descriptor);
 		return;
 	}
 	*q = (struct api_queued){ .line = *line };
@@ -250,11 +262,20 @@ json_t *api_post_take(struct api_call *c, struct pending *p, struct store_reques
 	return NULL;
 }
 
-void api_client_gone(struct api *a, uint64_t client)
+void api_close_descriptor(struct api *a, int descriptor)
+{
+	a->cfg.ends->close(a->cfg.context, descriptor);
+}
+
+void api_client_gone(struct api *a, ov_time now, uint64_t client)
 {
 	for (struct pending *p = a->pending; p; p = p->next)
 		if (p->client == client)
 			p->client = 0;
+	if (!a->cfg.services)
+		return;
+	services_client_gone(a->cfg.services, now, client);
+	api_on_streams(a, now);
 }
 
 bool api_client_waits(const struct api *a, uint64_t client)
@@ -262,7 +283,7 @@ bool api_client_waits(const struct api *a, uint64_t client)
 	for (const struct pending *p = a->pending; p; p = p->next)
 		if (p->client == client)
 			return true;
-	return false;
+	return a->cfg.services && services_waiting(a->cfg.services, client) > 0;
 }
 
 ov_time api_deadline(const struct api *a)
@@ -270,6 +291,8 @@ ov_time api_deadline(const struct api *a)
 	ov_time at = OV_NEVER;
 	for (const struct pending *p = a->pending; p; p = p->next)
 		at = ov_min(at, p->deadline);
+	if (a->cfg.services)
+		at = ov_min(at, services_deadline(a->cfg.services));
 	return ov_min(at, ov_min(api_join_deadline(a), api_nearby_deadline(a)));
 }
 
@@ -293,6 +316,10 @@ void api_tick(struct api *a, ov_time now)
 {
 	api_join_tick(a, now);
 	api_nearby_tick(a, now);
+	if (a->cfg.services) {
+		services_tick(a->cfg.services, now);
+		api_on_streams(a, now);
+	}
 	for (struct pending *p = a->pending, *next; p; p = next) {
 		next = p->next;
 		if (p->deadline > now)
@@ -403,6 +430,14 @@ json_t *api_handle(struct api *a, ov_time now, struct api_client *client, const 
 	return api_result_line(c.has_id, c.id, result);
 }
 
+/* A descriptor that nobody wanted is not kept. */
+static void end_of_line(struct api *a, struct api_client *client)
+{
+	if (client->has_descriptor)
+		api_close_descriptor(a, client->descriptor);
+	client->has_descriptor = client->lost_descriptor = false;
+}
+
 json_t *api_handle_line(
 	struct api *a, ov_time now, struct api_client *client, const char *line, size_t len)
 {
@@ -412,10 +447,12 @@ json_t *api_handle_line(
 		char text[256], quoted[72];
 		snprintf(text, sizeof(text), "not valid JSON: %s at byte %d",
 			api_quote(quoted, why.text), why.position);
+		end_of_line(a, client);
 		return api_error_line(
 			"bad-argument", text, "a request is one JSON object on one line, in UTF-8");
 	}
 	json_t *answer = api_handle(a, now, client, request);
 	json_decref(request);
+	end_of_line(a, client);
 	return answer;
 }

@@ -12,6 +12,7 @@
 #include "discovery/portmap.h"
 #include "overlay/lan.h"
 #include "overlay/node.h"
+#include "overlay/services.h"
 #include "overlay/store.h"
 #include "overlay/tcp_gate.h"
 
@@ -29,11 +30,23 @@ enum api_permission {
 	API_CHANGE, /* changes contacts or grants */
 };
 
+enum api_stage {
+	API_SPEAKS, /* lines come */
+	API_LEAVES, /* what comes is for the stream that the connection becomes: kept, not read */
+	API_ENDS,   /* its last line was said: it is closed */
+};
+
 /* What the api knows of one connection; embedded in the connection by the caller. */
 struct api_client {
 	uint64_t id; /* never 0, never used again */
 	enum api_permission permission;
-	bool greeted;    /* `hello` has been answered */
+	uint32_t uid;
+	bool greeted;  /* `hello` has been answered */
+	uint8_t stage; /* enum api_stage */
+	/* What came with the line that is handled: a handler that takes it says so by
+	 * has_descriptor. lost: it came, and we had no room for it. */
+	bool has_descriptor, lost_descriptor;
+	int descriptor;
 	uint32_t events; /* subscribed kinds, 1 << enum api_event; 0: none */
 };
 
@@ -55,8 +68,22 @@ struct api_facts {
 	const json_t *features; /* object of probed features, {"udp_gso":true,...}; may be NULL */
 };
 
+/* Local ends of streams (conduit_uv.h); all with the context of the hooks. */
+struct api_ends {
+	int (*join)(void *context, struct service_stream *s, int descriptor);
+	int (*pair)(void *context, struct service_stream *s, int *theirs);
+	bool (*say)(void *context, struct service_stream *s, const char *text, size_t len);
+	void (*start)(void *context, struct service_stream *s);
+	void (*cut)(void *context, struct service_stream *s);
+	void (*count)(
+		void *context, const struct service_stream *s, uint64_t *sent, uint64_t *received);
+	void (*close)(void *context, int descriptor); /* of a client, that nobody took */
+};
+
 struct api_config {
 	struct node *node;
+	struct services *services; /* NULL, and the next: no streams */
+	const struct api_ends *ends;
 	struct peer_id self;
 	const struct api_facts *facts;
 	void *context; /* of the hooks */
@@ -100,7 +127,7 @@ json_t *api_handle_line(
 /* An error response without a request: a line too long, a request too slow. */
 json_t *api_error_line(const char *code, const char *text, const char *hint);
 /* The client has gone: late answers to it are dropped (a change already posted still happens). */
-void api_client_gone(struct api *a, uint64_t client);
+void api_client_gone(struct api *a, ov_time now, uint64_t client);
 /* Does an answer to this client still follow? */
 bool api_client_waits(const struct api *a, uint64_t client);
 
@@ -113,6 +140,15 @@ void api_on_portmap(struct api *a, ov_time now, size_t family);
 void api_on_nearby(struct api *a, ov_time now, const struct nearby_peer *p);
 /* facts->pairing changed: the node hears of it, with what else takes requests. */
 void api_renew_pairing(struct api *a, ov_time now);
+/* Services have something to tell: after each services_on_event, and after conduits_run. */
+void api_on_streams(struct api *a, ov_time now);
+/* An open stream has ended both ways; code -1: as it should. */
+void api_on_stream_closed(struct api *a, ov_time now, const struct service_stream *s, uint64_t sent,
+	uint64_t received, int64_t code);
+/* The connection of this client is handed over (api_line.becomes): the stream that it becomes.
+ * NULL: it has gone meanwhile. After the local end was made: api_became. */
+struct service_stream *api_becomes(struct api *a, uint64_t client, uint64_t number);
+void api_became(struct api *a, ov_time now, struct service_stream *s);
 void api_tick(struct api *a, ov_time now);
 ov_time api_deadline(const struct api *a);
 
@@ -120,9 +156,15 @@ ov_time api_deadline(const struct api *a);
 struct api_line {
 	uint64_t client;
 	uint32_t event_bit;
-	json_t *json; /* the taker owns it */
+	json_t *json;                 /* the taker owns it; NULL: only `becomes` */
+	bool has_descriptor, is_last; /* is_last: then the connection is closed */
+	int descriptor;               /* goes with the line, and is the taker's */
+	uint64_t
+		becomes; /* not 0: after this line the connection is the local end of this stream */
 };
 bool api_poll(struct api *a, struct api_line *out);
 bool api_is_ready(const struct api *a); /* would api_poll give one? */
 /* The line that tells a slow reader how many events it missed. */
 json_t *api_lost_line(struct api *a, ov_time now, uint64_t count);
+/* Nobody took it. */
+void api_close_descriptor(struct api *a, int descriptor);

@@ -9,9 +9,9 @@
 
 const char *const api_event_names[EVENT_COUNT] = { "peer.up", "peer.down", "peer.request",
 	"peer.nearby", "path.changed", "address.changed", "portmap.changed", "sleep.resumed",
-	"event.lost" };
+	"service.opened", "service.closed", "event.lost" };
 
-static json_t *event_line(struct api *a, ov_time now, enum api_event kind)
+json_t *api_event_line(struct api *a, ov_time now, enum api_event kind)
 {
 	return json_pack("{s:s, s:I, s:o}", "event", api_event_names[kind], "seq",
 		(json_int_t)++a->next_event, "at", api_json_at(a, now));
@@ -19,13 +19,12 @@ static json_t *event_line(struct api *a, ov_time now, enum api_event kind)
 
 json_t *api_lost_line(struct api *a, ov_time now, uint64_t count)
 {
-	json_t *line = event_line(a, now, EVENT_LOST);
+	json_t *line = api_event_line(a, now, EVENT_LOST);
 	json_object_set_new(line, "count", json_integer((json_int_t)count));
 	return line;
 }
 
-/* Queues an event; when nobody drains the queue the newest are counted instead. */
-static void publish_take(struct api *a, ov_time now, enum api_event kind, json_t *line)
+void api_publish_take(struct api *a, ov_time now, enum api_event kind, json_t *line)
 {
 	if (a->events_queued >= API_EVENTS_MAX) {
 		a->events_lost++;
@@ -46,7 +45,7 @@ static void publish_take(struct api *a, ov_time now, enum api_event kind, json_t
 static json_t *peer_event(
 	struct api *a, ov_time now, enum api_event kind, const struct node_event *e)
 {
-	json_t *line = event_line(a, now, kind);
+	json_t *line = api_event_line(a, now, kind);
 	const struct contact *c = node_contact(a->cfg.node, &e->peer);
 	json_object_set_new(line, "peer", api_json_peer_id(&e->peer));
 	json_object_set_new(line, "name", c ? json_string(c->name) : json_null());
@@ -59,7 +58,7 @@ static void path_event(struct api *a, ov_time now, enum api_event kind, const st
 	json_object_set_new(line, "remote", api_json_remote(a, &e->addr));
 	if (kind == EVENT_PATH_CHANGED || kind == EVENT_PEER_UP)
 		json_object_set_new(line, "rtt_us", json_integer((json_int_t)(e->rtt / OV_US)));
-	publish_take(a, now, kind, line);
+	api_publish_take(a, now, kind, line);
 }
 
 /* ---- ping ---- */
@@ -146,21 +145,21 @@ void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 		api_offer_make(a, now, &e->peer);
 		break;
 	case NODE_PEER_DOWN:
-		publish_take(a, now, EVENT_PEER_DOWN, peer_event(a, now, EVENT_PEER_DOWN, e));
+		api_publish_take(a, now, EVENT_PEER_DOWN, peer_event(a, now, EVENT_PEER_DOWN, e));
 		break;
 	case NODE_PATH_CHANGED: path_event(a, now, EVENT_PATH_CHANGED, e); break;
 	case NODE_PEER_REQUEST: path_event(a, now, EVENT_PEER_REQUEST, e); break;
 	case NODE_ADDRESS_CHANGED: {
 		json_t *line = peer_event(a, now, EVENT_ADDRESS_CHANGED, e);
 		json_object_set_new(line, "observed", api_json_addr(&e->addr));
-		publish_take(a, now, EVENT_ADDRESS_CHANGED, line);
+		api_publish_take(a, now, EVENT_ADDRESS_CHANGED, line);
 		break;
 	}
 	case NODE_PONG:
 	case NODE_PING_TIMEOUT: on_ping_end(a, now, e); break;
 	case NODE_RELAY_OFFERED: api_offer_take(a, now, e); break;
 	case NODE_EVENTS_LOST:
-		publish_take(a, now, EVENT_LOST, api_lost_line(a, now, e->count));
+		api_publish_take(a, now, EVENT_LOST, api_lost_line(a, now, e->count));
 		break;
 	case NODE_GUEST: api_invite_on_guest(a, now, e); break;
 	case NODE_JOINED: api_join_done(a, &e->peer); break;
@@ -175,26 +174,26 @@ void api_on_event(struct api *a, ov_time now, const struct node_event *e)
 
 void api_on_resumed(struct api *a, ov_time now, ov_time slept)
 {
-	json_t *line = event_line(a, now, EVENT_SLEEP_RESUMED);
+	json_t *line = api_event_line(a, now, EVENT_SLEEP_RESUMED);
 	json_object_set_new(line, "slept_ms", json_integer((json_int_t)(slept / OV_MS)));
-	publish_take(a, now, EVENT_SLEEP_RESUMED, line);
+	api_publish_take(a, now, EVENT_SLEEP_RESUMED, line);
 }
 
 void api_on_nearby(struct api *a, ov_time now, const struct nearby_peer *p)
 {
-	json_t *line = event_line(a, now, EVENT_PEER_NEARBY), *what = api_json_nearby(a, p);
+	json_t *line = api_event_line(a, now, EVENT_PEER_NEARBY), *what = api_json_nearby(a, p);
 	json_object_update(line, what);
 	json_decref(what);
-	publish_take(a, now, EVENT_PEER_NEARBY, line);
+	api_publish_take(a, now, EVENT_PEER_NEARBY, line);
 }
 
 void api_on_portmap(struct api *a, ov_time now, size_t family)
 {
-	json_t *line = event_line(a, now, EVENT_PORTMAP_CHANGED),
+	json_t *line = api_event_line(a, now, EVENT_PORTMAP_CHANGED),
 	       *what = api_json_portmap(a, family);
 	json_object_update(line, what);
 	json_decref(what);
-	publish_take(a, now, EVENT_PORTMAP_CHANGED, line);
+	api_publish_take(a, now, EVENT_PORTMAP_CHANGED, line);
 }
 
 /* ---- subscribe ---- */
@@ -227,6 +226,7 @@ json_t *api_op_subscribe(struct api_call *c)
 		if (!add_event(c, json_string_value(json_array_get(wanted, i)), &mask))
 			return NULL;
 	c->client->events = mask;
+	c->a->subscribed |= mask;
 	json_t *names = json_array();
 	for (unsigned i = 0; i < EVENT_COUNT; i++)
 		if (mask & (1U << i))

@@ -177,6 +177,7 @@ json_t *api_op_peer_show(struct api_call *c)
 	json_decref(live);
 	json_object_set_new(result, "paths", api_json_paths(c->a, &contact->id));
 	json_object_set_new(result, "candidates", api_json_candidates(c->a, &contact->id));
+	json_object_set_new(result, "streams", api_json_streams(c->a, &contact->id));
 	return result;
 }
 

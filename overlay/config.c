@@ -43,6 +43,7 @@ void config_default(struct config *c)
 		.limits_requests = 64,
 		.limits_clients = 256,
 		.limits_clients_per_uid = 64,
+		.limits_streams = 8192,
 		.log_level = LOG_LEVEL_INFO,
 		.log_format = LOG_FORMAT_TEXT,
 	};

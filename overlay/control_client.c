@@ -3,6 +3,10 @@
  * read, so whoever does not take answers cannot ask for more. Out: at most CLIENT_BUFFER_MAX, and
  * some progress every 10 s, or the connection is cut; events give way earlier and are counted.
  *
+ * Descriptors: the kernel joins no bytes behind those that brought one, so what is fed ends in the
+ * line that it belongs to. A second one of a line is closed. A connection that leaves (it becomes a
+ * stream) keeps what comes, at most API_LINE_MAX bytes, for its next owner.
+ *
  * Invariant: in.len <= API_LINE_MAX + one read; out.len <= CLIENT_BUFFER_MAX. */
 #include "overlay/control_client.h"
 
@@ -53,10 +57,23 @@ void client_init(struct control_client *c, uint64_t id)
 		.close_by = OV_NEVER };
 }
 
-void client_fini(struct control_client *c)
+static void close_descriptor(struct api *api, int number)
+{
+	if (number >= 0)
+		api_close_descriptor(api, number);
+}
+
+void client_fini(struct control_client *c, struct api *api)
 {
 	queue_clear(&c->in);
 	queue_clear(&c->out);
+	for (size_t i = 0; i < c->came_count; i++)
+		close_descriptor(api, c->came[i].number);
+	c->came_count = 0;
+	while (c->first_out) {
+		close_descriptor(api, c->first_out->number);
+		client_sent_descriptor(c);
+	}
 }
 
 /* ---- out ---- */
@@ -86,6 +103,47 @@ void client_answer(struct control_client *c, ov_time now, const json_t *line)
 	free(text);
 }
 
+void client_answer_descriptor(
+	struct control_client *c, ov_time now, struct api *api, const json_t *line, int number)
+{
+	uint64_t at = c->out_total + c->out.len;
+	struct client_descriptor *d = c->dead ? NULL : malloc(sizeof(*d));
+	if (d)
+		client_answer(c, now, line);
+	c->dead |= !d;
+	if (c->dead) { /* the answer without it would be a lie */
+		free(d);
+		close_descriptor(api, number);
+		return;
+	}
+	*d = (struct client_descriptor){ .at = at, .number = number };
+	if (c->last_out)
+		c->last_out->next = d;
+	else
+		c->first_out = d;
+	c->last_out = d;
+}
+
+size_t client_next_write(const struct control_client *c, int *descriptor)
+{
+	const struct client_descriptor *d = c->first_out;
+	*descriptor = -1;
+	if (d && d->at == c->out_total) {
+		*descriptor = d->number;
+		d = d->next;
+	}
+	return d ? (size_t)(d->at - c->out_total) : c->out.len;
+}
+
+void client_sent_descriptor(struct control_client *c)
+{
+	struct client_descriptor *d = c->first_out;
+	c->first_out = d->next;
+	if (!c->first_out)
+		c->last_out = NULL;
+	free(d);
+}
+
 void client_event(struct control_client *c, ov_time now, const json_t *line)
 {
 	if (c->events_lost || c->out.len > CLIENT_EVENT_MAX)
@@ -97,6 +155,7 @@ void client_event(struct control_client *c, ov_time now, const json_t *line)
 void client_wrote(struct control_client *c, ov_time now, struct api *api, size_t len)
 {
 	queue_drop(&c->out, len);
+	c->out_total += len;
 	c->write_by = c->out.len ? now + CLIENT_WRITE_BY : OV_NEVER;
 	if (!c->events_lost || c->out.len > CLIENT_EVENT_MAX / 2)
 		return;
@@ -104,6 +163,14 @@ void client_wrote(struct control_client *c, ov_time now, struct api *api, size_t
 	c->events_lost = 0;
 	client_answer(c, now, line);
 	json_decref(line);
+}
+
+void client_end(struct control_client *c, ov_time now)
+{
+	c->close_by = now + CLIENT_LINGER;
+	c->line_by = OV_NEVER;
+	c->api.events = 0;
+	queue_clear(&c->in);
 }
 
 void client_last_words(
@@ -114,27 +181,58 @@ void client_last_words(
 	json_t *line = api_error_line(code, text, hint);
 	client_answer(c, now, line);
 	json_decref(line);
-	c->close_by = now + CLIENT_LINGER;
-	c->line_by = OV_NEVER;
-	c->api.events = 0;
-	queue_clear(&c->in);
+	client_end(c, now);
 }
 
 /* ---- in ---- */
 
 bool client_wants_read(const struct control_client *c)
 {
-	return c->close_by != OV_NEVER || c->out.len <= CLIENT_PAUSE;
+	if (c->close_by != OV_NEVER)
+		return true;
+	if (c->api.stage == API_LEAVES)
+		return c->in.len < API_LINE_MAX;
+	return c->out.len <= CLIENT_PAUSE;
 }
 
 bool client_feed(struct control_client *c, ov_time now, const uint8_t *data, size_t len)
 {
 	if (c->close_by != OV_NEVER)
 		return true; /* read and forgotten */
-	if (c->in.len == 0)
+	if (c->in.len == 0 && c->api.stage == API_SPEAKS)
 		c->line_by = now + CLIENT_LINE_BY;
 	c->dead |= !queue_add(&c->in, data, len);
 	return !c->dead;
+}
+
+void client_feed_descriptor(struct control_client *c, struct api *api, int number)
+{
+	if (c->close_by != OV_NEVER || c->api.stage != API_SPEAKS || c->in.len == 0 ||
+		c->came_count == CLIENT_DESCRIPTORS_IN) {
+		close_descriptor(api, number);
+		return;
+	}
+	c->came[c->came_count++] =
+		(struct client_descriptor){ .at = c->in_total + c->in.len - 1, .number = number };
+}
+
+/* The first one that came with the bytes up to `end` is of this line; others of it are closed. */
+static void take_descriptor(struct control_client *c, struct api *api, uint64_t end)
+{
+	bool has_one = false;
+	while (c->came_count > 0 && c->came[0].at < end) {
+		int number = c->came[0].number;
+		c->came[0] = c->came[1];
+		c->came_count--;
+		if (has_one) {
+			close_descriptor(api, number);
+			continue;
+		}
+		has_one = true;
+		c->api.has_descriptor = number >= 0;
+		c->api.lost_descriptor = number < 0;
+		c->api.descriptor = number;
+	}
 }
 
 static bool next_line(const struct control_client *c, size_t *len)
@@ -152,6 +250,11 @@ static void handle_line(struct control_client *c, ov_time now, struct api *api, 
 {
 	const char *text = (const char *)c->in.data + c->in.start;
 	size_t used = len > 0 && text[len - 1] == '\r' ? len - 1 : len;
+	take_descriptor(c, api, c->in_total + len + 1);
+	if (used == 0 && c->api.has_descriptor) {
+		c->api.has_descriptor = false;
+		close_descriptor(api, c->api.descriptor);
+	}
 	if (used > 0) { /* empty lines are nothing */
 		json_t *answer = api_handle_line(api, now, &c->api, text, used);
 		if (answer)
@@ -159,17 +262,23 @@ static void handle_line(struct control_client *c, ov_time now, struct api *api, 
 		json_decref(answer);
 	}
 	queue_drop(&c->in, len + 1);
-	c->line_by = c->in.len ? now + CLIENT_LINE_BY : OV_NEVER;
+	c->in_total += len + 1;
+	c->line_by = c->in.len && c->api.stage == API_SPEAKS ? now + CLIENT_LINE_BY : OV_NEVER;
+	if (c->api.stage == API_ENDS)
+		client_end(c, now);
 }
 
 bool client_work(struct control_client *c, ov_time now, struct api *api, size_t lines)
 {
 	size_t len = 0;
-	while (!c->dead && c->out.len <= CLIENT_PAUSE && next_line(c, &len) && len < API_LINE_MAX) {
+	while (!c->dead && c->api.stage == API_SPEAKS && c->out.len <= CLIENT_PAUSE &&
+		next_line(c, &len) && len < API_LINE_MAX) {
 		if (lines-- == 0)
 			return true;
 		handle_line(c, now, api, len);
 	}
+	if (c->api.stage != API_SPEAKS)
+		return false;
 	bool whole = next_line(c, &len);
 	if (!whole)
 		len = c->in.len;

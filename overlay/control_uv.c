@@ -1,5 +1,5 @@
 /* Raw sockets on uv_poll: memory per client stays in our hands (control_client), and descriptors
- * can be passed later. Every callback ends the same way (settle): lines that the api has ready are
+ * are passed. Every callback ends the same way (settle): lines that the api has ready are
  * handed out, what can be written is written, the dead are swept, one timer is armed for the
  * earliest deadline. Connections die only in the sweep, so no callback holds a freed one.
  *
@@ -7,10 +7,10 @@
  * what is left waits for the idle handle, behind all other events of the loop. */
 #include "overlay/control_uv.h"
 
-#include "overlay/control_client.h"
 #include "overlay/control_os.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -34,6 +34,7 @@ struct conn {
 	bool eof;      /* it will ask nothing more, but may still read */
 	bool more;     /* whole lines wait for their turn */
 	bool shut;     /* the last words are out: it sees the end */
+	bool deaf;     /* after eof: whether it has gone as well is not watched */
 };
 
 struct control {
@@ -79,11 +80,38 @@ static ov_time read_clock(struct control *c)
 
 /* ---- one connection ---- */
 
+/* A descriptor goes with the first bytes of its line. */
+static ssize_t send_with(int fd, const uint8_t *data, size_t len, int descriptor)
+{
+	struct iovec bytes = { .iov_base = (void *)(uintptr_t)data, .iov_len = len };
+	struct msghdr m = { .msg_iov = &bytes, .msg_iovlen = 1 };
+	union {
+		struct cmsghdr head;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control = { .room = { 0 } };
+	if (descriptor >= 0) {
+		m.msg_control = control.room;
+		m.msg_controllen = sizeof(control.room);
+		struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(h), &descriptor, sizeof(int));
+	}
+	return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void conn_write(struct conn *k, ov_time now)
 {
 	struct bytes_queue *q = &k->client.out;
 	while (q->len > 0 && !k->client.dead) {
-		ssize_t n = send(k->fd, q->data + q->start, q->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		int descriptor;
+		size_t len = client_next_write(&k->client, &descriptor);
+		ssize_t n = send_with(k->fd, q->data + q->start, len, descriptor);
+		if (n >= 0 && descriptor >= 0) {
+			client_sent_descriptor(&k->client);
+			close(descriptor);
+		}
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
@@ -94,15 +122,42 @@ static void conn_write(struct conn *k, ov_time now)
 	}
 }
 
+/* Has it closed, and not only ended its side? Then it reads no answers. */
+static bool has_hung_up(const struct conn *k)
+{
+	struct pollfd p = { .fd = k->fd };
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
+}
+
 static void conn_read(struct conn *k, ov_time now)
 {
-	ssize_t n = recv(k->fd, k->owner->scratch, READ_MAX, MSG_DONTWAIT);
-	if (n > 0)
+	struct iovec bytes = { .iov_base = k->owner->scratch, .iov_len = READ_MAX };
+	union {
+		struct cmsghdr head;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control;
+	/* not a byte more: the kernel would fill the padding with another descriptor */
+	struct msghdr m = { .msg_iov = &bytes,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = CMSG_LEN(sizeof(int)) };
+	ssize_t n = recvmsg(k->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n > 0) {
+		const struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+		int descriptor = -1;
+		bool has_one = h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
+			       h->cmsg_len >= CMSG_LEN(sizeof(int));
+		if (has_one)
+			memcpy(&descriptor, CMSG_DATA(h), sizeof(int));
 		client_feed(&k->client, now, k->owner->scratch, (size_t)n);
-	else if (n == 0)
+		if (has_one || (m.msg_flags & MSG_CTRUNC))
+			client_feed_descriptor(&k->client, k->owner->api, descriptor);
+	} else if (n == 0) {
 		k->eof = true;
-	else if (errno != EAGAIN && errno != EINTR)
+		k->client.dead |= has_hung_up(k);
+	} else if (errno != EAGAIN && errno != EINTR) {
 		k->client.dead = true;
+	}
 }
 
 static void conn_work(struct conn *k, ov_time now)
@@ -141,8 +196,12 @@ static void on_conn(uv_poll_t *poll, int status, int events)
 	struct control *c = k->owner;
 	ov_time now = read_clock(c);
 	k->client.dead |= status < 0; /* libuv has stopped the handle then */
-	if (!k->client.dead && (events & UV_READABLE))
+	if (!k->client.dead && (events & UV_READABLE) && !k->more)
 		conn_read(k, now);
+	if (k->eof && (events & UV_PRIORITIZED)) {
+		k->client.dead |= has_hung_up(k);
+		k->deaf = true; /* else it would tell again and again */
+	}
 	if (!k->client.dead && (events & UV_WRITABLE))
 		conn_write(k, now);
 	conn_work(k, now);
@@ -154,8 +213,10 @@ static void on_conn(uv_poll_t *poll, int status, int events)
 static void conn_arm(struct conn *k)
 {
 	int events = k->client.out.len > 0 ? UV_WRITABLE : 0;
-	if (!k->eof && client_wants_read(&k->client))
+	if (!k->eof && !k->more && client_wants_read(&k->client))
 		events |= UV_READABLE;
+	if (k->eof && !k->deaf) /* which the kernel does not send; a hang-up it always tells */
+		events |= UV_PRIORITIZED;
 	if (events == k->armed)
 		return; /* each change costs a system call */
 	k->armed = events;
@@ -177,12 +238,13 @@ static void on_conn_closed(uv_handle_t *handle)
 {
 	struct conn *k = handle->data;
 	struct control *c = k->owner;
-	close(k->fd);
+	if (k->fd >= 0)
+		close(k->fd);
 	free(k);
 	handle_gone(c);
 }
 
-static void sweep(struct control *c)
+static void sweep(struct control *c, ov_time now)
 {
 	for (struct conn **at = &c->conns; *at;) {
 		struct conn *k = *at;
@@ -192,22 +254,61 @@ static void sweep(struct control *c)
 		}
 		*at = k->next;
 		c->count--;
-		api_client_gone(c->api, k->client.api.id);
-		client_fini(&k->client);
+		api_client_gone(c->api, now, k->client.api.id);
+		client_fini(&k->client, c->api);
 		uv_close((uv_handle_t *)&k->poll, on_conn_closed);
 	}
+}
+
+/* The connection goes on without us. */
+static void conn_leave(struct control *c, struct conn *k, ov_time now, uint64_t stream)
+{
+	struct conn **at = &c->conns;
+	conn_write(k, now);
+	while (*at != k)
+		at = &(*at)->next;
+	*at = k->next;
+	c->count--;
+	uv_close((uv_handle_t *)&k->poll, on_conn_closed); /* stops it at once */
+	int fd = k->fd;
+	k->fd = -1;
+	c->cfg.becomes(c->cfg.context, k->client.api.id, stream, fd, &k->client.in, &k->client.out);
+	api_client_gone(c->api, now, k->client.api.id);
+	client_fini(&k->client, c->api);
+}
+
+static void hand_to(struct control *c, struct conn *k, ov_time now, const struct api_line *line)
+{
+	if (line->has_descriptor)
+		client_answer_descriptor(&k->client, now, c->api, line->json, line->descriptor);
+	else if (line->json)
+		client_answer(&k->client, now, line->json);
+	if (line->is_last)
+		client_end(&k->client, now);
+	if (line->becomes && !k->client.dead)
+		conn_leave(c, k, now, line->becomes);
+}
+
+static struct conn *find(const struct control *c, uint64_t client)
+{
+	for (struct conn *k = c->conns; k; k = k->next)
+		if (k->client.api.id == client)
+			return k;
+	return NULL;
 }
 
 static void hand_out(struct control *c, ov_time now)
 {
 	struct api_line line;
 	while (api_poll(c->api, &line)) {
-		for (struct conn *k = c->conns; k; k = k->next) {
-			if (line.client && line.client == k->client.api.id)
-				client_answer(&k->client, now, line.json);
-			else if (!line.client && (line.event_bit & k->client.api.events))
+		struct conn *taker = line.client ? find(c, line.client) : NULL;
+		if (taker)
+			hand_to(c, taker, now, &line);
+		else if (line.has_descriptor)
+			close(line.descriptor);
+		for (struct conn *k = c->conns; !line.client && k; k = k->next)
+			if (line.event_bit & k->client.api.events)
 				client_event(&k->client, now, line.json);
-		}
 		json_decref(line.json);
 	}
 }
@@ -225,7 +326,7 @@ static void settle(struct control *c, ov_time now)
 		conn_write(k, now);
 		conn_finish(k);
 	}
-	sweep(c);
+	sweep(c, now);
 	for (struct conn *k = c->conns; k; k = k->next) {
 		conn_arm(k);
 		at = ov_min(at, client_deadline(&k->client));
@@ -314,6 +415,7 @@ static void conn_new(struct control *c, int fd, uid_t uid)
 	k->fd = fd;
 	k->uid = uid;
 	client_init(&k->client, ++c->next_id);
+	k->client.api.uid = (uint32_t)uid;
 	k->next = c->conns;
 	c->conns = k;
 	c->count++;
@@ -406,7 +508,7 @@ void control_close(struct control *c)
 	c->closing = true;
 	if (lstat(c->path, &st) == 0 && st.st_dev == c->path_dev && st.st_ino == c->path_ino)
 		unlink(c->path); /* not the socket of a successor */
-	sweep(c);
+	sweep(c, c->cfg.now(c->cfg.context));
 	uv_close((uv_handle_t *)&c->listener, on_closed);
 	uv_close((uv_handle_t *)&c->timer, on_closed);
 	uv_close((uv_handle_t *)&c->idle, on_closed);

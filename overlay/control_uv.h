@@ -3,7 +3,7 @@
  * connects, cuts lines, bounds time and memory of each client, and leaves all meaning to the api.
  *
  * Only root, our own uid and members of the group may speak; anybody else gets one error line. */
-#include "overlay/api.h"
+#include "overlay/control_client.h"
 
 struct uv_loop_s;
 struct control;
@@ -17,6 +17,11 @@ struct control_config {
 	/* A client came, or requests have been handled. Called from the loop, never from inside a
 	 * function of this header. May be NULL. */
 	void (*changed)(void *context);
+	/* The connection of this client becomes the local end of a stream, and is gone from here:
+	 * `out` goes to it before all else, `in` came from it. The descriptor is taken in any case.
+	 * May be NULL if the api has no streams. */
+	void (*becomes)(void *context, uint64_t client, uint64_t stream, int descriptor,
+		const struct bytes_queue *in, const struct bytes_queue *out);
 };
 struct control_config control_config_default(void);
 

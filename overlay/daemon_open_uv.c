@@ -306,6 +306,8 @@ static bool make_api(struct daemon *d, const struct aead_table *aead)
 	state_facts(d, aead);
 	struct api_config a = {
 		.node = d->node,
+		.services = d->services,
+		.ends = &daemon_ends,
 		.self = d->self->id,
 		.facts = &d->facts,
 		.context = d,
@@ -369,7 +371,7 @@ bool daemon_open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	d->stored_count = store_take_contacts(d->store, &d->stored);
 	store_take_pairing(d->store, &d->pairing);
 	d->resolver = resolver_new(&d->loop, on_resolved, d);
-	if (!d->resolver || !make_api(d, aead) || !make_portmapper(d) ||
+	if (!d->resolver || !daemon_open_streams(d) || !make_api(d, aead) || !make_portmapper(d) ||
 		store_start(d->store, &d->loop, on_store, d) != OV_OK)
 		return false;
 	struct control_config c = control_config_default();
@@ -380,6 +382,7 @@ bool daemon_open_edges(struct daemon *d, const struct aead_table *aead, char *wh
 	c.context = d;
 	c.now = now_for_control;
 	c.changed = on_request;
+	c.becomes = daemon_becomes;
 	if (!(d->control = control_open(&d->loop, &c, d->api, why, size)))
 		return false;
 	struct netmon_options m = { .own_interface = d->tun ? tun_status(d->tun)->name : NULL,

@@ -2,6 +2,7 @@
 /* daemon_state - what the files of the daemon share; nobody else includes it. */
 #include "overlay/alarm_uv.h"
 #include "overlay/api.h"
+#include "overlay/conduit_uv.h"
 #include "overlay/control_uv.h"
 #include "overlay/daemon_uv.h"
 #include "overlay/lan_uv.h"
@@ -32,6 +33,8 @@ struct daemon {
 	struct lan_edge *lan;          /* NULL: switched off */
 	struct store *store;
 	struct api *api;
+	struct services *services;
+	struct conduits *conduits;
 	struct control *control;
 	struct resolver *resolver;
 	struct roster roster;
@@ -55,6 +58,14 @@ struct daemon {
 void daemon_do_not_sleep(struct daemon *d);
 void daemon_watch_tun(struct daemon *d); /* or not, while the sockets are full */
 void daemon_set_wall(struct daemon *d, ov_time now);
+
+/* ---- daemon_streams_uv.c ---- */
+bool daemon_open_streams(struct daemon *d);
+extern const struct api_ends daemon_ends; /* context: the daemon */
+void daemon_becomes(void *context, uint64_t client, uint64_t stream, int descriptor,
+	const struct bytes_queue *in, const struct bytes_queue *out);
+/* What the node has of streams, and the bytes of descriptors. True: there was something. */
+bool daemon_streams(struct daemon *d, ov_time now);
 
 /* ---- daemon_open_uv.c ---- */
 /* All that the daemon was configured to have. False: `why` says what is missing; what is open

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SLEEP_CHECK OV_SEC
+#define SLEEP_CHECK  OV_SEC
+#define SPEAK_ROUNDS 4
 #define HOUSEKEEPING \
 	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
 
@@ -211,24 +212,38 @@ static void rest(const struct daemon *d, ov_time span)
 		clock_sleep(span);
 }
 
+/* Streams to ourselves are carried inside of pump_send: what it brings is looked at again. */
+static void speak(struct daemon *d, ov_time now)
+{
+	bool more = true;
+	for (int i = 0; i < SPEAK_ROUNDS && more; i++) {
+		more = daemon_streams(d, now);
+		control_flush(d->control, now);
+		pump_send(&d->pump, now);
+	}
+	if (more)
+		daemon_do_not_sleep(d);
+}
+
 static void on_check(uv_check_t *h)
 {
 	struct daemon *d = h->data;
 	if (d->stopping)
 		return;
 	ov_time now = clock_now();
+	uv_idle_stop(&d->idle);
 	pump_run(&d->pump, now); /* packets do not wait for bookkeeping */
 	tick(d, now);
 	lan_edge_run(d->lan, now);
 	hand_on_nearby(d, now);
 	hand_on_events(d, now);
-	control_flush(d->control, now);
-	pump_send(&d->pump, now);
+	speak(d, now);
 	connect_all(d);
 	daemon_watch_tun(d);
-	uv_idle_stop(&d->idle);
 	arm_timer(d, now);
-	rest(d, pump_rest(&d->pump, now));
+	ov_time span = pump_rest(&d->pump, now);
+	if (!uv_is_active((uv_handle_t *)&d->idle))
+		rest(d, span);
 }
 
 /* ---- start and stop ---- */
@@ -236,6 +251,7 @@ static void on_check(uv_check_t *h)
 static void close_all(struct daemon *d)
 {
 	control_close(d->control);
+	conduits_close(d->conduits);
 	netmon_close(d->netmon);
 	portmapper_close(d->portmapper, clock_now());
 	d->facts.portmap[0] = d->facts.portmap[1] = NULL;
@@ -376,6 +392,7 @@ int daemon_run(const struct daemon_config *cfg, const struct identity *self,
 		pump_fini(&d->pump);
 	store_pairing_fini(&d->pairing);
 	api_free(d->api);
+	services_free(d->services, clock_now());
 	node_free(d->node);
 	tun_close(d->tun);
 	arena_free(d->arena);

@@ -21,6 +21,7 @@ struct daemon_config {
 	const char *config_path; /* NULL: none */
 	const char *version;
 	uint32_t max_clients, max_per_uid, root_reserved;
+	uint32_t max_streams;           /* local ends */
 	const struct contact *contacts; /* of the configuration file; upserted at start */
 	size_t contact_count;
 	const struct contact *facilitators; /* of the configuration; borrowed */

@@ -54,7 +54,7 @@ static bool parse_port(const char *text, size_t len, uint16_t *port)
 }
 
 /* Printable ASCII without blank, comma, quote and backslash: safe in lists, logs and JSON. */
-static bool service_name_ok(const char *name, size_t len)
+bool grant_service_ok(const char *name, size_t len)
 {
 	if (len == 0 || len >= GRANT_SERVICE_LEN)
 		return false;
@@ -76,7 +76,7 @@ static struct parsed parse(const char *word, size_t len)
 		p.kind = KIND_TCP;
 	else if (len > 4 && memcmp(word, "udp/", 4) == 0 && parse_port(word + 4, len - 4, &p.port))
 		p.kind = KIND_UDP;
-	else if (len > 8 && memcmp(word, "service:", 8) == 0 && service_name_ok(word + 8, len - 8))
+	else if (len > 8 && memcmp(word, "service:", 8) == 0 && grant_service_ok(word + 8, len - 8))
 		p = (struct parsed){
 			.kind = KIND_SERVICE, .service = word + 8, .service_len = len - 8
 		};

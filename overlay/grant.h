@@ -34,6 +34,8 @@ OV_MUST_CHECK int grants_remove(
 OV_MUST_CHECK int grants_add_list(struct grants *g, const char *list, const char **bad);
 bool grants_tcp(const struct grants *g, uint16_t port);
 bool grants_udp(const struct grants *g, uint16_t port);
+/* Can this be the name of a service? */
+bool grant_service_ok(const char *name, size_t len);
 bool grants_service(const struct grants *g, const char *name);
 /* i-th word in canonical order into out; false when there is none. For lists and JSON. */
 bool grants_word(const struct grants *g, size_t i, char out[GRANT_TEXT_MAX]);

@@ -112,8 +112,8 @@ static void adopt_association(struct node *n, ov_time now, struct peer *p, const
 		return;
 	reassembly_free(a->reassembly);
 	a->reassembly = NULL;
-	if (a->id != 0) /* the peer forgot the old one */
-		streams_close(n, a, STREAM_PEER_RESTARTED);
+	if (a->id != 0)
+		streams_restart(n, now, p);
 	if (a->peer_instance != k->instance)
 		channel_close_all(n, now, a);
 	if (p->client && a->peer_instance != k->instance)

@@ -1,68 +1,27 @@
-/* A blocking client: one request at a time, matched by id; events that arrive while an answer is
- * awaited are kept in order, up to EVENTS_MAX, then counted and told as event.lost. Answers to
- * calls that were interrupted or timed out come late and are skipped by their id.
+/* A blocking client: operations are matched by id; events and answers that arrive while another
+ * answer is awaited are kept in order, events up to EVENTS_MAX, then counted and told as
+ * event.lost. Answers that nobody waits for any more come late and are skipped by their id.
  *
  * Stands alone on libc and jansson (it is also a shared library). */
-#include "overlay/overlay.h"
+#include "overlay/liboverlay_impl.h"
 
 #include <errno.h>
-#include <jansson.h>
-#include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 65536 /* design 6 */
-#define EVENTS_MAX     1024
-#define SYSTEM_SOCKET  "/run/overlay/overlay.sock"
-
-struct event {
-	struct event *next;
-	char *text;
-};
-
-struct overlay {
-	int fd, timeout_ms;
-	json_int_t last_id;
-	struct event *events, **events_tail;
-	size_t event_count;
-	unsigned long long events_lost;
-	size_t len;      /* bytes in `in` */
-	size_t consumed; /* of them, the line handed out last */
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	char in[LINE_MAX_BYTES];
-};
+#define EVENTS_MAX    1024
+#define SYSTEM_SOCKET "/run/overlay/overlay.sock"
 
 /* ---- errors ---- */
-
-static void set_error(
-	struct overlay_error *why, const char *code, const char *text, const char *hint)
-{
-	if (!why)
-		return;
-	snprintf(why->code, sizeof(why->code), "%s", code);
-	snprintf(why->text, sizeof(why->text), "%s", text);
-	snprintf(why->hint, sizeof(why->hint), "%s", hint);
-}
-
-static void set_errno(struct overlay_error *why, const char *what)
-{
-	char text[200];
-	snprintf(text, sizeof(text), "%s: %s", what, strerror(errno));
-	set_error(why, "io", text, "");
-}
 
 static void set_from_json(struct overlay_error *why, const json_t *error)
 {
 	const char *code = json_string_value(json_object_get(error, "code"));
 	const char *text = json_string_value(json_object_get(error, "text"));
 	const char *hint = json_string_value(json_object_get(error, "hint"));
-	set_error(why, code ? code : "io", text ? text : "unknown error", hint ? hint : "");
+	lib_set_error(why, code ? code : "io", text ? text : "unknown error", hint ? hint : "");
 }
 
 /* ---- where the daemon is ---- */
@@ -93,93 +52,15 @@ static void explain_connect(struct overlay_error *why, const char *path)
 {
 	char text[200];
 	if (errno == EACCES || errno == EPERM) {
-		set_error(why, "no-permission", "permission denied: join group overlay",
+		lib_set_error(why, "no-permission", "permission denied: join group overlay",
 			"sudo adduser \"$USER\" overlay, then log in again");
 		return;
 	}
 	snprintf(text, sizeof(text), "no overlayd at %s: %s", path, strerror(errno));
-	set_error(why, "no-daemon", text, "start overlayd, or set OVERLAY_SOCKET");
+	lib_set_error(why, "no-daemon", text, "start overlayd, or set OVERLAY_SOCKET");
 }
 
-/* ---- lines ---- */
-
-static long long now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Waits until fd is ready. 1: ready, 0: time is up, -1: errno. until < 0: for ever. */
-static int wait_for(int fd, short events, long long until)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-	long long left = until < 0 ? -1 : until - now_ms();
-	if (until >= 0 && left < 0)
-		left = 0;
-	return poll(&p, 1, left > 0x7fffffff ? 0x7fffffff : (int)left);
-}
-
-static int send_line(
-	struct overlay *o, const char *text, long long until, struct overlay_error *why)
-{
-	size_t len = strlen(text);
-	while (len > 0) {
-		ssize_t n = send(o->fd, text, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n > 0) {
-			text += n;
-			len -= (size_t)n;
-			continue;
-		}
-		if (errno == EPIPE || errno == ECONNRESET)
-			return 0; /* its last words, if any, can still be read */
-		if (errno != EAGAIN && errno != EINTR) {
-			set_errno(why, "writing to overlayd");
-			return -1;
-		}
-		if (errno == EAGAIN && wait_for(o->fd, POLLOUT, until) == 0) {
-			set_error(why, "timeout", "overlayd takes no request", "");
-			return -1;
-		}
-	}
-	return 0;
-}
-
-/* The next line, NUL in place of its newline, valid until the next call. 1: *line is set, 0: time
- * is up or a signal came (errno EINTR), -1: *why. */
-static int next_line(struct overlay *o, long long until, char **line, struct overlay_error *why)
-{
-	memmove(o->in, o->in + o->consumed, o->len - o->consumed);
-	o->len -= o->consumed;
-	o->consumed = 0;
-	for (;;) {
-		char *end = memchr(o->in, '\n', o->len);
-		if (end) {
-			*end = '\0';
-			*line = o->in;
-			o->consumed = (size_t)(end - o->in) + 1;
-			return 1;
-		}
-		if (o->len == sizeof(o->in)) {
-			set_error(why, "io", "overlayd sent a line longer than 65536 bytes", "");
-			return -1;
-		}
-		ssize_t n = recv(o->fd, o->in + o->len, sizeof(o->in) - o->len, MSG_DONTWAIT);
-		if (n > 0) {
-			o->len += (size_t)n;
-			continue;
-		}
-		if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-			set_error(why, "no-daemon", "overlayd closed the connection",
-				"is it still running? see: overlay status");
-			return -1;
-		}
-		errno = 0;
-		int ready = wait_for(o->fd, POLLIN, until);
-		if (ready == 0 || (ready < 0 && errno == EINTR))
-			return 0;
-	}
-}
+/* ---- events that were kept ---- */
 
 static void keep_event(struct overlay *o, const char *text)
 {
@@ -196,101 +77,186 @@ static void keep_event(struct overlay *o, const char *text)
 	o->event_count++;
 }
 
-/* ---- calls ---- */
+/* ---- operations ---- */
 
-/* Reads until the answer with this id. The reference is the caller's; NULL: *why. */
-static json_t *await_answer(
-	struct overlay *o, json_int_t id, long long until, struct overlay_error *why)
+static struct request *new_request(struct overlay *o, struct overlay_error *why)
 {
-	for (;;) {
-		char *line;
-		int rc = next_line(o, until, &line, why);
-		if (rc < 0)
-			return NULL;
-		if (rc == 0 && errno == EINTR) {
-			set_error(why, "io", "interrupted", "");
-			return NULL;
-		}
-		if (rc == 0) {
-			set_error(why, "timeout", "overlayd did not answer in time", "");
-			return NULL;
-		}
-		json_t *answer = json_loads(line, 0, NULL);
-		const json_t *got = json_object_get(answer, "id");
-		if (json_object_get(answer, "event"))
-			keep_event(o, line);
-		else if (json_is_null(got) ||
-			 (json_is_integer(got) && json_integer_value(got) == id))
-			return answer; /* without id: refused as a whole */
-		json_decref(answer);
+	struct request *r = o->request_count < REQUESTS_MAX ? calloc(1, sizeof(*r)) : NULL;
+	struct request **at = &o->requests;
+	if (!r) {
+		lib_set_error(why, "busy", "too many operations are under way", "");
+		return NULL;
 	}
+	while (*at)
+		at = &(*at)->next;
+	*at = r;
+	o->request_count++;
+	r->id = ++o->last_id;
+	r->fd = -1;
+	return r;
 }
 
-static int call_json(struct overlay *o, const char *op, const char *args, json_t **result,
-	struct overlay_error *why)
+void lib_drop(struct overlay *o, struct request *r)
 {
-	long long until = o->timeout_ms < 0 ? -1 : now_ms() + o->timeout_ms;
-	json_t *a = args ? json_loads(args, JSON_REJECT_DUPLICATES, NULL) : json_object();
-	json_t *request = json_pack("{s:I, s:s, s:o}", "id", ++o->last_id, "op", op, "args", a);
-	char *dump = json_is_object(a) && request ? json_dumps(request, JSON_COMPACT) : NULL;
+	struct request **at = &o->requests;
+	while (*at && *at != r)
+		at = &(*at)->next;
+	if (!r || !*at)
+		return;
+	*at = r->next;
+	o->request_count--;
+	json_decref(r->answer);
+	if (r->fd >= 0)
+		close(r->fd);
+	free(r);
+}
+
+/* With its newline; the caller frees it. NULL: *why. */
+static char *request_line(
+	json_int_t id, const char *op, json_t *args_take, struct overlay_error *why)
+{
+	json_t *line = json_pack("{s:I, s:s}", "id", id, "op", op);
+	bool whole = json_object_set_new(line, "args", args_take ? args_take : json_object()) == 0;
+	char *dump = whole ? json_dumps(line, JSON_COMPACT) : NULL;
 	size_t len = dump ? strlen(dump) : 0;
 	char *text = dump ? realloc(dump, len + 2) : NULL;
-	if (!text)
-		free(dump);
-	json_decref(request);
-	if (!text || len >= LINE_MAX_BYTES) {
+	json_decref(line);
+	if (text && len < OVERLAY_LINE_MAX) {
+		memcpy(text + len, "\n", 2);
+		return text;
+	}
+	lib_set_error(why, text ? "bad-argument" : "io",
+		text ? "the request is longer than 65536 bytes" : "out of memory", "");
+	free(text ? text : dump);
+	return NULL;
+}
+
+struct request *lib_send(
+	struct overlay *o, const char *op, json_t *args_take, int fd, struct overlay_error *why)
+{
+	struct request *r = new_request(o, why);
+	if (!r)
+		json_decref(args_take);
+	char *text = r ? request_line(r->id, op, args_take, why) : NULL;
+	if (text && lib_send_line(o, text, fd, why) == 0) {
 		free(text);
-		set_error(why, "bad-argument",
-			text ? "the request is longer than 65536 bytes"
-			     : "args is not a JSON object",
-			"");
+		return r;
+	}
+	free(text);
+	lib_drop(o, r);
+	return NULL;
+}
+
+/* args as a text. */
+static struct request *send_text(
+	struct overlay *o, const char *op, const char *args, int fd, struct overlay_error *why)
+{
+	json_t *a = args ? json_loads(args, JSON_REJECT_DUPLICATES, NULL) : json_object();
+	if (json_is_object(a))
+		return lib_send(o, op, a, fd, why);
+	json_decref(a);
+	lib_set_error(why, "bad-argument", "args is not a JSON object", "");
+	return NULL;
+}
+
+/* answer_take has an id that somebody waits for, or it is dropped. */
+static void keep_answer(struct overlay *o, json_t *answer_take)
+{
+	const json_t *id = json_object_get(answer_take, "id");
+	struct request *r = o->requests;
+	while (r && (!json_is_integer(id) || json_integer_value(id) != r->id || r->answer))
+		r = r->next;
+	if (!r) {
+		json_decref(answer_take);
+		return;
+	}
+	r->answer = answer_take;
+	r->fd = o->line_fd;
+	o->line_fd = -1;
+}
+
+int lib_read_line(struct overlay *o, long long until, struct overlay_error *why)
+{
+	char *line;
+	int rc = lib_next_line(o, until, &line, why);
+	if (rc <= 0)
+		return rc;
+	json_t *j = json_loads(line, 0, NULL);
+	if (json_is_false(json_object_get(j, "ok")) && json_is_null(json_object_get(j, "id"))) {
+		set_from_json(why, json_object_get(j, "error")); /* refused as a whole */
+		json_decref(j);
 		return -1;
 	}
-	memcpy(text + len, "\n", 2);
-	int rc = send_line(o, text, until, why);
-	free(text);
-	json_t *answer = rc == 0 ? await_answer(o, o->last_id, until, why) : NULL;
-	if (!answer)
-		return -1;
-	bool ok = json_is_true(json_object_get(answer, "ok"));
-	if (ok)
-		*result = json_incref(json_object_get(answer, "result"));
-	else
-		set_from_json(why, json_object_get(answer, "error"));
-	json_decref(answer);
-	return ok ? 0 : -1;
+	if (json_object_get(j, "event")) {
+		keep_event(o, line);
+		json_decref(j);
+	} else {
+		keep_answer(o, j);
+	}
+	return 1;
+}
+
+int lib_await(
+	struct overlay *o, const struct request *r, long long until, struct overlay_error *why)
+{
+	while (!r->answer) {
+		int rc = lib_read_line(o, until, why);
+		if (rc == 0 && errno == EINTR)
+			lib_set_error(why, "io", "interrupted", "");
+		else if (rc == 0)
+			lib_set_error(why, "timeout", "overlayd did not answer in time", "");
+		if (rc <= 0)
+			return -1;
+	}
+	return 0;
+}
+
+const json_t *lib_result(const struct request *r, struct overlay_error *why)
+{
+	if (json_is_true(json_object_get(r->answer, "ok")))
+		return json_object_get(r->answer, "result");
+	set_from_json(why, json_object_get(r->answer, "error"));
+	return NULL;
+}
+
+static char *result_text(const json_t *result, struct overlay_error *why)
+{
+	char *text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY);
+	if (!text)
+		lib_set_error(why, "io", "out of memory", "");
+	return text;
 }
 
 int overlay_call(struct overlay *o, const char *op, const char *args, char **result,
 	struct overlay_error *why)
 {
-	json_t *got = NULL;
-	if (call_json(o, op, args, &got, why) != 0)
-		return -1;
-	if (result)
-		*result = json_dumps(got, JSON_COMPACT | JSON_ENCODE_ANY);
-	json_decref(got);
-	if (!result || *result)
-		return 0;
-	set_error(why, "io", "out of memory", "");
-	return -1;
+	long long until = lib_until(o->timeout_ms);
+	struct request *r = send_text(o, op, args, -1, why);
+	const json_t *got = r && lib_await(o, r, until, why) == 0 ? lib_result(r, why) : NULL;
+	bool ok = got != NULL;
+	if (ok && result)
+		ok = (*result = result_text(got, why)) != NULL;
+	lib_drop(o, r);
+	return ok ? 0 : -1;
 }
 
 struct overlay *overlay_connect(const char *path, struct overlay_error *why)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	if (!socket_path(path, a.sun_path, sizeof(a.sun_path))) {
-		set_error(why, "bad-argument", "the path of the overlay socket is longer than 107",
+		lib_set_error(why, "bad-argument",
+			"the path of the overlay socket is longer than 107",
 			"give a shorter one with OVERLAY_SOCKET or --socket");
 		return NULL;
 	}
 	struct overlay *o = calloc(1, sizeof(*o));
 	if (!o) {
-		set_error(why, "io", "out of memory", "");
+		lib_set_error(why, "io", "out of memory", "");
 		return NULL;
 	}
 	o->timeout_ms = 35000; /* the store is given 30 s */
 	o->events_tail = &o->events;
+	o->line_fd = -1;
 	memcpy(o->path, a.sun_path, sizeof(o->path));
 	o->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (o->fd < 0 || connect(o->fd, (const struct sockaddr *)&a, sizeof(a)) != 0) {
@@ -315,6 +281,12 @@ void overlay_close(struct overlay *o)
 		free(o->events);
 		o->events = next;
 	}
+	while (o->requests)
+		lib_drop(o, o->requests);
+	for (size_t i = 0; i < o->arrived_count; i++)
+		close(o->arrived[i].fd);
+	if (o->line_fd >= 0)
+		close(o->line_fd);
 	if (o->fd >= 0)
 		close(o->fd);
 	free(o);
@@ -346,6 +318,7 @@ static char *take_kept(struct overlay *o)
 		o->events = e->next;
 		if (!o->events)
 			o->events_tail = &o->events;
+		o->line_fd = -1;
 		o->event_count--;
 		free(e);
 	} else if (o->events_lost) {
@@ -360,25 +333,66 @@ static char *take_kept(struct overlay *o)
 
 int overlay_next_event(struct overlay *o, int timeout_ms, char **event, struct overlay_error *why)
 {
-	long long until = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+	long long until = lib_until(timeout_ms);
 	for (;;) {
-		char *line;
 		*event = take_kept(o);
 		if (*event)
 			return 1;
-		int rc = next_line(o, until, &line, why);
+		int rc = lib_read_line(o, until, why);
 		if (rc <= 0)
 			return rc;
-		json_t *j = json_loads(line, 0, NULL);
-		bool is_event = json_object_get(j, "event") != NULL;
-		bool fatal = json_is_false(json_object_get(j, "ok")) &&
-			     json_is_null(json_object_get(j, "id"));
-		if (is_event)
-			keep_event(o, line);
-		else if (fatal)
-			set_from_json(why, json_object_get(j, "error"));
-		json_decref(j);
-		if (fatal)
-			return -1;
 	}
+}
+
+/* ---- for event loops ---- */
+
+int overlay_descriptor(const struct overlay *o)
+{
+	return o->fd;
+}
+
+long long overlay_request(
+	struct overlay *o, const char *op, const char *args, int fd, struct overlay_error *why)
+{
+	const struct request *r = send_text(o, op, args, fd, why);
+	return r ? r->id : -1;
+}
+
+static struct request *find_answered(const struct overlay *o)
+{
+	struct request *r = o->requests;
+	while (r && (!r->answer || r->is_accept)) /* an accept waits for overlay_accept */
+		r = r->next;
+	return r;
+}
+
+int overlay_next_answer(
+	struct overlay *o, int timeout_ms, struct overlay_answer *answer, struct overlay_error *why)
+{
+	long long until = lib_until(timeout_ms);
+	struct request *r;
+	while (!(r = find_answered(o))) {
+		int rc = lib_read_line(o, until, why);
+		if (rc <= 0)
+			return rc;
+	}
+	*answer = (struct overlay_answer){ .id = r->id, .fd = -1 };
+	const json_t *got = lib_result(r, &answer->why);
+	answer->result = got ? result_text(got, &answer->why) : NULL;
+	if (answer->result) {
+		answer->fd = r->fd;
+		r->fd = -1;
+	}
+	lib_drop(o, r);
+	return 1;
+}
+
+int overlay_take_inline(struct overlay *o, void *first, size_t *len)
+{
+	int fd = o->fd;
+	*len = o->len - o->consumed;
+	memcpy(first, o->in + o->consumed, *len);
+	o->fd = -1;
+	overlay_close(o);
+	return fd;
 }

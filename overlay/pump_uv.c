@@ -6,6 +6,8 @@
  * waits behind one batch and not behind a queue of them. */
 #include "overlay/pump_uv.h"
 
+#include "overlay/node_streams.h"
+
 static_assert(PORTS_READ <= UDP_BATCH, "they share a list");
 
 #define PUMP_PAUSE (500 * OV_US)
@@ -100,12 +102,14 @@ static void send_by_port(struct pump *p, const struct dgram *runs, size_t count)
 static void send_all(struct pump *p, ov_time now)
 {
 	size_t count;
+	node_streams_hold(p->node, udp_blocked(p->udp));
 	while ((count = node_poll(p->node, now, p->sending, PUMP_SEND_RUNS)) > 0) {
 		count = send_by_tcp(p, count);
 		if (p->second || p->ports)
 			send_by_port(p, p->sending, count);
 		else
 			udp_send(p->udp, p->sending, count);
+		node_streams_hold(p->node, udp_blocked(p->udp));
 	}
 }
 

@@ -8,6 +8,7 @@
 
 struct self_streams {
 	struct streams *side[2]; /* [0] opens */
+	ov_time deadline;        /* OV_NEVER between a tick and the flush that follows */
 	uint8_t plain[SELF_DATAGRAM];
 };
 
@@ -30,6 +31,7 @@ struct streams *self_streams(struct node *n, ov_time now)
 	if (!s)
 		return NULL;
 	n->self_streams = s;
+	s->deadline = OV_NEVER;
 	for (int i = 0; i < 2; i++)
 		s->side[i] = streams_new(n, now, NULL, i == 0);
 	if (!is_complete(s)) {
@@ -90,23 +92,26 @@ void self_streams_flush(struct node *n, ov_time now)
 		more = carry(s, 0, now);
 		more |= carry(s, 1, now);
 	}
-	for (int i = 0; i < 2; i++)
+	s->deadline = OV_NEVER;
+	for (int i = 0; i < 2; i++) {
+		s->deadline = ov_min(s->deadline, transport_deadline(s->side[i]->t, now));
 		streams_tell(n, s->side[i]);
+	}
 }
 
 void self_streams_tick(struct node *n, ov_time now)
 {
 	struct self_streams *s = n->self_streams;
-	for (int i = 0; s && i < 2; i++)
+	if (!s || s->deadline > now)
+		return;
+	s->deadline = OV_NEVER;
+	for (int i = 0; i < 2; i++)
 		if (transport_deadline(s->side[i]->t, now) <= now)
 			transport_tick(s->side[i]->t, now);
+	self_streams_flush(n, now);
 }
 
 ov_time self_streams_deadline(const struct node *n)
 {
-	const struct self_streams *s = n->self_streams;
-	ov_time at = OV_NEVER;
-	for (int i = 0; s && i < 2; i++)
-		at = ov_min(at, transport_deadline(s->side[i]->t, 0));
-	return at;
+	return n->self_streams ? n->self_streams->deadline : OV_NEVER;
 }

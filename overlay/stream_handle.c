@@ -7,6 +7,14 @@
 
 #define STREAMS_MAX 65536
 
+void stream_handle_link(struct node_stream **list, struct node_stream *s)
+{
+	s->next = *list;
+	if (s->next)
+		s->next->previous = s;
+	*list = s;
+}
+
 static struct node_stream *make(struct node *n, struct streams *of, uint64_t id)
 {
 	struct node_stream *s = n->stream_count < STREAMS_MAX ? calloc(1, sizeof(*s)) : NULL;
@@ -15,15 +23,12 @@ static struct node_stream *make(struct node *n, struct streams *of, uint64_t id)
 	s->of = of;
 	s->id = id;
 	s->peer = of->peer ? of->peer->contact.id : n->self->id;
-	s->next = of->first;
-	if (s->next)
-		s->next->previous = s;
-	of->first = s;
+	stream_handle_link(&of->first, s);
 	n->stream_count++;
 	return s;
 }
 
-static void unlink_from(struct node_stream **list, struct node_stream *s)
+void stream_handle_unlink(struct node_stream **list, struct node_stream *s)
 {
 	if (*list == s)
 		*list = s->next;
@@ -160,9 +165,9 @@ void node_stream_close(struct node *n, ov_time now, struct node_stream *s, uint3
 	if (s->of) {
 		transport_release(s->of->t, now, s->id, code);
 		streams_touch(n, s->of);
-		unlink_from(&s->of->first, s);
+		stream_handle_unlink(&s->of->first, s);
 	} else if (!s->is_told) {
-		unlink_from(&n->ended, s);
+		stream_handle_unlink(&n->ended, s);
 	}
 	n->stream_count--;
 	free(s);
@@ -175,7 +180,7 @@ static bool next_ended(struct node *n, struct node_stream_event *out)
 	struct node_stream *s = n->ended;
 	if (!s)
 		return false;
-	unlink_from(&n->ended, s);
+	stream_handle_unlink(&n->ended, s);
 	s->is_told = true;
 	*out = (struct node_stream_event){ .stream = s,
 		.user = s->user,

@@ -16,7 +16,7 @@
 #define CALL_AGAIN_QUIET (30 * OV_SEC) /* a new wish after such a pause: call at once */
 #define RENEW_EVERY      (11 * OV_SEC) /* not with a handshake that crosses the last: keys.c */
 #define LEAST_ROOM       128           /* plaintext; a path that allows less is waited for */
-#define LOOK_AGAIN       OV_MS
+#define LOOK_AGAIN       (20 * OV_MS)
 
 struct streams *streams_new(struct node *n, ov_time now, struct peer *p, bool is_lower)
 {
@@ -71,14 +71,10 @@ void streams_free(struct node *n, struct streams *s, uint32_t code)
 		forget_told(n, s);
 	while (s->first) {
 		struct node_stream *one = s->first;
-		s->first = one->next;
+		stream_handle_unlink(&s->first, one);
 		one->of = NULL;
 		one->code = code;
-		one->previous = NULL;
-		one->next = n->ended;
-		if (n->ended)
-			n->ended->previous = one;
-		n->ended = one;
+		stream_handle_link(&n->ended, one);
 	}
 	transport_free(s->t);
 	free(s);
@@ -93,6 +89,35 @@ void streams_close(struct node *n, struct association *a, uint32_t code)
 {
 	streams_free(n, a->streams, code);
 	a->streams = NULL;
+}
+
+static void carry_over(struct node *n, ov_time now, struct streams *old, struct streams *fresh)
+{
+	for (struct node_stream *s = old->first, *next; s; s = next) {
+		next = s->next;
+		uint64_t id;
+		if (!transport_is_unheard(old->t, s->id) ||
+			transport_carry(fresh->t, now, old->t, s->id, &id) != OV_OK)
+			continue;
+		stream_handle_unlink(&old->first, s);
+		s->of = fresh;
+		s->id = id;
+		stream_handle_link(&fresh->first, s);
+	}
+	streams_touch(n, fresh);
+	streams_tell(n, fresh);
+}
+
+void streams_restart(struct node *n, ov_time now, struct peer *p)
+{
+	struct association *a = p->association;
+	struct streams *old = a->streams;
+	if (!old)
+		return;
+	a->streams = old->first ? streams_new(n, now, p, p->lower) : NULL;
+	if (a->streams)
+		carry_over(n, now, old, a->streams);
+	streams_free(n, old, STREAM_PEER_RESTARTED);
 }
 
 void streams_path_gone(const struct association *a, const struct path *path)
@@ -314,6 +339,7 @@ bool streams_flush(struct node *n, ov_time now, struct peer *p)
 	struct keys *k = keys_sending(a, now);
 	bool usable = k && a->active && path_carries(a->active), more = false;
 	follow_path(now, a, usable ? a->active : NULL);
+	transport_tick(s->t, now); /* what comes may come faster than the node ticks */
 	if (usable)
 		more = flush_by(n, now, p, k);
 	else if (transport_is_busy(s->t))
@@ -333,11 +359,12 @@ void streams_tick(ov_time now, const struct association *a)
 		transport_tick(a->streams->t, now);
 }
 
-/* What is due and could not go is looked at again soon, not at once. */
-ov_time streams_deadline(const struct node *n, const struct association *a, ov_time now)
+/* What is due could not go: its path has not answered, its relay is gone, the sockets are full.
+ * Whatever changes that touches the peer. */
+ov_time streams_deadline(const struct association *a, ov_time now)
 {
 	const struct streams *s = a->streams;
-	if (!s || s->path_key == 0 || n->streams_held)
+	if (!s || s->path_key == 0)
 		return OV_NEVER;
 	ov_time at = transport_deadline(s->t, now);
 	if (transport_has_failed(s->t) && !s->renews && !a->call)

@@ -50,14 +50,19 @@ void streams_on_packet(struct node *n, ov_time now, struct peer *p, const struct
 /* Sends what may go. True: more could, but for room in the output. */
 bool streams_flush(struct node *n, ov_time now, struct peer *p);
 void streams_tick(ov_time now, const struct association *a);
-ov_time streams_deadline(const struct node *n, const struct association *a, ov_time now);
+ov_time streams_deadline(const struct association *a, ov_time now);
 bool streams_are_open(const struct association *a); /* a may be NULL */
 /* What went by this path will not arrive. */
 void streams_path_gone(const struct association *a, const struct path *path);
-/* The association is over, or the peer restarted. */
+/* The peer has forgotten this association: all end by STREAM_PEER_RESTARTED, but for those it never
+ * heard of, which are opened anew. */
+void streams_restart(struct node *n, ov_time now, struct peer *p);
+/* The association is over. */
 void streams_close(struct node *n, struct association *a, uint32_t code);
 
 /* ---- stream_handle.c ---- */
+void stream_handle_link(struct node_stream **list, struct node_stream *s);
+void stream_handle_unlink(struct node_stream **list, struct node_stream *s);
 /* With the node: those that nobody closed. */
 void stream_handles_free(struct node *n);
 

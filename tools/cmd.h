@@ -115,3 +115,6 @@ int cmd_nearby(struct cli *cli);
 int cmd_why(struct cli *cli);
 int cmd_netcheck(struct cli *cli);
 int cmd_facilitator_status(struct cli *cli);
+int cmd_serve(struct cli *cli);
+int cmd_forward(struct cli *cli);
+int cmd_pipe(struct cli *cli);

@@ -124,10 +124,35 @@ const struct command commands[] = {
 	  { "--timeout", 'W', "SEC", "how long to wait for each answer (default 5)" } }, cmd_ping },
 { "watch", "[EVENT...]", "print events as they happen, one per line",
   "Events: peer.up peer.down peer.request peer.nearby path.changed address.changed\n"
-  "portmap.changed sleep.resumed event.lost\n\n"
+  "portmap.changed sleep.resumed service.opened service.closed event.lost\n\n"
   "  overlay watch\n"
   "  overlay watch --json peer.up peer.down | while read -r e; do ...; done\n",
   0, 16, { { NULL, 0, NULL, NULL } }, cmd_watch },
+{ "serve", "NAME TARGET", "offer a program of this machine to peers, as a service",
+  "Peers reach NAME by `overlay forward`, `overlay pipe` or a program of theirs; only those with the grant\n"
+  "service:NAME do. Each of their streams becomes a connection to TARGET: PORT (of this machine), HOST:PORT,\n"
+  "[v6]:PORT, or the path of a Unix socket (unix:PATH). Lasts until Ctrl-C; open streams stay.\n\n"
+  "  overlay serve ssh 22\n"
+  "  overlay peer allow laptop service:ssh\n"
+  "  overlay serve web 192.168.1.7:80\n"
+  "  overlay serve docker /run/docker.sock\n",
+  2, 2, { { NULL, 0, NULL, NULL } }, cmd_serve },
+{ "forward", "LOCAL PEER:SERVICE", "listen here, connect each client to a service of a peer",
+  PEER_HELP
+  "LOCAL is PORT (of this machine alone, both families; 0: any free one), HOST:PORT, [v6]:PORT, or the path of a\n"
+  "Unix socket (unix:PATH; only you may connect to it). Whoever can connect to LOCAL acts as this machine.\n"
+  "Lasts until Ctrl-C; open connections stay.\n\n"
+  "  overlay forward 2222 laptop:ssh       then: ssh -p 2222 localhost\n"
+  "  overlay forward [::1]:8080 server:web\n"
+  "  overlay forward ./docker.sock server:docker\n",
+  2, 2, { { "--timeout", 'W', "SEC", "how long the peer may take to accept (default 30)" } }, cmd_forward },
+{ "pipe", "PEER SERVICE", "connect standard input and output to a service of a peer",
+  PEER_HELP
+  "Ends when both directions have ended. Exit code 5 when the peer was not reached, 4 when it does not\n"
+  "allow it, 1 when the stream was cut. Nothing but the stream is written to standard output.\n\n"
+  "  ssh -o ProxyCommand='overlay pipe %h ssh' laptop\n"
+  "  overlay pipe server backup < photos.tar\n",
+  2, 2, { { "--timeout", 'W', "SEC", "how long the peer may take to accept (default 30)" } }, cmd_pipe },
 { "hosts", "", "write NAME.overlay lines into the hosts file",
   "Keeps a block between `# overlay begin` and `# overlay end`, so that `ssh laptop.overlay` works.\n"
   "The file is replaced in one step and keeps mode and owner; other lines stay as they are.\n\n"

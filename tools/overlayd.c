@@ -112,6 +112,7 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 		.max_clients = c->limits_clients,
 		.max_per_uid = c->limits_clients_per_uid,
 		.root_reserved = 4,
+		.max_streams = c->limits_streams,
 		.contacts = o->contacts,
 		.contact_count = o->contact_count,
 		.reload = reload,

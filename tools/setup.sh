@@ -20,6 +20,7 @@ declare -A why_check=(
 	[nftables]='NATs of the lab' [iproute2]='namespaces of the lab' [iperf3]='traffic'
 	[ethtool]='offloads of the lab' [iputils-ping]='ping' [python3]='lab and accept'
 	[procps]='process figures' [openssl]='second opinion on vectors' [util-linux]='unshare'
+	[openssh-client]='ssh through a stream' [openssh-server]='what it meets there, started by tests only'
 	[patch]='seeded mutants' [miniupnpd-nftables]='router of the lab with port mapping'
 )
 
@@ -68,6 +69,20 @@ trap 'rm -f "$log"' EXIT
 apt() {
 	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" </dev/null >>"$log" 2>&1
 }
+# Tests start sshd themselves. A machine that had none shall not get one by running them: the unit is
+# masked while the package comes in, and stays disabled.
+own_sshd=
+if [[ " ${missing[*]} " == *' openssh-server '* ]] && [ -d /run/systemd/system ]; then
+	own_sshd=yes
+	"${sudo[@]}" systemctl --quiet mask ssh.service ssh.socket 2>/dev/null || true
+fi
+release_sshd() {
+	rm -f "$log"
+	[ -n "$own_sshd" ] || return 0
+	"${sudo[@]}" systemctl --quiet unmask ssh.service ssh.socket 2>/dev/null || true
+	"${sudo[@]}" systemctl --quiet disable ssh.service ssh.socket 2>/dev/null || true
+}
+trap release_sshd EXIT
 # Lists may be old or absent: then one update, and again.
 if ! apt install -y --no-install-recommends "${missing[@]}"; then
 	apt update || true

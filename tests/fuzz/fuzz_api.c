@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (client.out.len > CLIENT_BUFFER_MAX)
 		abort();
-	client_fini(&client);
+	client_fini(&client, api);
 	api_free(api);
 	fake_node_fini(&s->node);
 	free(s);

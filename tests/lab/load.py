@@ -68,11 +68,11 @@ class Transfer:
     """A TCP transfer of known bytes from one machine to another, hashed at both ends.
 
     rate_mbit paces it, so that it is under way for as long as the test needs; None: as fast as it
-    goes. finish() waits for the end and fails unless every byte arrived, in order, unchanged, over
+    goes. via: (host, port) that leads there, for a transfer by `overlay forward`. finish() waits for the end and fails unless every byte arrived, in order, unchanged, over
     the one connection."""
     CHUNK = 16384
 
-    def __init__(self, source, target, address, megabytes, rate_mbit=None, port=5201):
+    def __init__(self, source, target, address, megabytes, rate_mbit=None, port=5201, via=None):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.total = int(megabytes * 1e6)
         self.rate = rate_mbit * 125000 if rate_mbit else None
@@ -84,7 +84,7 @@ class Transfer:
             listener.listen(1)
             self._out = source.socket(family, socket.SOCK_STREAM)
             self._out.settimeout(10)
-            self._out.connect((address, port))
+            self._out.connect(via or (address, port))
             listener.settimeout(10)
             self._in, _ = listener.accept()
         for end in (self._in, self._out):

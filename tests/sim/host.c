@@ -152,6 +152,7 @@ void host_start(struct sim *s, struct host *h, int epoch_step, bool call)
 
 void host_stop(struct host *h)
 {
+	apps_host_stops(h);
 	if (h->node)
 		node_free(h->node);
 	h->node = NULL;
@@ -601,6 +602,7 @@ void host_drain(struct sim *s, struct host *h)
 	for (unsigned turns = 0; more && !sim_failed(s); turns++) {
 		more = events(s, h);
 		more = inbound(s, h) || more;
+		more = apps_turn(s, h) || more;
 		more = emit(s, h) || more;
 		more = stack_submit(s, h) || more;
 		if (turns == 100000)
@@ -609,5 +611,6 @@ void host_drain(struct sim *s, struct host *h)
 	tell_drops(s, h);
 	tell_services(s, h);
 	h->deadline = ov_min(node_deadline(h->node), stack_deadline(s, h));
+	h->deadline = ov_min(h->deadline, apps_deadline(h));
 	oracle_check_host(s, h);
 }

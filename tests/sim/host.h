@@ -2,6 +2,7 @@
 /* host - one machine: a node, what survives its restarts (identity, boot epoch, contacts, last
  * endpoints), and a small inner stack that talks: echo, numbered datagrams, one TCP per peer. */
 #include "overlay/node.h"
+#include "tests/sim/apps.h"
 #include "tests/sim/extra.h"
 #include "tests/sim/flow.h"
 #include "tests/sim/seed.h"
@@ -40,6 +41,8 @@ struct friend
 	ov_time last_received, longest_gap;
 	uint64_t direct; /* datagrams with inner packets that came from there without a relay */
 	ov_time first_received, first_direct; /* of them; 0: none */
+	uint64_t association;                 /* as the node says; 0: none in this start */
+	ov_time associated_at;                /* seen first then */
 };
 
 struct service { /* a facilitator, as this host knows it */
@@ -78,9 +81,10 @@ struct host {
 	size_t talk_count;
 	struct flow flows[HOST_FLOWS_MAX];
 	struct extra extra;
-	uint64_t serial;    /* of inner packets made here */
-	ov_time deadline;   /* cached: min of node, talks, flows */
-	ov_time busy_since; /* storm: start of the second being counted */
+	struct app_end *ends; /* open, of streams */
+	uint64_t serial;      /* of inner packets made here */
+	ov_time deadline;     /* cached: min of node, talks, flows */
+	ov_time busy_since;   /* storm: start of the second being counted */
 	uint32_t busy_ticks, busy_packets;
 	uint64_t emitted;                   /* datagrams, all starts */
 	uint64_t idle_from, idle_allowance; /* emitted when silence began; how many may follow */

@@ -5,6 +5,7 @@
  *   seeds      each draws a world, faults and enemies (swarm.h); then all must recover (recovery.h)
  *   town       many hosts at once (town.h)
  *   matrix     every kind of NAT box against every other, with a facilitator (matrix.h)
+ *   streams    one kind of link or trouble after the other, with a stream through it (sweep.h)
  *   self-test  every invariant is broken on purpose and must be noticed (selftest.h)
  *
  * A failing seed is printed with the command that replays it; the same seed is the same trace, to
@@ -15,6 +16,7 @@
 #include "tests/sim/scene.h"
 #include "tests/sim/selftest.h"
 #include "tests/sim/swarm.h"
+#include "tests/sim/sweep.h"
 #include "tests/sim/town.h"
 
 #include <getopt.h>
@@ -29,8 +31,8 @@
 struct options {
 	uint64_t seed, from, count;
 	unsigned jobs, nodes;
-	const char *scene, *directory, *cell;
-	bool matrix, one_seed, all_scenes, self_test, list, trace, update, json, help;
+	const char *scene, *directory, *cell, *curve;
+	bool streams, matrix, one_seed, all_scenes, self_test, list, trace, update, json, help;
 };
 
 static const char usage[] =
@@ -41,8 +43,10 @@ static const char usage[] =
 	"       sim --nodes N [--seed S]       a town of N hosts\n"
 	"       sim --matrix [--seeds N] [--from S] [--jobs J]  every NAT against every other\n"
 	"       sim --cell A,B [--seed S] [--trace]  one of its cells\n"
+	"       sim --streams [--cell NAME] [--seed S]  streams over every kind of link and trouble\n"
+	"       sim --streams --curve NAME     seconds and Mbit/s: clean, loss, move or sleep\n"
 	"       sim --self-test                each invariant, broken on purpose\n"
-	"       sim --list                     names of the scenes\n"
+	"       sim [--streams] --list         names of the scenes, or cells\n"
 	"options: --directory DIR (of the scenes' texts), --json\n"
 	"exit code: 0 all well, 1 an invariant broke or a text differs, 2 usage\n";
 
@@ -304,6 +308,27 @@ static bool run_town(const struct options *o)
 	return ok;
 }
 
+static bool run_streams(const struct options *o)
+{
+	struct sweep_options w = { .seed = o->one_seed ? o->seed : 1,
+		.cell = o->cell,
+		.curve = o->curve,
+		.json = o->json,
+		.trace = o->trace,
+		.self = self };
+	if (o->curve)
+		return sweep_curve(&w);
+	if (o->list) {
+		sweep_list();
+		return true;
+	}
+	double start = seconds();
+	bool ok = sweep_run(&w);
+	if (!o->json)
+		printf("%.1f s\n", seconds() - start);
+	return ok;
+}
+
 /* ---- options ---- */
 
 static bool parse(struct options *o, int argc, char **argv)
@@ -318,6 +343,8 @@ static bool parse(struct options *o, int argc, char **argv)
 		{ "scenes", no_argument, NULL, 'C' },
 		{ "matrix", no_argument, NULL, 'm' },
 		{ "cell", required_argument, NULL, 'e' },
+		{ "streams", no_argument, NULL, 'T' },
+		{ "curve", required_argument, NULL, 'V' },
 		{ "self-test", no_argument, NULL, 'S' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
@@ -342,6 +369,8 @@ static bool parse(struct options *o, int argc, char **argv)
 		case 'C': o->all_scenes = true; break;
 		case 'm': o->matrix = true; break;
 		case 'e': o->cell = optarg; break;
+		case 'T': o->streams = true; break;
+		case 'V': o->curve = optarg; break;
 		case 'S': o->self_test = true; break;
 		case 'l': o->list = true; break;
 		case 'h': o->help = true; break;
@@ -366,6 +395,8 @@ int main(int argc, char **argv)
 	bool ok = true;
 	if (o.help)
 		fputs(usage, stdout);
+	else if (o.streams)
+		ok = run_streams(&o);
 	else if (o.self_test)
 		ok = selftest_run();
 	else if (o.list)

@@ -5,16 +5,19 @@
 
 #include "tests/sim/fault.h"
 #include "tests/sim/hostile.h"
+#include "tests/sim/oracle_streams.h"
 
-#define ALIVE_WITHIN  (30 * OV_SEC)
-#define IDLE_AFTER    (10 * 60 * OV_SEC)
-#define IDLE_WATCHED  (5 * 60 * OV_SEC)
-#define KEEPALIVE     (25 * OV_SEC)
-#define REKEY         (120 * OV_SEC)
-#define REKEY_COST    8   /* HS1, HS2, a question and its answer each way, and a repetition */
-#define CHECKS_COST   20  /* the relay is asked for 30 s after something went through it */
-#define REGISTER_COST 4   /* once or twice in that time */
-#define AWAY_COST     200 /* two attempts at 16 candidates by two interfaces, and answers */
+#define ALIVE_WITHIN   (30 * OV_SEC)
+#define STREAMS_WITHIN (30 * OV_SEC) /* after that */
+#define SETTLED_WITHIN (5 * OV_SEC)
+#define IDLE_AFTER     (10 * 60 * OV_SEC)
+#define IDLE_WATCHED   (5 * 60 * OV_SEC)
+#define KEEPALIVE      (25 * OV_SEC)
+#define REKEY          (120 * OV_SEC)
+#define REKEY_COST     8   /* HS1, HS2, a question and its answer each way, and a repetition */
+#define CHECKS_COST    20  /* the relay is asked for 30 s after something went through it */
+#define REGISTER_COST  4   /* once or twice in that time */
+#define AWAY_COST      200 /* two attempts at 16 candidates by two interfaces, and answers */
 
 static void heal(struct swarm *w)
 {
@@ -172,14 +175,31 @@ void recovery_watch(struct sim *s)
 	}
 }
 
+void recovery_finish_streams(struct sim *s)
+{
+	apps_hasten(s);
+	if (!sim_run_while(s, oracle_streams_are_busy, NULL, STREAMS_WITHIN))
+		oracle_check_streams_over(s);
+}
+
 void recovery_run(struct swarm *w)
 {
+	struct sim *s = w->s;
 	heal(w);
-	recovery_talk(w->s);
-	if (sim_failed(w->s))
+	apps_hasten(s);
+	recovery_talk(s);
+	recovery_finish_streams(s);
+	if (sim_failed(s))
 		return;
-	recovery_hush(w->s);
-	recovery_watch(w->s);
-	if (!sim_failed(w->s))
-		recovery_talk(w->s);
+	recovery_hush(s);
+	recovery_watch(s);
+	if (sim_failed(s))
+		return;
+	for (size_t i = 0; i < s->apps.count; i++)
+		apps_release(s, s->apps.streams[i]);
+	recovery_talk(s);
+	recovery_finish_streams(s);
+	sim_run_for(s, SETTLED_WITHIN);
+	if (!sim_failed(s))
+		oracle_check_streams_freed(s);
 }

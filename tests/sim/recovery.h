@@ -12,5 +12,7 @@ void recovery_talk(struct sim *s);
 void recovery_hush(struct sim *s);
 /* Five minutes later: who sent more? Breaks `idle`. */
 void recovery_watch(struct sim *s);
+/* Apps make haste; half a minute later only streams that are held are open. Breaks `stuck`. */
+void recovery_finish_streams(struct sim *s);
 /* Heals the world, then all of the above. */
 void recovery_run(struct swarm *w);

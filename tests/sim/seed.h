@@ -10,7 +10,7 @@ struct seed {
 	uint64_t s[4];
 };
 
-/* Streams are numbered by their owners; see enum stream in sim.h. */
+/* Streams are numbered by their owners; see enum seed_stream in sim.h. */
 void seed_init(struct seed *s, uint64_t seed, uint64_t stream);
 uint64_t seed_next(struct seed *s);
 uint64_t seed_below(

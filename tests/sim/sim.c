@@ -46,6 +46,7 @@ void sim_free(struct sim *s)
 	nonce_book_open(NULL);
 	for (size_t i = 0; i < s->host_count; i++)
 		host_fini(&s->hosts[i]);
+	apps_fini(&s->apps);
 	free(s->hosts);
 	hostile_free(s->hostile);
 	free(s->replies);

@@ -8,10 +8,12 @@
 
 #define SIM_EPOCH (1000 * OV_SEC) /* CLOCK_BOOTTIME at which a world begins */
 
-enum stream { /* of seeds; hosts take STREAM_HOST + id, starts of nodes STREAM_NODE + a count */
+enum seed_stream { /* of seeds; hosts take STREAM_HOST + id, starts of nodes STREAM_NODE + a count
+		    */
 	STREAM_NET = 1,
 	STREAM_SWARM,
 	STREAM_HOSTILE,
+	STREAM_APPS,
 	STREAM_IDENTITY = 1000,
 	STREAM_HOST = 100000,
 	STREAM_NODE = 10000000,
@@ -28,6 +30,7 @@ struct sim {
 	size_t host_count, host_cap;
 	struct trace trace;
 	struct oracle oracle;
+	struct apps apps;
 	struct hostile *hostile; /* NULL: nobody is */
 	uint64_t steps, starts;
 	struct inbox inbox;

@@ -4,6 +4,7 @@
  * watched for safety only. Facilitators are anchors, and use none themselves. */
 #include "tests/sim/swarm.h"
 
+#include "tests/sim/errand.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/hostile.h"
 #include "tests/sim/recovery.h"
@@ -148,6 +149,8 @@ static void build(struct swarm *w, uint64_t seed)
 {
 	w->s = sim_new(seed, SWARM_HOSTS_MAX);
 	seed_init(&w->chance, seed, STREAM_SWARM);
+	seed_init(&w->errands, seed, STREAM_APPS);
+	w->errand_bytes = ERRAND_BYTES;
 	w->faults = (uint32_t)seed_next(&w->chance);
 	w->faults &= (uint32_t)seed_next(&w->chance);
 	w->faults |= 1u << swarm_below(w, FAULT_COUNT);
@@ -201,6 +204,8 @@ static void suffer(struct swarm *w)
 		fault_happen(w, f);
 		if (swarm_below(w, 6) == 0)
 			talk_a_little(w);
+		if (seed_below(&w->errands, 3) == 0)
+			errand_draw(w);
 		sim_run_for(w->s, swarm_between(w, 1, 8000) * OV_MS);
 	}
 }
@@ -214,6 +219,7 @@ struct sim *swarm_run(uint64_t seed, bool verbose, size_t tail)
 		trace_keep_tail(&w.s->trace, tail);
 	world_start_all(w.s);
 	talk_a_little(&w);
+	errand_draw(&w);
 	suffer(&w);
 	if (!sim_failed(w.s))
 		recovery_run(&w);

@@ -9,7 +9,8 @@
 
 struct swarm {
 	struct sim *s;
-	struct seed chance;
+	struct seed chance, errands;
+	uint64_t errand_bytes;           /* that streams may still be given */
 	uint32_t faults;                 /* bit set of 1 << enum fault */
 	uint32_t sites[SWARM_SITES_MAX]; /* segments; 0 is the core */
 	bool site4[SWARM_SITES_MAX], site6[SWARM_SITES_MAX];

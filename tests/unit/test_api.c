@@ -468,7 +468,7 @@ static void test_deadlines_and_departures(void **state)
 	api_tick(s->api, NOW + 2 * OV_SEC); /* a node that never answers */
 	HAS(later(s), "\"id\":2,\"ok\":false");
 	assert_null(ask(s, "{\"id\":3,\"op\":\"peer.remove\",\"args\":{\"peer\":\"laptop\"}}"));
-	api_client_gone(s->api, 7);
+	api_client_gone(s->api, NOW, 7);
 	assert_null(stored(s, OV_OK, ""));
 	assert_int_equal(s->node.count, 0);
 }

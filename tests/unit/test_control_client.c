@@ -34,7 +34,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct scene *s = *state;
-	client_fini(&s->c);
+	client_fini(&s->c, s->api);
 	api_free(s->api);
 	fake_node_fini(&s->node);
 	free(s);

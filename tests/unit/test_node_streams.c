@@ -250,6 +250,28 @@ static void a_restarted_peer_ends_them_with_code_1(void **state)
 	apps_free(a, 0);
 }
 
+/* Nothing was lost but time: the old run never heard of it. */
+static void a_dial_to_a_restarted_peer_arrives(void **state)
+{
+	(void)state;
+	struct apps *a = apps_new(2);
+	wire_acquaint(a->w, 0, 1);
+	open_stream(a, 0, 1, 10);
+	run(a, OV_SEC);
+	node_stream_close(a->w->nodes[1].node, a->w->now, a->in[0].stream, 0);
+	a->in_count = 0;
+	wire_stop(a->w, 1);
+	wire_start(a->w, 1);
+	wire_know(a->w, 1, 0, &a->w->nodes[0].addr, "all");
+	a->answers = 3000;
+	struct end *e = open_stream(a, 0, 1, 200000);
+	run(a, 5 * OV_SEC);
+	assert_int_equal(a->in_count, 1);
+	assert_whole(&a->in[0], 200000);
+	assert_whole(e, 3000);
+	apps_free(a, 0);
+}
+
 /* An idle stream costs nothing while its peer sleeps, and goes on when it is back: new keys,
  * another address. */
 static void twelve_hours_of_sleep(void **state)
@@ -388,6 +410,7 @@ int main(void)
 		cmocka_unit_test(both_call_at_one_time_and_no_stream_is_lost),
 		cmocka_unit_test(to_ourselves_without_a_session),
 		cmocka_unit_test(a_restarted_peer_ends_them_with_code_1),
+		cmocka_unit_test(a_dial_to_a_restarted_peer_arrives),
 		cmocka_unit_test(twelve_hours_of_sleep),
 		cmocka_unit_test(moves_and_rekeys_in_mid_transfer),
 		cmocka_unit_test(loss_of_five_percent),

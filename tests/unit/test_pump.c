@@ -25,7 +25,13 @@ static void fake_send(struct udp *u, const struct dgram *runs, size_t count)
 		}
 }
 
-static const struct udp_ops fake = { .name = "fake", .send = fake_send };
+static bool fake_blocked(const struct udp *u)
+{
+	(void)u;
+	return false;
+}
+
+static const struct udp_ops fake = { .name = "fake", .send = fake_send, .blocked = fake_blocked };
 
 /* The path is doubted at once, and the timer knows of it. */
 static void a_refusal_is_answered_in_its_turn(void **state)

@@ -137,6 +137,22 @@ static void the_delay_of_acks_is_not_the_path(void **state)
 	f.delay_us = 4000000; /* a lie: more than anybody may wait */
 	acknowledge(&r, 400 * OV_MS, &f);
 	assert_int_equal(r.latest_rtt, 100 * OV_MS - RTT_MAX_DELAY);
+	send(&r, 500 * OV_MS, 1);
+	f = ack_of(4, 4);
+	f.delay_us = 10000000; /* said again after ten seconds */
+	acknowledge(&r, 10560 * OV_MS, &f);
+	assert_int_equal(r.latest_rtt, 60 * OV_MS);
+	recovery_fini(&r);
+}
+
+static void probes_do_not_end(void **state)
+{
+	(void)state;
+	struct recovery r = space();
+	send(&r, 0, 1);
+	for (int i = 0; i < 20; i++)
+		assert_true(recovery_wants_probe(&r, recovery_deadline(&r)));
+	assert_int_equal(recovery_deadline(&r), 3 * OV_SEC); /* after the last packet */
 	recovery_fini(&r);
 }
 
@@ -238,6 +254,7 @@ int main(void)
 		cmocka_unit_test(what_was_never_sent_is_refused),
 		cmocka_unit_test(ranges_settle_what_they_name),
 		cmocka_unit_test(the_delay_of_acks_is_not_the_path),
+		cmocka_unit_test(probes_do_not_end),
 		cmocka_unit_test(probes_double),
 		cmocka_unit_test(a_long_silence_is_persistent_congestion),
 		cmocka_unit_test(what_came_between_is_a_sign_of_life),

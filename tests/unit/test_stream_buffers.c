@@ -261,6 +261,22 @@ static void old_gaps_are_forgotten(void **state)
 	received_fini(&r);
 }
 
+/* A frame may name an offset and bring nothing: the highest byte is known, and none is there. */
+static void an_empty_frame_leaves_a_hole(void **state)
+{
+	(void)state;
+	struct receive_buffer b = { 0 };
+	size_t len;
+	struct stream_frame f = { .offset = 50000, .data = (const uint8_t *)"" };
+	assert_int_equal(receive_buffer_add(&b, &f, 100000), OV_OK);
+	f = (struct stream_frame){ .data = (const uint8_t *)"abc", .len = 3 };
+	assert_int_equal(receive_buffer_add(&b, &f, 100000), OV_OK);
+	const uint8_t *got = receive_buffer_peek(&b, &len);
+	assert_int_equal(len, 3);
+	assert_memory_equal(got, "abc", 3);
+	receive_buffer_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +285,7 @@ int main(void)
 		cmocka_unit_test(lost_bytes_go_first),
 		cmocka_unit_test(what_contradicts_is_refused),
 		cmocka_unit_test(holes_are_bounded),
+		cmocka_unit_test(an_empty_frame_leaves_a_hole),
 		cmocka_unit_test(acks_name_what_came),
 		cmocka_unit_test(old_gaps_are_forgotten),
 	};

@@ -209,6 +209,31 @@ static void a_reader_that_does_not_read_costs_a_window(void **state)
 	link_free(l);
 }
 
+/* Two limits under way: the ACK of the first says nothing of the second, which is lost. */
+static void a_lost_limit_is_said_again(void **state)
+{
+	(void)state;
+	struct link *l = link_new(1, &plain);
+	struct end *reader = &l->ends[1];
+	uint8_t first[LINK_MAX], second[LINK_MAX];
+	size_t len;
+	uint64_t id = link_open(l, 0, 2000000);
+	reader->reads_nothing = true;
+	(void)link_run(l, OV_SEC, NULL);
+	assert_non_null(transport_peek(reader->t, id, &len));
+	assert_int_equal(len, STREAM_WINDOW);
+	struct wr w = wr_init(first, sizeof(first)), lost = wr_init(second, sizeof(second));
+	transport_consume(reader->t, l->now, id, STREAM_WINDOW / 2);
+	assert_true(transport_poll(reader->t, l->now, &w));
+	link_transmit(l, 1, first, wr_len(&w));
+	transport_consume(reader->t, l->now, id, STREAM_WINDOW / 2);
+	assert_true(transport_poll(reader->t, l->now, &lost));
+	reader->streams[id].read = STREAM_WINDOW;
+	reader->reads_nothing = false;
+	assert_true(link_run(l, 10 * OV_SEC, all_read));
+	link_free(l);
+}
+
 static bool none_left(const struct link *l)
 {
 	return transport_stream_count(l->ends[0].t) + transport_stream_count(l->ends[1].t) == 0;
@@ -340,6 +365,54 @@ static void violations_end_all_streams(void **state)
 	expect_violation(l, id, &f); /* never sent */
 }
 
+/* A stream in each state that RFC 9000 3 knows, as its receiver sees it. */
+static uint64_t stream_in_state(struct link *l, int which)
+{
+	uint64_t id = link_open(l, 0, which == 0 ? 0 : 3000);
+	struct transport *t = l->ends[1].t;
+	link_run(l, which == 1 ? 20 * OV_MS : 300 * OV_MS, NULL);
+	switch (which) {
+	case 2: transport_reset(t, id, 7); break;            /* Reset Sent */
+	case 3: transport_stop(t, l->now, id, 8); break;     /* it wants no more */
+	case 4: transport_release(t, l->now, id, 9); break;  /* the app is gone */
+	case 5: transport_reset(l->ends[0].t, id, 5); break; /* both */
+	case 6: link_run(l, 5 * OV_SEC, NULL); break;        /* settled */
+	}
+	return id;
+}
+
+/* Sent again and again, and after all else: each state takes it, and the stream goes in the end. */
+static void resets_in_every_state(void **state)
+{
+	(void)state;
+	for (int which = 0; which < 7; which++) {
+		for (int order = 0; order < 4; order++) {
+			struct link *l = link_new(14, &plain);
+			uint64_t id = stream_in_state(l, which);
+			struct frame reset = { .type = FRAME_RESET_STREAM,
+				.as.reset = { .stream = id, .final_size = 3000, .code = 1 } };
+			struct frame stop = { .type = FRAME_STOP_SENDING,
+				.as.stop = { .stream = id, .code = 2 } };
+			if (which == 0)
+				reset.as.reset.final_size = 0;
+			for (int k = 0; k < 3; k++) {
+				if (order != 1)
+					assert_int_equal(feed(l, &reset), OV_OK);
+				if (order >= 1)
+					assert_int_equal(feed(l, &stop), OV_OK);
+				link_run(l, order == 3 ? OV_SEC : OV_MS, NULL);
+			}
+			transport_release(l->ends[0].t, l->now, id, 3);
+			transport_release(l->ends[1].t, l->now, id, 3);
+			link_run(l, 5 * OV_SEC, NULL);
+			assert_int_equal(transport_stream_count(l->ends[1].t), 0);
+			assert_int_equal(transport_stream_count(l->ends[0].t), 0);
+			assert_false(transport_has_failed(l->ends[1].t));
+			link_free(l);
+		}
+	}
+}
+
 static void what_is_only_odd_changes_nothing(void **state)
 {
 	(void)state;
@@ -389,9 +462,11 @@ int main(void)
 		cmocka_unit_test(another_path_in_mid_stream),
 		cmocka_unit_test(hours_of_sleep),
 		cmocka_unit_test(a_reader_that_does_not_read_costs_a_window),
+		cmocka_unit_test(a_lost_limit_is_said_again),
 		cmocka_unit_test(resets_and_stops),
 		cmocka_unit_test(a_stop_reaches_the_writer),
 		cmocka_unit_test(violations_end_all_streams),
+		cmocka_unit_test(resets_in_every_state),
 		cmocka_unit_test(what_is_only_odd_changes_nothing),
 		cmocka_unit_test(streams_without_end_are_bounded),
 	};
