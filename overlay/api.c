@@ -55,6 +55,7 @@ static const struct api_op ops[] = {
 	{ "listen",        api_op_listen,        API_CHANGE, "service " },
 	{ "accept",        api_op_accept,        API_CHANGE, "service inline hold " },
 	{ "attach",        api_op_attach,        API_CHANGE, "stream " },
+	{ "stream",        api_op_stream,        API_READ,   "stream " },
 	{ "refuse",        api_op_stream_refuse, API_CHANGE, "stream " },
 	{ "nearby",        api_op_nearby,        API_READ,   "" },
 	{ "visible",       api_op_visible,       API_READ,   "" },
@@ -92,6 +93,7 @@ void api_free(struct api *a)
 	}
 	api_invite_fini(a);
 	api_join_fini(a);
+	free(a->ended);
 	free(a);
 }
 

@@ -75,6 +75,8 @@ struct api_ends {
 	bool (*say)(void *context, struct service_stream *s, const char *text, size_t len);
 	void (*start)(void *context, struct service_stream *s);
 	void (*cut)(void *context, struct service_stream *s);
+	void (*count)(
+		void *context, const struct service_stream *s, uint64_t *sent, uint64_t *received);
 	void (*close)(void *context, int descriptor); /* of a client, that nobody took */
 };
 

@@ -77,6 +77,16 @@ struct api_offered { /* a facilitator that we use because a contact offers it */
 	int64_t expires_s; /* Unix time, of the voucher */
 };
 
+#define API_ENDED_MAX 256
+
+struct api_ended { /* a stream that was open */
+	struct peer_id peer;
+	char service[SERVICE_NAME_MAX];
+	uint64_t number, sent, received;
+	int64_t code; /* -1: it ended as it should */
+	bool is_outbound;
+};
+
 struct api {
 	struct api_config cfg;
 	struct api_offered offered[API_OFFERED_MAX];
@@ -96,7 +106,9 @@ struct api {
 	struct api_queued *lines, **lines_tail;
 	size_t events_queued;
 	uint64_t events_lost;
-	uint32_t subscribed; /* kinds that somebody has ever asked for */
+	struct api_ended *ended; /* the last API_ENDED_MAX, once there was one; api_stream.c */
+	size_t ended_count;      /* since the start */
+	uint32_t subscribed;     /* kinds that somebody has ever asked for */
 };
 
 enum api_event { /* order of api_event_names */
@@ -247,6 +259,7 @@ json_t *api_json_streams(const struct api *a, const struct peer_id *id); /* null
 
 /* ---- handlers ---- */
 json_t *api_op_dial(struct api_call *c);
+json_t *api_op_stream(struct api_call *c);
 json_t *api_op_listen(struct api_call *c);
 json_t *api_op_accept(struct api_call *c);
 json_t *api_op_attach(struct api_call *c);

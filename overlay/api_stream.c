@@ -21,10 +21,21 @@ static const char *name_of(const struct api *a, const struct peer_id *id)
 	return peer_id_equal(id, &a->cfg.self) ? "self" : NULL;
 }
 
+static json_t *json_names(
+	const struct api *a, const struct peer_id *peer, const char *service, uint64_t number)
+{
+	return json_pack("{s:o, s:s?, s:s, s:I}", "peer", api_json_peer_id(peer), "name",
+		name_of(a, peer), "service", service, "stream", (json_int_t)number);
+}
+
 static json_t *json_stream(const struct api *a, const struct service_stream *s)
 {
-	return json_pack("{s:o, s:s?, s:s, s:I}", "peer", api_json_peer_id(&s->peer), "name",
-		name_of(a, &s->peer), "service", s->name, "stream", (json_int_t)s->number);
+	return json_names(a, &s->peer, s->name, s->number);
+}
+
+static json_t *json_direction(bool is_outbound)
+{
+	return json_string(is_outbound ? "out" : "in");
 }
 
 static json_t *stream_line(
@@ -42,6 +53,12 @@ static void answer_take(struct api *a, const struct service_request *r, json_t *
 				   .client = r->client, .json = line, .is_last = r->is_inline });
 	else
 		json_decref(line);
+}
+
+static json_t *json_counts(uint64_t sent, uint64_t received, int64_t code)
+{
+	return json_pack("{s:I, s:I, s:o}", "sent_bytes", (json_int_t)sent, "received_bytes",
+		(json_int_t)received, "code", code < 0 ? json_null() : json_integer(code));
 }
 
 static void publish(struct api *a, ov_time now, enum api_event kind, const struct service_stream *s,
@@ -64,14 +81,30 @@ static void publish(struct api *a, ov_time now, enum api_event kind, const struc
 	api_publish_take(a, now, kind, line);
 }
 
+static void remember(struct api *a, const struct service_stream *s, uint64_t sent,
+	uint64_t received, int64_t code)
+{
+	if (!a->ended)
+		a->ended = calloc(API_ENDED_MAX, sizeof(*a->ended));
+	if (!a->ended)
+		return;
+	struct api_ended *e = &a->ended[a->ended_count++ % API_ENDED_MAX];
+	*e = (struct api_ended){ .peer = s->peer,
+		.number = s->number,
+		.sent = sent,
+		.received = received,
+		.code = code,
+		.is_outbound = s->is_outbound };
+	memcpy(e->service, s->name, sizeof(e->service));
+}
+
 void api_on_stream_closed(struct api *a, ov_time now, const struct service_stream *s, uint64_t sent,
 	uint64_t received, int64_t code)
 {
 	json_t *more = NULL;
+	remember(a, s, sent, received, code);
 	if (a->subscribed & (1U << EVENT_SERVICE_CLOSED))
-		more = json_pack("{s:I, s:I, s:o}", "sent_bytes", (json_int_t)sent,
-			"received_bytes", (json_int_t)received, "code",
-			code < 0 ? json_null() : json_integer(code));
+		more = json_counts(sent, received, code);
 	publish(a, now, EVENT_SERVICE_CLOSED, s, more);
 }
 
@@ -90,48 +123,75 @@ json_t *api_json_streams(const struct api *a, const struct peer_id *id)
 /* ---- errors ---- */
 
 struct reason {
-	const char *code, *text, *hint;
+	const char *code;
+	char text[220], hint[220];
 };
 
-static struct reason refusal(uint32_t code)
+static struct reason refusal(uint32_t code, const char *peer, const char *service)
 {
+	struct reason r = { .code = "io" };
 	switch (code) {
 	case STREAM_PEER_RESTARTED:
-		return (struct reason){ "io", "the peer has restarted", "dial again" };
+		snprintf(r.text, sizeof(r.text), "%s has restarted", peer);
+		snprintf(r.hint, sizeof(r.hint), "dial again");
+		return r;
 	case STREAM_REFUSED:
-		return (struct reason){ "io", "the service refused the stream",
-			"does what it leads to run there?" };
+		snprintf(r.text, sizeof(r.text), "the service %s at %s refused", service, peer);
+		snprintf(r.hint, sizeof(r.hint), "does what it leads to run there?");
+		return r;
 	case STREAM_NO_MEMORY:
-		return (struct reason){ "busy", "the peer has no memory for it", "" };
+		r.code = "busy";
+		snprintf(r.text, sizeof(r.text), "%s has no room for another stream", peer);
+		return r;
 	case SERVICE_UNKNOWN:
-		return (struct reason){ "no-such-service", "nobody listens on this service there",
-			"there: overlay serve NAME TARGET" };
+		r.code = "no-such-service";
+		snprintf(r.text, sizeof(r.text), "nobody listens on %s at %s", service, peer);
+		snprintf(r.hint, sizeof(r.hint), "there: overlay serve %s TARGET", service);
+		return r;
 	case SERVICE_NOT_ALLOWED:
-		return (struct reason){ "not-allowed", "the peer does not allow us this service",
-			"there: overlay peer allow PEER service:NAME" };
+		r.code = "not-allowed";
+		snprintf(r.text, sizeof(r.text), "%s does not allow us the service %s", peer,
+			service);
+		snprintf(r.hint, sizeof(r.hint),
+			"there, with the name that we have there: overlay peer allow NAME service:%s",
+			service);
+		return r;
 	case SERVICE_BUSY:
-		return (struct reason){ "busy", "the service has not taken the stream in time",
-			"try again" };
+		r.code = "busy";
+		snprintf(r.text, sizeof(r.text), "the service %s at %s takes no stream now",
+			service, peer);
+		snprintf(r.hint, sizeof(r.hint), "try again in a moment");
+		return r;
 	default: break;
 	}
-	return (struct reason){ "io", "the peer ended the stream before it was accepted", "" };
+	snprintf(r.text, sizeof(r.text), "%s ended the stream before it accepted", peer);
+	return r;
 }
 
-static struct reason failure(
-	const struct api *a, ov_time now, const struct service_stream *s, char text[120])
+static struct reason failure(const struct api *a, ov_time now, const struct service_stream *s)
 {
 	struct peer_info info;
+	struct reason r = { .code = "timeout" };
 	const char *name = name_of(a, &s->peer);
+	if (!name)
+		name = "the peer"; /* it was removed meanwhile */
 	if (s->failure == SERVICE_REFUSED)
-		return refusal(s->code);
-	if (s->failure == SERVICE_LOCAL_GONE)
-		return (struct reason){ "io", "the local end has gone before there was an answer",
-			"" };
+		return refusal(s->code, name, s->name);
+	if (s->failure == SERVICE_LOCAL_GONE) {
+		r.code = "io";
+		snprintf(r.text, sizeof(r.text),
+			"the local end was closed before there was an answer");
+		return r;
+	}
 	bool known = node_peer_info(a->cfg.node, now, &s->peer, &info);
-	if (!known || info.state == PEER_UP || info.state == PEER_SUSPECT)
-		return (struct reason){ "timeout", "the peer gave no answer in time", "" };
-	snprintf(text, 120, "%s was not reached in time", name ? name : "the peer");
-	return (struct reason){ "peer-away", text, "what is tried: overlay why PEER" };
+	if (!known || info.state == PEER_UP || info.state == PEER_SUSPECT) {
+		snprintf(r.text, sizeof(r.text), "%s gave no answer for %s in time", name, s->name);
+		return r;
+	}
+	r.code = "peer-away";
+	snprintf(r.text, sizeof(r.text), "%s was not reached in time", name);
+	snprintf(r.hint, sizeof(r.hint), "what is tried: overlay why %s", name);
+	return r;
 }
 
 static json_t *no_descriptors(struct api_call *c)
@@ -216,9 +276,8 @@ static void on_offered(struct api *a, ov_time now, struct service_stream *s)
 
 static void on_failed(struct api *a, ov_time now, struct service_stream *s)
 {
-	char text[120];
 	struct service_request r = s->request;
-	struct reason why = failure(a, now, s, text);
+	struct reason why = failure(a, now, s);
 	json_t *line = api_failure_line(r.has_id, r.id, why.code, why.text, why.hint);
 	bool says_itself = s->local && r.is_inline;
 	if (says_itself)
@@ -439,16 +498,61 @@ json_t *api_op_accept(struct api_call *c)
 	return NULL;
 }
 
-static struct service_stream *held_arg(struct api_call *c)
+static int64_t number_arg(struct api_call *c)
 {
 	int64_t number = 0;
-	struct services *v = c->a->cfg.services;
-	if (!api_integer(c, "stream", 1, INT64_MAX, &number))
-		return NULL;
-	if (number == 0) {
+	if (api_integer(c, "stream", 1, INT64_MAX, &number) && number == 0)
 		api_fail(c, "bad-argument", "", "%s: stream is missing", c->op);
+	return number;
+}
+
+static json_t *json_ended(const struct api *a, const struct api_ended *e)
+{
+	json_t *line = json_names(a, &e->peer, e->service, e->number);
+	json_t *counts = json_counts(e->sent, e->received, e->code);
+	json_object_update(line, counts);
+	json_decref(counts);
+	json_object_set_new(line, "direction", json_direction(e->is_outbound));
+	json_object_set_new(line, "open", json_false());
+	return line;
+}
+
+static json_t *json_open(const struct api *a, const struct service_stream *s)
+{
+	uint64_t sent, received;
+	a->cfg.ends->count(a->cfg.context, s, &sent, &received);
+	json_t *line = json_stream(a, s), *counts = json_counts(sent, received, -1);
+	json_object_update(line, counts);
+	json_decref(counts);
+	json_object_set_new(line, "direction", json_direction(s->is_outbound));
+	json_object_set_new(line, "open", json_true());
+	return line;
+}
+
+json_t *api_op_stream(struct api_call *c)
+{
+	const struct api *a = c->a;
+	uint64_t number = (uint64_t)number_arg(c);
+	if (c->code)
 		return NULL;
-	}
+	size_t kept = a->ended_count < API_ENDED_MAX ? a->ended_count : API_ENDED_MAX;
+	for (size_t i = 0; i < kept; i++)
+		if (a->ended[i].number == number)
+			return json_ended(a, &a->ended[i]);
+	const struct service_stream *s =
+		a->cfg.services ? services_find_open(a->cfg.services, number) : NULL;
+	if (s)
+		return json_open(a, s);
+	return api_fail(c, "expired", "the last 256 that ended are remembered",
+		"no stream %llu is open", (unsigned long long)number);
+}
+
+static struct service_stream *held_arg(struct api_call *c)
+{
+	struct services *v = c->a->cfg.services;
+	int64_t number = number_arg(c);
+	if (c->code)
+		return NULL;
 	struct service_stream *s = v ? services_held(v, c->client->id, (uint64_t)number) : NULL;
 	if (!s)
 		api_fail(c, "expired", "a held stream ends after 30 s, and when the peer gives up",

@@ -232,6 +232,13 @@ bool conduit_heard(struct service_stream *s, const void *bytes, size_t len)
 	return append(&c->heard, bytes, len);
 }
 
+void conduit_count(const struct service_stream *s, uint64_t *sent, uint64_t *received)
+{
+	const struct conduit *c = s->local;
+	*sent = c ? c->sent : 0;
+	*received = c ? c->received : 0;
+}
+
 /* ---- bytes ---- */
 
 static bool use_up(struct words **w, size_t len)

@@ -43,6 +43,9 @@ void conduit_start(struct service_stream *s);
  * end then. */
 void conduit_cut(struct service_stream *s);
 
+/* Bytes so far, to the stream and to the descriptor. */
+void conduit_count(const struct service_stream *s, uint64_t *sent, uint64_t *received);
+
 /* services_on_event returned s. */
 void conduit_on_event(struct service_stream *s, const struct node_stream_event *e);
 /* True: more to do, the loop must not sleep. */

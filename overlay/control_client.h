@@ -14,6 +14,10 @@ struct bytes_queue { /* grows by doubling, freed when empty */
 	uint8_t *data;
 	size_t start, len, cap;
 };
+static inline const uint8_t *bytes_queue_first(const struct bytes_queue *q)
+{
+	return q->len > 0 ? q->data + q->start : NULL;
+}
 
 /* A descriptor among the bytes of one direction: it belongs to the line that holds byte `at`,
  * counted from the start of the connection. */

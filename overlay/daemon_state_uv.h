@@ -64,8 +64,8 @@ bool daemon_open_streams(struct daemon *d);
 extern const struct api_ends daemon_ends; /* context: the daemon */
 void daemon_becomes(void *context, uint64_t client, uint64_t stream, int descriptor,
 	const struct bytes_queue *in, const struct bytes_queue *out);
-/* What the node has of streams, and the bytes of descriptors. */
-void daemon_streams(struct daemon *d, ov_time now);
+/* What the node has of streams, and the bytes of descriptors. True: there was something. */
+bool daemon_streams(struct daemon *d, ov_time now);
 
 /* ---- daemon_open_uv.c ---- */
 /* All that the daemon was configured to have. False: `why` says what is missing; what is open

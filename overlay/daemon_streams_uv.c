@@ -6,8 +6,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define ROUNDS 4 /* of a turn: a stream to ourselves has both its ends here */
-
 static int on_join(void *context, struct service_stream *s, int descriptor)
 {
 	return conduit_join(((struct daemon *)context)->conduits, s, descriptor);
@@ -30,6 +28,13 @@ static void on_start(void *context, struct service_stream *s)
 	daemon_do_not_sleep(context);
 }
 
+static void on_count(
+	void *context, const struct service_stream *s, uint64_t *sent, uint64_t *received)
+{
+	(void)context;
+	conduit_count(s, sent, received);
+}
+
 static void on_cut(void *context, struct service_stream *s)
 {
 	(void)context;
@@ -48,6 +53,7 @@ const struct api_ends daemon_ends = {
 	.say = on_say,
 	.start = on_start,
 	.cut = on_cut,
+	.count = on_count,
 	.close = on_close,
 };
 
@@ -61,8 +67,8 @@ void daemon_becomes(void *context, uint64_t client, uint64_t stream, int descrip
 		close(descriptor); /* the stream ends with the client */
 		return;
 	}
-	if (!conduit_heard(s, in->data + in->start, in->len) ||
-		!conduit_say(s, out->data + out->start, out->len)) {
+	if (!conduit_heard(s, bytes_queue_first(in), in->len) ||
+		!conduit_say(s, bytes_queue_first(out), out->len)) {
 		conduit_cut(s);
 		return;
 	}
@@ -106,6 +112,7 @@ static bool hand_on(struct daemon *d, ov_time now)
 {
 	struct node_stream_event e;
 	bool any = false;
+	api_on_streams(d->api, now); /* what requests have brought */
 	while (node_stream_event(d->node, &e)) {
 		struct service_stream *s = services_on_event(d->services, now, &e);
 		if (s)
@@ -116,15 +123,11 @@ static bool hand_on(struct daemon *d, ov_time now)
 	return any;
 }
 
-void daemon_streams(struct daemon *d, ov_time now)
+bool daemon_streams(struct daemon *d, ov_time now)
 {
-	bool more = true, any = true;
-	for (int i = 0; i < ROUNDS && any; i++) {
-		any = hand_on(d, now);
-		if (i == 0 || any)
-			more = conduits_run(d->conduits, now);
-		api_on_streams(d->api, now);
-	}
-	if (more || any)
+	bool any = hand_on(d, now);
+	if (conduits_run(d->conduits, now))
 		daemon_do_not_sleep(d);
+	api_on_streams(d->api, now);
+	return any;
 }

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SLEEP_CHECK OV_SEC
+#define SLEEP_CHECK  OV_SEC
+#define SPEAK_ROUNDS 4
 #define HOUSEKEEPING \
 	(30 * OV_SEC) /* resolve names of peers that are not up, refresh the log's wall clock */
 
@@ -211,6 +212,19 @@ static void rest(const struct daemon *d, ov_time span)
 		clock_sleep(span);
 }
 
+/* Streams to ourselves are carried inside of pump_send: what it brings is looked at again. */
+static void speak(struct daemon *d, ov_time now)
+{
+	bool more = true;
+	for (int i = 0; i < SPEAK_ROUNDS && more; i++) {
+		more = daemon_streams(d, now);
+		control_flush(d->control, now);
+		pump_send(&d->pump, now);
+	}
+	if (more)
+		daemon_do_not_sleep(d);
+}
+
 static void on_check(uv_check_t *h)
 {
 	struct daemon *d = h->data;
@@ -223,9 +237,7 @@ static void on_check(uv_check_t *h)
 	lan_edge_run(d->lan, now);
 	hand_on_nearby(d, now);
 	hand_on_events(d, now);
-	daemon_streams(d, now);
-	control_flush(d->control, now);
-	pump_send(&d->pump, now);
+	speak(d, now);
 	connect_all(d);
 	daemon_watch_tun(d);
 	arm_timer(d, now);

@@ -286,6 +286,14 @@ static struct service_stream *find_number(
 	return NULL;
 }
 
+const struct service_stream *services_find_open(const struct services *v, uint64_t number)
+{
+	for (const struct service_stream *s = v->open.last; s; s = s->previous)
+		if (s->number == number)
+			return s;
+	return NULL;
+}
+
 struct service_stream *services_held(const struct services *v, uint64_t client, uint64_t number)
 {
 	return find_number(&v->held, client, number);

@@ -88,6 +88,8 @@ OV_MUST_CHECK int services_dial(struct services *v, ov_time now, const struct pe
 struct service_stream *services_held(const struct services *v, uint64_t client, uint64_t number);
 /* The same of one that it dials and has no answer for. */
 struct service_stream *services_dialed(const struct services *v, uint64_t client, uint64_t number);
+/* The open stream of this number; NULL: none. */
+const struct service_stream *services_find_open(const struct services *v, uint64_t number);
 /* SERVICE_REQUESTS_MAX dials and accepts of this client wait: it may ask for no more. */
 bool services_is_busy(const struct services *v, uint64_t client);
 size_t services_waiting(const struct services *v, uint64_t client);

@@ -559,6 +559,10 @@ def case_events(a, b):
         assert opened["service"] == "echo" and opened["stream"] > 0 and opened["peer"] in (a.peer, b.peer)
         assert closed["event"] == "service.closed" and closed["stream"] == opened["stream"], closed
         assert (closed["sent_bytes"], closed["received_bytes"], closed["code"]) == (sent, received, None), closed
+        answer = watching[d].ask("stream", stream=opened["stream"])["result"]
+        assert (answer["open"], answer["code"], answer["sent_bytes"]) == (False, None, sent), answer
+        assert answer["direction"] == direction and answer["service"] == "echo", answer
+        assert watching[d].ask("stream", stream=10**9)["error"]["code"] == "expired"
         watching[d].close()
     facts = a.ask("peer.show", peer="b")["result"]["streams"]
     assert facts["sent_packets"] > 0 and facts["rtt_us"] > 0 and facts["window_bytes"] > 0, facts

@@ -9,11 +9,12 @@
 
 #include <string.h>
 
-#define UNSURE      (500 * OV_MS) /* an answer to a peer that restarts may be under way */
-#define WRITE_LEAST (64u << 10)   /* core/transport.c: bytes of one stream that may wait, at least \
-				   */
-#define WRITE_MOST (16u << 20)    /* the same, at most: of a stream to ourselves */
-#define BLOCKS     (3 * 4096u)    /* buffers grow by blocks */
+#define UNSURE (500 * OV_MS) /* an answer to a peer that restarts may be under way */
+#define WRITE_LEAST                                                                             \
+	(64u << 10)            /* core/transport.c: bytes of one stream that may wait, at least \
+				*/
+#define WRITE_MOST (16u << 20) /* the same, at most: of a stream to ourselves */
+#define BLOCKS     (3 * 4096u) /* buffers grow by blocks */
 
 static unsigned number_of(const struct sim *s, const struct app_stream *x)
 {
