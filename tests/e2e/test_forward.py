@@ -136,7 +136,9 @@ def early():
     says(own.text(), "overlay peer allow PEER service:own")
     done = pipe(a, a.peer, "own", data=b"me")
     lab.check((done.returncode, done.stdout) == (0, b"me"), f"own PeerId: {done}")
-    fw = forward(a, 0, f"{a.peer}:own")
+    says(forward(a, "[::1]:0", "b:echo").text(), r"forwarding \[::1\]:\d+ to echo of b;")
+    fw = forward(a, "tcp:127.0.0.1:0", f"{a.peer}:own")
+    says(fw.text(), r"forwarding 127.0.0.1:\d+ to own of self;")
     lab.check(exchange(connect(a, fw.port), b"me") == b"me", "own PeerId by forward")
 
 
@@ -228,6 +230,10 @@ def refusals():
     lab.check(exchange(connect(a, fw.port), b"now") == b"now", "the grant does not work at once")
     pipe_fails(a, "b", "none", code=1, text=["nobody listens", "overlay serve"])
     pipe_fails(a, "nobody", "echo", code=1, text=["nobody"])
+    c = node.Node(a.ns, "c", 27184, ARGS).start()
+    c.stop()
+    a.cli("peer", "add", "c", c.peer, node.endpoint("127.0.0.1", 27184))
+    pipe_fails(a, "c", "echo", "-W", "0.3", code=5, text=["c was not reached in time"])
     target.close()
     pipe_fails(a, "b", "echo", code=1, text=["refuse"])
     serve.await_text(r"overlay serve: localhost:\d+ refuses: Connection refused \(for a\)")
