@@ -96,7 +96,8 @@ bool link_retry(struct link *l)
 	sigset_t blocked;
 	if (l->is_up || link_now_ms() < l->retry_ms)
 		return false;
-	sigprocmask(SIG_SETMASK, &l->waiting, &blocked); /* one that hangs must not hold Ctrl-C up */
+	sigprocmask(
+		SIG_SETMASK, &l->waiting, &blocked); /* one that hangs must not hold Ctrl-C up */
 	l->cli->overlay = overlay_connect(l->cli->socket, &why);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	if (!l->cli->overlay)

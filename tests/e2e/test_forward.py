@@ -349,6 +349,8 @@ def cut():
     def full(s):
         s.recv(1)
         s.sendall(b"disk full")
+        s.shutdown(socket.SHUT_WR)
+        time.sleep(0.2)
     Target(a.ns, full, a.dir / "full")
     Running(a, "serve", "full", a.dir / "full", ready="serving")
     done = pipe(a, a.peer, "full", data=b"x" * 4 * MIB)
