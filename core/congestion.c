@@ -5,14 +5,13 @@
 #define MIN_SEGMENTS 2 /* RFC 9002 7.2 */
 #define CUBIC_C      0.4
 #define CUBIC_BETA   0.7
+/* What is lost on an empty path was not lost to congestion, in all likelihood: as RFC 8511 does for
+ * marks, which say as much. */
+#define BETA_EMPTY 0.85
 /* RFC 9438 4.3: as fair as Reno with this increase. */
 #define RENO_ALPHA (3.0 * (1.0 - CUBIC_BETA) / (1.0 + CUBIC_BETA))
 
 /* RFC 9406 4.3. Packets are paced, so L is infinite. */
-#define MIN_RTT_THRESHOLD  (4 * OV_MS)
-#define MAX_RTT_THRESHOLD  (16 * OV_MS)
-#define MIN_RTT_DIVISOR    8
-#define N_RTT_SAMPLE       8
 #define CSS_GROWTH_DIVISOR 4
 #define CSS_ROUNDS         5
 
@@ -23,20 +22,10 @@ static uint64_t initial_window(uint32_t segment)
 	return ten < least ? ten : least;
 }
 
-static void begin_round(struct hystart *h, uint64_t window_end)
-{
-	h->last_round_min_rtt = h->current_round_min_rtt;
-	h->current_round_min_rtt = OV_NEVER;
-	h->rtt_sample_count = 0;
-	h->window_end = window_end;
-}
-
 static void begin_slow_start(struct congestion *c)
 {
 	c->phase = CONGESTION_SLOW_START;
-	c->hystart = (struct hystart){ .last_round_min_rtt = OV_NEVER,
-		.current_round_min_rtt = OV_NEVER,
-		.css_baseline_min_rtt = OV_NEVER };
+	c->hystart = (struct hystart){ 0 };
 }
 
 void congestion_init(struct congestion *c, uint32_t segment)
@@ -47,7 +36,13 @@ void congestion_init(struct congestion *c, uint32_t segment)
 		.segment = segment,
 		.epoch_at = OV_NEVER,
 		.limited_since = OV_NEVER };
+	standing_queue_init(&c->queue);
 	begin_slow_start(c);
+}
+
+void congestion_set_floor(struct congestion *c, ov_time rtt)
+{
+	c->queue.floor = rtt;
 }
 
 void congestion_set_segment(struct congestion *c, uint32_t segment)
@@ -68,16 +63,6 @@ static double in_segments(const struct congestion *c)
 
 /* ---- slow start ---- */
 
-static bool delay_grew(const struct hystart *h)
-{
-	if (h->rtt_sample_count < N_RTT_SAMPLE || h->current_round_min_rtt == OV_NEVER ||
-		h->last_round_min_rtt == OV_NEVER)
-		return false;
-	ov_time threshold = ov_max(MIN_RTT_THRESHOLD,
-		ov_min(h->last_round_min_rtt / MIN_RTT_DIVISOR, MAX_RTT_THRESHOLD));
-	return h->current_round_min_rtt >= h->last_round_min_rtt + threshold;
-}
-
 static void begin_avoidance(struct congestion *c)
 {
 	c->slow_start_threshold = c->window;
@@ -85,28 +70,22 @@ static void begin_avoidance(struct congestion *c)
 	c->epoch_at = OV_NEVER;
 }
 
-/* RFC 9406 4.2. Conservative slow start is left for slow start if the delay falls again, for
- * avoidance after five rounds. */
+/* RFC 9406 4.2, but by the last few samples and not by a round's: a round late is a window too
+ * large by half. Conservative slow start is left for slow start if the delay falls again, for
+ * avoidance after five rounds, or by heed_delay below. */
 static void run_hystart(struct congestion *c, const struct congestion_ack *a)
 {
 	struct hystart *h = &c->hystart;
-	if (a->rtt > 0) {
-		h->current_round_min_rtt = ov_min(h->current_round_min_rtt, a->rtt);
-		if (h->rtt_sample_count < UINT8_MAX)
-			h->rtt_sample_count++;
-	}
-	if (c->phase == CONGESTION_SLOW_START && delay_grew(h)) {
-		h->css_baseline_min_rtt = h->current_round_min_rtt;
+	bool grows = standing_queue_now(&c->queue) >= QUEUE_BEGINS;
+	if (c->phase == CONGESTION_SLOW_START && grows) {
 		h->css_rounds = 0;
 		c->phase = CONGESTION_CONSERVATIVE;
-	} else if (c->phase == CONGESTION_CONSERVATIVE && h->rtt_sample_count >= N_RTT_SAMPLE &&
-		   h->current_round_min_rtt < h->css_baseline_min_rtt) {
-		h->css_baseline_min_rtt = OV_NEVER;
+	} else if (!grows) {
 		c->phase = CONGESTION_SLOW_START;
 	}
 	if (a->largest < h->window_end)
 		return;
-	begin_round(h, a->next);
+	h->window_end = a->next;
 	if (c->phase == CONGESTION_CONSERVATIVE && ++h->css_rounds >= CSS_ROUNDS)
 		begin_avoidance(c);
 }
@@ -149,8 +128,56 @@ static void grow_cubic(struct congestion *c, ov_time now, const struct congestio
 	c->window = (uint64_t)(grown * c->segment);
 }
 
+/* ---- less ---- */
+
+static void reduce(struct congestion *c, ov_time now, double beta)
+{
+	uint64_t least = MIN_SEGMENTS * (uint64_t)c->segment;
+	double window = in_segments(c);
+	c->recovery_since = now;
+	c->prior = window;
+	/* RFC 9438 4.7: a window that falls again makes room for others */
+	c->max = window < c->max ? window * (1.0 + beta) / 2.0 : window;
+	c->window = (uint64_t)((double)c->window * beta);
+	if (c->window < least)
+		c->window = least;
+	begin_avoidance(c);
+}
+
+static enum queue_verdict verdict_on(
+	struct congestion *c, ov_time now, const struct congestion_ack *a)
+{
+	struct standing_queue *q = &c->queue;
+	if (a->rtt > 0 && a->largest_sent_at > c->recovery_since)
+		standing_queue_sample(q, now, a->rtt);
+	if (c->phase == CONGESTION_AVOIDANCE)
+		return standing_queue_round(q, now, a->largest, a->next);
+	return standing_queue_now(q) == QUEUE_IS_LONG ? QUEUE_STANDS : QUEUE_SHORT;
+}
+
+static void heed_delay(struct congestion *c, ov_time now, const struct congestion_ack *a)
+{
+	switch (verdict_on(c, now, a)) {
+	case QUEUE_SHORT: return;
+	case QUEUE_STANDS:
+		if (standing_queue_keeps(&c->queue))
+			c->kept_window = c->window;
+		reduce(c, now, CUBIC_BETA);
+		c->max = in_segments(c);
+		standing_queue_reduced(&c->queue, now, a->next);
+		return;
+	case QUEUE_OF_OTHERS:
+		if (c->window < c->kept_window)
+			c->window = c->kept_window;
+		c->max = in_segments(c);
+		c->epoch_at = OV_NEVER;
+		return;
+	}
+}
+
 void congestion_on_ack(struct congestion *c, ov_time now, const struct congestion_ack *a)
 {
+	heed_delay(c, now, a);
 	bool in_slow_start = c->phase != CONGESTION_AVOIDANCE;
 	if (in_slow_start)
 		run_hystart(c, a);
@@ -175,22 +202,13 @@ void congestion_on_ack(struct congestion *c, ov_time now, const struct congestio
 
 void congestion_on_loss(struct congestion *c, ov_time now, ov_time sent_at, bool persistent)
 {
-	uint64_t least = MIN_SEGMENTS * (uint64_t)c->segment;
 	if (sent_at > c->recovery_since) {
-		double window = in_segments(c);
-		c->recovery_since = now;
-		c->prior = window;
-		/* RFC 9438 4.7: a window that falls again makes room for others */
-		c->max = window < c->max ? window * (1.0 + CUBIC_BETA) / 2.0 : window;
-		c->window = (uint64_t)((double)c->window * CUBIC_BETA);
-		if (c->window < least)
-			c->window = least;
-		c->slow_start_threshold = c->window;
-		c->phase = CONGESTION_AVOIDANCE;
-		c->epoch_at = OV_NEVER;
+		bool empty = standing_queue_now(&c->queue) == QUEUE_EMPTY;
+		reduce(c, now, empty ? BETA_EMPTY : CUBIC_BETA);
+		standing_queue_lost(&c->queue, now);
 	}
 	if (persistent) {
-		c->window = least;
+		c->window = MIN_SEGMENTS * (uint64_t)c->segment;
 		c->recovery_since = -1;
 		begin_slow_start(c);
 	}

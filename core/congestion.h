@@ -1,14 +1,15 @@
 #pragma once
 /* congestion - how much may be under way on a path: CUBIC (RFC 9438) with HyStart++ (RFC 9406) in
- * place of plain slow start. In bytes; a segment is the path's datagram. */
+ * place of plain slow start, that takes a standing queue for congestion as well as loss. In bytes;
+ * a segment is the path's datagram. */
 #include "core/rtt.h"
+#include "core/standing_queue.h"
 
 enum congestion_phase { CONGESTION_SLOW_START, CONGESTION_CONSERVATIVE, CONGESTION_AVOIDANCE };
 
 struct hystart {             /* RFC 9406 4.2, names as there */
 	uint64_t window_end; /* packet number that ends this round */
-	ov_time last_round_min_rtt, current_round_min_rtt, css_baseline_min_rtt;
-	uint8_t rtt_sample_count, css_rounds;
+	uint8_t css_rounds;
 };
 
 struct congestion {
@@ -18,6 +19,8 @@ struct congestion {
 	uint32_t segment;       /* bytes */
 	uint8_t phase;          /* enum congestion_phase */
 	struct hystart hystart;
+	struct standing_queue queue;
+	uint64_t kept_window; /* before delay reduced it */
 	/* CUBIC, in segments as RFC 9438 has them */
 	double max, estimate, prior, k;
 	ov_time epoch_at;      /* OV_NEVER: begins with the next ACK */
@@ -33,6 +36,8 @@ struct congestion_ack {
 
 /* segment: bytes of a full datagram. The initial window is RFC 9002's. */
 void congestion_init(struct congestion *c, uint32_t segment);
+/* The least RTT of the path, as others know it. */
+void congestion_set_floor(struct congestion *c, ov_time rtt);
 /* The datagrams grew or shrank (PMTU). */
 void congestion_set_segment(struct congestion *c, uint32_t segment);
 void congestion_on_ack(struct congestion *c, ov_time now, const struct congestion_ack *a);

@@ -25,7 +25,7 @@ static bool is_urgent(const struct received *r, uint64_t number, enum ecn ecn)
 	return !in_order || ecn == ECN_CE || r->unacknowledged >= ACK_AFTER;
 }
 
-int received_add(struct received *r, ov_time now, uint64_t number, enum ecn ecn)
+int received_add(struct received *r, ov_time now, uint64_t number, enum ecn ecn, ov_time delay)
 {
 	if (number == UINT64_MAX)
 		return OV_EFORMAT;
@@ -42,7 +42,7 @@ int received_add(struct received *r, ov_time now, uint64_t number, enum ecn ecn)
 	r->ce += ecn == ECN_CE;
 	if (r->unacknowledged < UINT8_MAX)
 		r->unacknowledged++;
-	r->ack_at = is_urgent(r, number, ecn) ? now : ov_min(r->ack_at, now + RTT_MAX_DELAY);
+	r->ack_at = is_urgent(r, number, ecn) ? now : ov_min(r->ack_at, now + delay);
 	return OV_OK;
 }
 

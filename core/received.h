@@ -18,8 +18,9 @@ struct received {
 
 void received_init(struct received *r, uint16_t space);
 void received_fini(struct received *r);
-/* OV_ENOMEM: it did not come. */
-OV_MUST_CHECK int received_add(struct received *r, ov_time now, uint64_t number, enum ecn ecn);
+/* An ACK may be held back for `delay`. OV_ENOMEM: it did not come. */
+OV_MUST_CHECK int received_add(
+	struct received *r, ov_time now, uint64_t number, enum ecn ecn, ov_time delay);
 /* Is an ACK due at `now`? */
 bool received_wants_ack(const struct received *r, ov_time now);
 /* The ACK, as far as `max` ranges say it (at least 1); then none is owed. */

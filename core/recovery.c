@@ -7,6 +7,7 @@
 #define INITIAL_RTT      (333 * OV_MS)
 #define PERSISTENT_PTOS  3 /* 7.6.1 */
 #define PTO_BACKOFF_MAX  10
+#define PTO_MOST         (3 * OV_SEC) /* or once; whether the path is dead is the node's to say */
 #define FIRST_ROOM       16
 
 void recovery_init(struct recovery *r, uint16_t space, const struct rtt *rtt)
@@ -94,6 +95,11 @@ const struct sent_packet *recovery_next_acked(
 			walk->next_number = range->end;
 		while (walk->next_number > range->first && walk->next_number > r->first) {
 			struct sent_packet *s = at(r, --walk->next_number);
+			if (r->is_left && s->state == SENT_LOST) {
+				s->state =
+					SENT_ACKED; /* by its path nothing is measured any more */
+				return s;
+			}
 			if (s->state != SENT_UNDER_WAY)
 				continue;
 			settle(r, s, SENT_ACKED);
@@ -108,14 +114,16 @@ const struct sent_packet *recovery_next_acked(
 }
 
 /* RFC 9002 5.3: without the time that the other side held it back, unless that would be less than
- * has ever been seen. */
+ * has ever been seen. It may be long: an ACK that was lost is said again when the path comes back.
+ */
 static void sample(struct recovery *r, ov_time now, const struct ack_frame *f, ov_time sent_at)
 {
 	ov_time rtt = now - sent_at, held = f->delay_us * OV_US;
 	if (r->first_sample_at == OV_NEVER)
 		r->first_sample_at = now;
 	ov_time minimum = r->rtt.smoothed == 0 ? rtt : ov_min(r->rtt.minimum, rtt);
-	held = ov_min(held, RTT_MAX_DELAY);
+	if (rtt < minimum + held)
+		held = ov_min(held, RTT_MAX_DELAY);
 	r->latest_rtt = rtt >= minimum + held ? rtt - held : rtt;
 	rtt_add(&r->rtt, r->latest_rtt);
 	r->rtt.minimum = minimum;
@@ -152,14 +160,20 @@ static ov_time loss_delay(const struct recovery *r)
 	return ov_max(rtt + rtt / 8, GRANULARITY); /* 9/8: 6.1.2 */
 }
 
-struct loss recovery_loss(struct recovery *r, ov_time now, bool all)
+struct loss recovery_loss(struct recovery *r, ov_time now)
 {
 	r->loss_at = OV_NEVER;
 	return (struct loss){ .newest_sent_at = -1,
-		.all = all,
 		.before = now - loss_delay(r),
 		.run_since = OV_NEVER,
 		.next_number = r->first };
+}
+
+struct loss recovery_leave(struct recovery *r)
+{
+	struct loss walk = recovery_loss(r, 0);
+	walk.all = r->is_left = true;
+	return walk;
 }
 
 static bool is_lost(struct recovery *r, const struct loss *walk, const struct sent_packet *s)
@@ -197,7 +211,8 @@ const struct sent_packet *recovery_next_lost(struct recovery *r, struct loss *wa
 		walk->next_number++;
 		return s;
 	}
-	advance(r);
+	if (!r->is_left)
+		advance(r);
 	return NULL;
 }
 
@@ -217,7 +232,8 @@ ov_time recovery_deadline(const struct recovery *r)
 	if (r->in_flight == 0)
 		return OV_NEVER;
 	uint8_t doublings = r->pto_count < PTO_BACKOFF_MAX ? r->pto_count : PTO_BACKOFF_MAX;
-	return r->sent_at + (recovery_pto(r) << doublings);
+	ov_time once = recovery_pto(r);
+	return r->sent_at + ov_min(once << doublings, ov_max(once, PTO_MOST));
 }
 
 bool recovery_wants_probe(struct recovery *r, ov_time now)

@@ -556,9 +556,17 @@ static struct received *received_of(struct transport *t, uint16_t space)
 	return &t->received[oldest];
 }
 
+/* A quarter of the round trip: a short path is not made long by waiting. */
+static ov_time ack_delay(const struct transport *t)
+{
+	ov_time srtt = transport_srtt(t);
+	return srtt == 0 ? RTT_MAX_DELAY : ov_min(ov_max(srtt / 4, OV_MS), RTT_MAX_DELAY);
+}
+
 void transport_on_number(
 	struct transport *t, ov_time now, const struct number_frame *f, enum ecn ecn)
 {
-	int err = received_add(received_of(t, f->space), now, f->number, ecn);
+	struct received *r = received_of(t, f->space);
+	int err = received_add(r, now, f->number, ecn, ack_delay(t));
 	(void)err; /* without memory for it it is not acknowledged, and comes again */
 }

@@ -16,8 +16,9 @@ struct space { /* packets that we send by one path */
 	struct pacer pacer;
 	uint64_t key;
 	ov_time used_at;
-	uint32_t ce;    /* marks that the peer told of */
-	uint8_t probes; /* that may go whatever the window */
+	uint32_t ce;       /* marks that the peer told of */
+	ov_time forget_at; /* of one that was left; 0: not counted yet */
+	uint8_t probes;    /* that may go whatever the window */
 	bool used;
 };
 

@@ -297,7 +297,7 @@ static ov_time peer_deadline(const struct node *n, const struct peer *p, ov_time
 		at = ov_min(at, a->call->next_at);
 	if (a->reassembly)
 		at = ov_min(at, reassembly_deadline(a->reassembly));
-	at = ov_min(at, streams_deadline(n, a, now));
+	at = ov_min(at, streams_deadline(a, now));
 	if (!a->call && keys == OV_NEVER)
 		at = ov_min(at, association_ends_at(n, a));
 	return at;

@@ -129,6 +129,15 @@ void streams_path_gone(const struct association *a, const struct path *path)
 		a->streams->path_key = 0;
 }
 
+void streams_path_answers(struct node *n, struct peer *p, const struct path *path)
+{
+	struct streams *s = p->association->streams;
+	if (!s || s->path_key != path->key)
+		return;
+	transport_path_answers(s->t, path->key);
+	peer_touch(n, p);
+}
+
 /* ---- in ---- */
 
 static bool opens(const struct frame *f)
@@ -359,12 +368,12 @@ void streams_tick(ov_time now, const struct association *a)
 		transport_tick(a->streams->t, now);
 }
 
-/* What is due could not go: its path has not answered, or its relay is gone. Whatever changes that
- * touches the peer. */
-ov_time streams_deadline(const struct node *n, const struct association *a, ov_time now)
+/* What is due could not go: its path has not answered, its relay is gone, the sockets are full.
+ * Whatever changes that touches the peer. */
+ov_time streams_deadline(const struct association *a, ov_time now)
 {
 	const struct streams *s = a->streams;
-	if (!s || s->path_key == 0 || n->streams_held)
+	if (!s || s->path_key == 0)
 		return OV_NEVER;
 	ov_time at = transport_deadline(s->t, now);
 	if (transport_has_failed(s->t) && !s->renews && !a->call)

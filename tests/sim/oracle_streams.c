@@ -127,16 +127,10 @@ void oracle_on_stream_end(struct sim *s, struct app_end *e)
 
 /* ---- events ---- */
 
-/* Is the association gone that e's stream was of? Its other side may also have forgotten it when
- * its keys were wiped, if it never heard of a stream. */
+/* Is the association gone that e's stream was of? */
 static bool has_restarted(const struct sim *s, const struct app_end *e)
 {
-	const struct friend *f = host_friend(&s->hosts[e->host], e->peer);
-	if (e->peer == e->host)
-		return false;
-	if (e->of && !e->of->end[APP_TAKER] && f && f->associated_at > e->bound_at)
-		return true;
-	return s->hosts[e->peer].started_at + UNSURE >= e->bound_at;
+	return e->peer != e->host && s->hosts[e->peer].started_at + UNSURE >= e->bound_at;
 }
 
 /* By whose code the opener gave it up, one way or the other, before it said which it is. */

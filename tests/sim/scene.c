@@ -5,6 +5,7 @@
 #include "core/pmtu.h"
 #include "tests/sim/hostile.h"
 #include "tests/sim/meeting.h"
+#include "tests/sim/stream_scene.h"
 
 #include <stdarg.h>
 
@@ -422,6 +423,14 @@ const struct scene scenes[] = {
 	{ "relay_from_elsewhere", 3, meeting_relay_from_elsewhere },
 	{ "facilitator_restarts", 5, meeting_facilitator_restarts },
 	{ "both_move_at_once_with_a_facilitator", 3, meeting_both_move_at_once },
+	{ "stream_there_and_back", 2, stream_scene_there_and_back },
+	{ "stream_given_up", 2, stream_scene_given_up },
+	{ "stream_roams", 2, stream_scene_roams },
+	{ "stream_rekeys", 2, stream_scene_rekeys },
+	{ "stream_sleeps", 2, stream_scene_sleeps },
+	{ "stream_peer_restarts", 2, stream_scene_peer_restarts },
+	{ "stream_leaves_the_relay", 3, stream_scene_leaves_the_relay },
+	{ "stream_idle_costs_nothing", 2, stream_scene_idle_costs_nothing },
 };
 const size_t scene_count = sizeof(scenes) / sizeof(scenes[0]);
 

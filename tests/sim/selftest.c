@@ -4,6 +4,7 @@
 #include "core/handshake.h"
 #include "core/packet.h"
 #include "tests/sim/hostile.h"
+#include "tests/sim/oracle_streams.h"
 #include "tests/sim/recovery.h"
 
 #include <sodium.h>
@@ -235,6 +236,96 @@ static void draw_from_sodium(struct sim *s)
 	oracle_check_host(s, &s->hosts[0]);
 }
 
+/* ---- streams ---- */
+
+/* From a to b, 1 MB; b has taken it, and read a little. */
+static struct app_end *stream_under_way(struct sim *s)
+{
+	struct app_manner writer = { .size = 1000000 };
+	struct app_manner reader = { .read_most = 1000, .read_every = 20 * OV_MS };
+	struct app_stream *x = apps_open(s, &s->hosts[0], 1, &writer, &reader);
+	sim_run_for(s, OV_SEC);
+	return x->end[APP_TAKER];
+}
+
+static void read_other_bytes(struct sim *s)
+{
+	struct app_end *e = stream_under_way(s);
+	apps_bytes(e->of, APP_OPENER, e->of->way[APP_OPENER].read, s->scratch, 2);
+	s->scratch[1] ^= 1;
+	oracle_on_stream_bytes(s, e, s->scratch, 2);
+}
+
+static void read_unwritten_bytes(struct sim *s)
+{
+	struct app_end *e = stream_under_way(s);
+	e->of->way[APP_OPENER].read = e->of->way[APP_OPENER].written;
+	apps_bytes(e->of, APP_OPENER, e->of->way[APP_OPENER].read, s->scratch, 1);
+	oracle_on_stream_bytes(s, e, s->scratch, 1);
+}
+
+static void end_early(struct sim *s)
+{
+	oracle_on_stream_end(s, stream_under_way(s));
+}
+
+static void take_a_stream_of_nobody(struct sim *s)
+{
+	(void)oracle_stream_find(s, stream_under_way(s), 42);
+}
+
+static void tell(struct sim *s, enum app_side side, uint8_t events, uint32_t code)
+{
+	struct app_end *e = stream_under_way(s)->of->end[side];
+	struct node_stream_event event = { .stream = e->handle,
+		.user = e,
+		.events = events,
+		.reset_code = code,
+		.stop_code = code };
+	oracle_on_stream_event(s, e, &event);
+}
+
+static void reset_by_nobody(struct sim *s)
+{
+	tell(s, APP_TAKER, STREAM_RESET, STREAM_CANCELLED);
+}
+
+static void restarted_without_restart(struct sim *s)
+{
+	s->hosts[0].started_at -= 10 * OV_SEC;
+	tell(s, APP_TAKER, STREAM_STOPPED, STREAM_PEER_RESTARTED);
+}
+
+static void finished_unfinished(struct sim *s)
+{
+	tell(s, APP_OPENER, STREAM_FINISHED, 0);
+}
+
+static void room_for_nobody(struct sim *s)
+{
+	tell(s, APP_TAKER, STREAM_WRITABLE, 0);
+}
+
+static void keep_too_much(struct sim *s)
+{
+	const struct app_stream *x = stream_under_way(s)->of;
+	x->end[APP_OPENER]->of->way[APP_OPENER].written += 20000000;
+	oracle_on_stream_written(s, x->end[APP_OPENER]);
+}
+
+static void be_stuck(struct sim *s)
+{
+	(void)stream_under_way(s);
+	cut_the_link(s);
+	recovery_finish_streams(s);
+}
+
+static void keep_a_stream(struct sim *s)
+{
+	(void)stream_under_way(s);
+	oracle_check_streams_freed(s);
+}
+
 static const struct {
 	const char *name, *invariant;
 	void (*provoke)(struct sim *s);
@@ -258,6 +349,17 @@ static const struct {
 	{ "a dead link", "alive", be_dead },
 	{ "talk when all is said", "idle", talk_in_silence },
 	{ "ticks for nothing", "storm", tick_for_nothing },
+	{ "bytes that nobody wrote", "bytes", read_other_bytes },
+	{ "bytes beyond what was written", "bytes", read_unwritten_bytes },
+	{ "a stream that ends early", "bytes", end_early },
+	{ "a stream that nobody opened", "bytes", take_a_stream_of_nobody },
+	{ "a stream reset by nobody", "reset", reset_by_nobody },
+	{ "a restart that was none", "reset", restarted_without_restart },
+	{ "all arrived of what goes on", "events", finished_unfinished },
+	{ "room for one who does not wait", "events", room_for_nobody },
+	{ "more than the windows allow", "window", keep_too_much },
+	{ "a stream without a network", "stuck", be_stuck },
+	{ "a stream that is left", "freed", keep_a_stream },
 	{ "time() after a jump of the wall clock", "pure", ask_time },
 	{ "clock_gettime()", "pure", ask_clock },
 	{ "gettimeofday()", "pure", ask_day },

@@ -26,7 +26,7 @@ static void round_of(struct link *l, ov_time rtt)
 	l->next += count;
 	for (uint64_t i = 0; i < count; i++) {
 		ov_time sent_at = l->now;
-		congestion_on_ack(&l->c, l->now + rtt,
+		congestion_on_ack(&l->c, l->now + rtt + (ov_time)i,
 			&(struct congestion_ack){ .bytes = SEGMENT,
 				.largest = first + i,
 				.next = l->next,
@@ -183,6 +183,64 @@ static void a_delay_that_was_a_moment_does_not(void **state)
 	assert_int_equal(l.c.phase, CONGESTION_SLOW_START);
 }
 
+/* A window that fills the path and half as much again becomes one that fills the path. */
+static void a_standing_queue_is_given_way_to(void **state)
+{
+	(void)state;
+	struct link l = link_new();
+	round_of(&l, RTT);
+	congestion_on_loss(&l.c, l.now, l.now, false);
+	l.c.window = 150 * SEGMENT;
+	l.now += OV_MS;
+	for (int i = 0; i < 5; i++)
+		round_of(&l, RTT + RTT / 3); /* short enough */
+	assert_true(segments(&l) >= 150);
+	l.c.window = 150 * SEGMENT;
+	round_of(&l, RTT + RTT / 2 + 2 * OV_MS);
+	round_of(&l, RTT + RTT / 2 + 2 * OV_MS); /* its first ACK ends the round before */
+	about(segments(&l), 105, 5);
+	for (int i = 0; i < 5; i++)
+		round_of(&l, RTT + 5 * OV_MS);
+	assert_true(segments(&l) >= 105);
+}
+
+/* A queue of others: the window comes back, and their delay is borne. */
+static void what_does_not_help_is_taken_back(void **state)
+{
+	(void)state;
+	struct link l = link_new();
+	round_of(&l, RTT);
+	congestion_on_loss(&l.c, l.now, l.now, false);
+	l.c.window = 150 * SEGMENT;
+	l.now += OV_MS;
+	round_of(&l, 2 * RTT);
+	double least = segments(&l);
+	for (int i = 0; i < 9; i++) {
+		l.now += OV_MS;
+		round_of(&l, 2 * RTT);
+		least = segments(&l) < least ? segments(&l) : least;
+	}
+	about(least, 150 * 0.7 * 0.7 * 0.7, 4);
+	assert_true(segments(&l) >= 150);
+}
+
+/* Random loss: nothing waits anywhere, so it is not taken for congestion in full. */
+static void a_loss_on_an_empty_path_costs_less(void **state)
+{
+	(void)state;
+	struct link l = link_new();
+	round_of(&l, RTT);
+	round_of(&l, RTT);
+	l.c.window = 100 * SEGMENT;
+	congestion_on_loss(&l.c, l.now, l.now, false);
+	about(segments(&l), 85, 0.001);
+	round_of(&l, RTT);
+	round_of(&l, RTT + RTT / 4);
+	l.c.window = 100 * SEGMENT;
+	congestion_on_loss(&l.c, l.now, l.now, false);
+	about(segments(&l), 70, 0.001);
+}
+
 static void an_app_that_says_little_opens_no_window(void **state)
 {
 	(void)state;
@@ -280,6 +338,9 @@ int main(void)
 		cmocka_unit_test(persistent_congestion_begins_anew),
 		cmocka_unit_test(growing_delay_ends_slow_start),
 		cmocka_unit_test(a_delay_that_was_a_moment_does_not),
+		cmocka_unit_test(a_standing_queue_is_given_way_to),
+		cmocka_unit_test(what_does_not_help_is_taken_back),
+		cmocka_unit_test(a_loss_on_an_empty_path_costs_less),
 		cmocka_unit_test(an_app_that_says_little_opens_no_window),
 		cmocka_unit_test(quiet_time_does_not_count),
 		cmocka_unit_test(as_fast_as_the_window_and_a_quarter),

@@ -221,28 +221,29 @@ static void acks_name_what_came(void **state)
 	struct received r;
 	struct ack_frame f;
 	received_init(&r, 7);
-	assert_int_equal(received_add(&r, OV_SEC, 0, ECN_NONE), OV_OK);
+	assert_int_equal(received_add(&r, OV_SEC, 0, ECN_NONE, RTT_MAX_DELAY), OV_OK);
 	assert_false(received_wants_ack(&r, OV_SEC)); /* the first waits a little */
 	assert_true(received_wants_ack(&r, OV_SEC + RTT_MAX_DELAY));
-	assert_int_equal(received_add(&r, OV_SEC, 1, ECN_NONE), OV_OK);
+	assert_int_equal(received_add(&r, OV_SEC, 1, ECN_NONE, RTT_MAX_DELAY), OV_OK);
 	assert_true(received_wants_ack(&r, OV_SEC)); /* every second one */
 	received_ack(&r, OV_SEC + 3 * OV_MS, ACK_RANGES_MAX, &f);
 	assert_false(received_wants_ack(&r, OV_SEC * 100));
 	assert_true(f.space == 7 && f.count == 1 && f.delay_us == 3000);
 	assert_true(f.ranges[0].first == 0 && f.ranges[0].end == 2);
-	assert_int_equal(received_add(&r, 2 * OV_SEC, 5, ECN_ECT0), OV_OK);
+	assert_int_equal(received_add(&r, 2 * OV_SEC, 5, ECN_ECT0, RTT_MAX_DELAY), OV_OK);
 	assert_true(received_wants_ack(&r, 2 * OV_SEC)); /* a gap */
 	received_ack(&r, 2 * OV_SEC, ACK_RANGES_MAX, &f);
 	assert_true(f.count == 2 && f.ranges[0].first == 5 && f.ranges[1].end == 2);
-	assert_int_equal(received_add(&r, 2 * OV_SEC, 3, ECN_ECT0), OV_OK);
+	assert_int_equal(received_add(&r, 2 * OV_SEC, 3, ECN_ECT0, RTT_MAX_DELAY), OV_OK);
 	assert_true(received_wants_ack(&r, 2 * OV_SEC)); /* out of order */
 	received_ack(&r, 2 * OV_SEC, 2, &f);
 	assert_true(f.count == 2 && f.ranges[1].first == 3); /* no more than there is room for */
-	assert_int_equal(received_add(&r, 3 * OV_SEC, 6, ECN_CE), OV_OK);
+	assert_int_equal(received_add(&r, 3 * OV_SEC, 6, ECN_CE, RTT_MAX_DELAY), OV_OK);
 	assert_true(received_wants_ack(&r, 3 * OV_SEC)); /* congestion */
 	received_ack(&r, 3 * OV_SEC, 1, &f);
 	assert_true(f.ect0 == 2 && f.ce == 1);
-	assert_int_equal(received_add(&r, 3 * OV_SEC, UINT64_MAX, ECN_NONE), OV_EFORMAT);
+	assert_int_equal(
+		received_add(&r, 3 * OV_SEC, UINT64_MAX, ECN_NONE, RTT_MAX_DELAY), OV_EFORMAT);
 	received_fini(&r);
 }
 
@@ -253,7 +254,7 @@ static void old_gaps_are_forgotten(void **state)
 	struct ack_frame f;
 	received_init(&r, 0);
 	for (uint64_t n = 0; n < 5000; n++)
-		assert_int_equal(received_add(&r, OV_SEC, 2 * n, ECN_NONE), OV_OK);
+		assert_int_equal(received_add(&r, OV_SEC, 2 * n, ECN_NONE, RTT_MAX_DELAY), OV_OK);
 	assert_true(r.numbers.count <= 2 * ACK_RANGES_MAX);
 	received_ack(&r, OV_SEC, ACK_RANGES_MAX, &f);
 	assert_int_equal(f.count, ACK_RANGES_MAX);

@@ -85,6 +85,7 @@ static void a_bottleneck_is_filled(void **state)
 		(unsigned long long)transport_info(l->ends[0].t).lost_packets,
 		(unsigned long long)transport_info(l->ends[0].t).sent_packets);
 	assert_true(mbit > 80);
+	assert_true(transport_info(l->ends[0].t).lost_packets < 50); /* slow start ends in time */
 	link_free(l);
 }
 
@@ -162,6 +163,30 @@ static void another_path_in_mid_stream(void **state)
 	}
 	assert_true(link_run(l, 60 * OV_SEC, all_gone));
 	link_free(l);
+}
+
+/* Nobody says that the old one died, but it does not answer; or it answers again. */
+static void after_a_silence_at_once(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 2; way++) {
+		struct link *l = link_new(15, &bottle);
+		uint64_t id = link_open(l, 0, 10000000);
+		link_run(l, 300 * OV_MS, NULL);
+		l->config.cut = true;
+		link_run(l, 1100 * OV_MS, NULL); /* the timer is at a second or so */
+		l->config.cut = false;
+		uint64_t before = l->ends[1].streams[id].read;
+		if (way == 0)
+			link_use(l, 1, LINK_MAX);
+		for (int k = 0; k < 2; k++)
+			transport_path_answers(l->ends[k].t, way == 0 ? 2 : 1);
+		link_run(l, 85 * OV_MS,
+			NULL); /* what arrived of old is said first: two round trips */
+		assert_true(l->ends[1].streams[id].read > before);
+		assert_true(link_run(l, 60 * OV_SEC, all_gone));
+		link_free(l);
+	}
 }
 
 /* Nothing for hours: no reset, and the first bytes come with the first contact. */
@@ -365,6 +390,54 @@ static void violations_end_all_streams(void **state)
 	expect_violation(l, id, &f); /* never sent */
 }
 
+/* A stream in each state that RFC 9000 3 knows, as its receiver sees it. */
+static uint64_t stream_in_state(struct link *l, int which)
+{
+	uint64_t id = link_open(l, 0, which == 0 ? 0 : 3000);
+	struct transport *t = l->ends[1].t;
+	link_run(l, which == 1 ? 20 * OV_MS : 300 * OV_MS, NULL);
+	switch (which) {
+	case 2: transport_reset(t, id, 7); break;            /* Reset Sent */
+	case 3: transport_stop(t, l->now, id, 8); break;     /* it wants no more */
+	case 4: transport_release(t, l->now, id, 9); break;  /* the app is gone */
+	case 5: transport_reset(l->ends[0].t, id, 5); break; /* both */
+	case 6: link_run(l, 5 * OV_SEC, NULL); break;        /* settled */
+	}
+	return id;
+}
+
+/* Sent again and again, and after all else: each state takes it, and the stream goes in the end. */
+static void resets_in_every_state(void **state)
+{
+	(void)state;
+	for (int which = 0; which < 7; which++) {
+		for (int order = 0; order < 4; order++) {
+			struct link *l = link_new(14, &plain);
+			uint64_t id = stream_in_state(l, which);
+			struct frame reset = { .type = FRAME_RESET_STREAM,
+				.as.reset = { .stream = id, .final_size = 3000, .code = 1 } };
+			struct frame stop = { .type = FRAME_STOP_SENDING,
+				.as.stop = { .stream = id, .code = 2 } };
+			if (which == 0)
+				reset.as.reset.final_size = 0;
+			for (int k = 0; k < 3; k++) {
+				if (order != 1)
+					assert_int_equal(feed(l, &reset), OV_OK);
+				if (order >= 1)
+					assert_int_equal(feed(l, &stop), OV_OK);
+				link_run(l, order == 3 ? OV_SEC : OV_MS, NULL);
+			}
+			transport_release(l->ends[0].t, l->now, id, 3);
+			transport_release(l->ends[1].t, l->now, id, 3);
+			link_run(l, 5 * OV_SEC, NULL);
+			assert_int_equal(transport_stream_count(l->ends[1].t), 0);
+			assert_int_equal(transport_stream_count(l->ends[0].t), 0);
+			assert_false(transport_has_failed(l->ends[1].t));
+			link_free(l);
+		}
+	}
+}
+
 static void what_is_only_odd_changes_nothing(void **state)
 {
 	(void)state;
@@ -412,12 +485,14 @@ int main(void)
 		cmocka_unit_test(streams_share),
 		cmocka_unit_test(who_is_important_goes_first),
 		cmocka_unit_test(another_path_in_mid_stream),
+		cmocka_unit_test(after_a_silence_at_once),
 		cmocka_unit_test(hours_of_sleep),
 		cmocka_unit_test(a_reader_that_does_not_read_costs_a_window),
 		cmocka_unit_test(a_lost_limit_is_said_again),
 		cmocka_unit_test(resets_and_stops),
 		cmocka_unit_test(a_stop_reaches_the_writer),
 		cmocka_unit_test(violations_end_all_streams),
+		cmocka_unit_test(resets_in_every_state),
 		cmocka_unit_test(what_is_only_odd_changes_nothing),
 		cmocka_unit_test(streams_without_end_are_bounded),
 	};

@@ -4,7 +4,7 @@
 set -eu
 
 packages='python3 iproute2 nftables ethtool iperf3 gcc libc6-dev pkg-config libsodium-dev libssl-dev
-	wireguard-go wireguard-tools nebula fastd tinc gnuplot-nox'
+	wireguard-go wireguard-tools nebula fastd tinc ngtcp2-client ngtcp2-server openssl gnuplot-nox'
 case $(uname -m) in
 x86_64) packages="$packages libipsec-mb-dev" ;;
 esac
