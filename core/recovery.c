@@ -26,6 +26,12 @@ void recovery_fini(struct recovery *r)
 	r->room = 0;
 }
 
+void recovery_trim(struct recovery *r)
+{
+	if (r->first == r->next)
+		recovery_fini(r);
+}
+
 static struct sent_packet *at(const struct recovery *r, uint64_t number)
 {
 	return &r->sent[number & (r->room - 1)];

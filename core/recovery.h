@@ -54,6 +54,8 @@ struct recovery {
 /* rtt: what the path knows already; smoothed 0: nothing. */
 void recovery_init(struct recovery *r, uint16_t space, const struct rtt *rtt);
 void recovery_fini(struct recovery *r);
+/* Nothing is under way: gives the memory for it back, up to 15 MB after a fast transfer. */
+void recovery_trim(struct recovery *r);
 /* A packet with the number r->next goes out: its record, cleared, for the caller to fill in what it
  * carries. NULL: out of memory, or `max` are under way already. */
 struct sent_packet *recovery_send(struct recovery *r, ov_time now, uint16_t bytes, size_t max);

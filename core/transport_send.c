@@ -6,7 +6,8 @@
  * What is sent is remembered by where it came from, not by its bytes. */
 #include "core/transport_state.h"
 
-#define PROBES 2 /* RFC 9002 6.2.4 */
+#define PROBES     2 /* RFC 9002 6.2.4 */
+#define WELL_BELOW 4 /* less than a quarter of the window: a paced slow start uses half */
 
 /* ---- which streams have something to say ---- */
 
@@ -216,7 +217,7 @@ static void tell_room(struct transport *t, struct stream *s)
 
 static void acknowledge_chunk(struct transport *t, ov_time now, const struct sent_chunk *c)
 {
-	struct stream *s = transport_find(t, c->stream);
+	struct stream *s = transport_find_again(t, c->stream);
 	if (!s)
 		return;
 	switch ((enum sent_kind)c->kind) {
@@ -260,9 +261,8 @@ int transport_on_ack(struct transport *t, ov_time now, const struct ack_frame *f
 		return OV_EINVAL;
 	const struct sent_packet *p;
 	while ((p = recovery_next_acked(&s->recovery, f, &walk))) {
-		struct sent_packet copy = *p;
-		for (size_t i = 0; i < copy.count; i++)
-			acknowledge_chunk(t, now, &copy.chunks[i]);
+		for (size_t i = 0; i < p->count; i++)
+			acknowledge_chunk(t, now, &p->chunks[i]);
 	}
 	if (walk.largest_sent_at < 0)
 		return OV_OK;
@@ -436,7 +436,9 @@ static void remember(struct transport *t, ov_time now, const struct packet *p)
 	memcpy(r->chunks, p->chunks, p->count * sizeof(p->chunks[0]));
 	r->count = p->count;
 	r->of_all = p->of_all;
-	r->app_limited = !has_something(t);
+	/* not the window, but the app, the sockets or the CPU hold it back (RFC 9002 7.8) */
+	r->app_limited =
+		!has_something(t) || WELL_BELOW * s->recovery.in_flight < s->congestion.window;
 	pacer_on_sent(&s->pacer, bytes);
 	t->sent_packets++;
 	if (s->probes > 0)

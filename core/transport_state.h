@@ -34,6 +34,7 @@ struct opened {               /* by one side */
 struct transport {
 	struct transport_config config;
 	struct table *streams;
+	struct stream *recent; /* the one that was found last, mostly that which is asked for */
 	struct opened own, peers;
 	uint64_t peers_closed;
 	struct space spaces[TRANSPORT_SPACES];
@@ -57,6 +58,7 @@ struct transport {
 };
 
 struct stream *transport_find(const struct transport *t, uint64_t id);
+struct stream *transport_find_again(struct transport *t, uint64_t id);
 void transport_tell(struct transport *t, struct stream *s, enum stream_event event);
 /* Puts it where it belongs: ready, blocked or neither. */
 void transport_file(struct transport *t, struct stream *s);
