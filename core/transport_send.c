@@ -137,6 +137,7 @@ static struct loss lose(struct transport *t, struct space *s, ov_time now, bool 
 static void look_for_losses(struct transport *t, struct space *s, ov_time now)
 {
 	struct loss walk = lose(t, s, now, false);
+	ecn_on_lost(&s->ecn, walk.marked);
 	if (walk.bytes > 0)
 		congestion_on_loss(&s->congestion, now, walk.newest_sent_at, walk.persistent);
 }
@@ -165,7 +166,9 @@ static struct space *new_space(struct transport *t, const struct transport_path 
 	}
 	if (s->used)
 		forget_space(t, s);
-	*s = (struct space){ .used = true, .key = path->key };
+	*s = (struct space){ .used = true,
+		.key = path->key,
+		.ecn.state = path->carries_ecn ? ECN_TESTING : ECN_OFF };
 	recovery_init(&s->recovery, t->next_space++, &path->rtt);
 	congestion_init(&s->congestion, path->datagram);
 	if (path->rtt.smoothed > 0)
@@ -267,9 +270,9 @@ int transport_on_ack(struct transport *t, ov_time now, const struct ack_frame *f
 	if (walk.largest_sent_at < 0)
 		return OV_OK;
 	recovery_end_ack(&s->recovery, now, f, &walk);
-	if (f->ce != s->ce)
-		congestion_on_loss(&s->congestion, now, walk.largest_sent_at, false);
-	s->ce = f->ce;
+	if (walk.is_largest && /* RFC 9000 13.4.2.1: others may be late */
+		ecn_on_ack(&s->ecn, &(struct ecn_counts){ f->ect0, f->ce, walk.marked }))
+		congestion_on_mark(&s->congestion, now, walk.largest_sent_at);
 	congestion_on_ack(&s->congestion, now,
 		&(struct congestion_ack){ .bytes = walk.bytes,
 			.largest = f->ranges[0].end - 1,
@@ -436,6 +439,9 @@ static void remember(struct transport *t, ov_time now, const struct packet *p)
 	memcpy(r->chunks, p->chunks, p->count * sizeof(p->chunks[0]));
 	r->count = p->count;
 	r->of_all = p->of_all;
+	r->marked = t->marks = ecn_marks(&s->ecn, s->recovery.pto_count > 0);
+	if (r->marked)
+		ecn_on_sent(&s->ecn);
 	/* not the window, but the app, the sockets or the CPU hold it back (RFC 9002 7.8) */
 	r->app_limited =
 		!has_something(t) || WELL_BELOW * s->recovery.in_flight < s->congestion.window;
@@ -453,6 +459,7 @@ enum transport_packet transport_poll(struct transport *t, ov_time now, struct wr
 	if (p.room > (size_t)(w->end - w->start))
 		p.room = (size_t)(w->end - w->start);
 	enum transport_packet kind = TRANSPORT_ACK;
+	t->marks = false;
 	if (!t->active)
 		return TRANSPORT_NOTHING;
 	put_acks(t, now, &p);
@@ -466,6 +473,11 @@ enum transport_packet transport_poll(struct transport *t, ov_time now, struct wr
 	}
 	assert(wr_ok(w));
 	return wr_len(w) > 0 ? kind : TRANSPORT_NOTHING;
+}
+
+bool transport_marks(const struct transport *t)
+{
+	return t->marks;
 }
 
 /* ---- time ---- */

@@ -18,7 +18,7 @@ struct space { /* packets that we send by one path */
 	struct pacer pacer;
 	uint64_t key;
 	ov_time used_at;
-	uint32_t ce;    /* marks that the peer told of */
+	struct ecn_path ecn;
 	uint8_t probes; /* that may go whatever the window */
 	bool used;
 };
@@ -51,6 +51,7 @@ struct transport {
 	uint64_t got, taken, in_limit, in_window;
 	ov_time in_granted_at;
 	uint8_t of_all; /* SENT_MAX_DATA, SENT_MAX_STREAMS: due */
+	bool marks;     /* the last packet is to be marked ECT(0) */
 	bool failed;    /* the peer broke the rules: nothing of it counts any more */
 	uint64_t sent_packets, lost_packets;
 	ov_time trim_at; /* OV_NEVER: no stream has room that it does not need */
