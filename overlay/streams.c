@@ -190,7 +190,7 @@ void streams_on_packet(struct node *n, ov_time now, struct peer *p, const struct
 {
 	struct association *a = p->association;
 	if (packet->has_number && !packet->was_refused)
-		transport_on_number(a->streams->t, now, &packet->number, ECN_NONE);
+		transport_on_number(a->streams->t, now, &packet->number, (enum ecn)at->ecn);
 	if (packet->has_number && at->path == a->active)
 		a->peer_path = at->path;
 	else if (packet->has_number && at->leads)
@@ -219,7 +219,8 @@ static void follow_path(ov_time now, const struct association *a, struct path *p
 		path ? &(struct transport_path){ .key = key,
 			       .rtt = path->rtt,
 			       .datagram = datagram,
-			       .overhead = PACKET_OVERHEAD }
+			       .overhead = PACKET_OVERHEAD,
+			       .carries_ecn = path->carrier == CARRIER_UDP }
 		     : NULL);
 }
 
@@ -316,6 +317,7 @@ static bool send_packets(struct node *n, ov_time now, struct peer *p, struct out
 		if (kind == TRANSPORT_NUMBERED && wr_len(&w) + PACKET_OVERHEAD > o->largest)
 			o->largest = (uint16_t)(wr_len(&w) + PACKET_OVERHEAD);
 		p->sent_packets++;
+		o->envelope.where.ecn = transport_marks(t) ? ECN_ECT0 : ECN_NONE;
 		seal(n, now, o, &w, room);
 		if (doubtful && kind == TRANSPORT_NUMBERED)
 			send_copy(n, now, p, plain, wr_len(&w));
