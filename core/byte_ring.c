@@ -11,9 +11,10 @@ void byte_ring_fini(struct byte_ring *r)
 
 bool byte_ring_hold(struct byte_ring *r, size_t len, uint64_t base, uint64_t end)
 {
+	r->is_used = true;
 	if (len <= r->room)
 		return true;
-	struct byte_ring more = { .room = r->room ? r->room : BYTE_RING_LEAST };
+	struct byte_ring more = { .is_used = true, .room = r->room ? r->room : BYTE_RING_LEAST };
 	while (more.room < len)
 		more.room *= 2;
 	more.bytes = malloc(more.room);
@@ -30,12 +31,6 @@ bool byte_ring_hold(struct byte_ring *r, size_t len, uint64_t base, uint64_t end
 	free(r->bytes);
 	*r = more;
 	return true;
-}
-
-void byte_ring_drained(struct byte_ring *r)
-{
-	if (r->room > BYTE_RING_LEAST)
-		byte_ring_fini(r);
 }
 
 uint8_t *byte_ring_at(const struct byte_ring *r, uint64_t offset, size_t *len)

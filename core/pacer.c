@@ -1,6 +1,7 @@
 #include "core/pacer.h"
 
-#define INITIAL_BURST 10     /* segments */
+#define INITIAL_BURST 10 /* segments */
+#define LEAST_PORTION 2
 #define LEAST_RATE    1000.0 /* bytes a second */
 
 static double bytes_per_second(const struct pacer_rate *r)
@@ -17,6 +18,14 @@ static double burst(const struct pacer_rate *r)
 	return of_time > least ? of_time : least;
 }
 
+/* Enough to go on with: what half a millisecond fills, so that nobody is woken more often. */
+static double portion(const struct pacer_rate *r)
+{
+	double of_time = bytes_per_second(r) * (double)OV_MS / 2 / (double)OV_SEC;
+	double least = LEAST_PORTION * (double)r->segment;
+	return of_time > least ? of_time : least;
+}
+
 bool pacer_allows(struct pacer *p, ov_time now, const struct pacer_rate *r)
 {
 	if (r->srtt == 0)
@@ -25,7 +34,8 @@ bool pacer_allows(struct pacer *p, ov_time now, const struct pacer_rate *r)
 	p->credit += bytes_per_second(r) * (double)(now - p->filled_at) / (double)OV_SEC;
 	p->credit = p->credit < most ? p->credit : most;
 	p->filled_at = now;
-	return p->credit > 0;
+	p->is_dry = p->credit <= 0 || (p->is_dry && p->credit < portion(r));
+	return !p->is_dry;
 }
 
 void pacer_on_sent(struct pacer *p, size_t bytes)
@@ -35,10 +45,8 @@ void pacer_on_sent(struct pacer *p, size_t bytes)
 
 ov_time pacer_deadline(const struct pacer *p, ov_time now, const struct pacer_rate *r)
 {
-	if (r->srtt == 0)
-		return now;
-	double missing = burst(r) / 2 - p->credit;
-	if (missing <= 0)
+	double missing = portion(r) - p->credit;
+	if (r->srtt == 0 || missing <= 0 || (!p->is_dry && p->credit > 0))
 		return now;
 	return p->filled_at + (ov_time)(missing / bytes_per_second(r) * (double)OV_SEC) + 1;
 }

@@ -1,12 +1,15 @@
 #pragma once
 /* pacer - spreads a window over its round trip (RFC 9002 7.7): a bucket of bytes that fills at 5/4
- * of window / SRTT, twice that in slow start. It holds what goes out in a millisecond, for the edge
- * wakes no more often, and at least the initial window. */
+ * of window / SRTT, twice that in slow start. It holds what goes out in a millisecond, and at least
+ * the initial window. When it has run dry it waits until it holds what goes out in half a
+ * millisecond, and at least two segments: long runs for the kernel, 2,000 wakeups a second at most.
+ */
 #include "core/base.h"
 
 struct pacer {
 	ov_time filled_at;
 	double credit; /* bytes; below 0: too many went out */
+	bool is_dry;   /* until there is a portion again */
 };
 
 struct pacer_rate {

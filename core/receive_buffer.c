@@ -87,8 +87,6 @@ void receive_buffer_consume(struct receive_buffer *b, size_t len)
 {
 	b->base += len;
 	ranges_forget_below(&b->have, b->base);
-	if (b->have.count == 0)
-		byte_ring_drained(&b->ring);
 }
 
 bool receive_buffer_is_done(const struct receive_buffer *b)

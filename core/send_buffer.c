@@ -100,8 +100,6 @@ void send_buffer_acknowledge(struct send_buffer *b, const struct send_part *p)
 		b->base = b->acknowledged.list[0].end;
 		ranges_forget_below(&b->acknowledged, b->base);
 	}
-	if (b->base == b->end)
-		byte_ring_drained(&b->ring);
 }
 
 /* Without memory for one more range all from there on is sent again. */

@@ -16,6 +16,29 @@ void stream_fini(struct stream *s)
 	receive_buffer_fini(&s->in);
 }
 
+static size_t trim(struct byte_ring *r, bool is_empty)
+{
+	if (is_empty && !r->is_used)
+		byte_ring_fini(r);
+	r->is_used = r->is_kept = false;
+	return is_empty ? r->room : 0;
+}
+
+static void trim_ranges(struct ranges *r)
+{
+	if (r->count == 0)
+		ranges_fini(r);
+}
+
+size_t stream_trim(struct stream *s)
+{
+	trim_ranges(&s->out.acknowledged);
+	trim_ranges(&s->out.lost);
+	trim_ranges(&s->in.have);
+	return trim(&s->out.ring, s->out.base == s->out.end) +
+	       trim(&s->in.ring, s->in.have.count == 0);
+}
+
 bool stream_out_is_done(const struct stream *s)
 {
 	return s->reset == SEND_DONE || (s->reset == SEND_NONE && send_buffer_is_done(&s->out));

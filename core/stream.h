@@ -53,6 +53,9 @@ struct stream {
 
 void stream_init(struct stream *s, uint64_t id, ov_time now);
 void stream_fini(struct stream *s);
+/* What of it holds no byte, and did not since the last time, gives its memory back. Returns the
+ * room that stays. */
+size_t stream_trim(struct stream *s);
 /* Our direction is settled: acknowledged to its end, or its reset was. */
 bool stream_out_is_done(const struct stream *s);
 bool stream_is_done(const struct stream *s);

@@ -21,6 +21,7 @@ struct transport *transport_new(ov_time now, const struct transport_config *c)
 	t->own.limit = t->peers.limit = TRANSPORT_STREAMS;
 	t->out_limit = t->in_limit = t->in_window = ASSOCIATION_WINDOW;
 	t->in_granted_at = now;
+	t->trim_at = OV_NEVER;
 	if (t->streams)
 		return t;
 	free(t);
@@ -147,6 +148,35 @@ int transport_open(struct transport *t, ov_time now, uint64_t *stream)
 	return OV_OK;
 }
 
+/* ---- room that is not needed now ----
+ *
+ * A stream that is read as it comes is empty after each turn: its room is kept for the next one, a
+ * second or two at least, and of all streams only so much. */
+
+void transport_keep(struct transport *t, ov_time now, struct byte_ring *r, bool is_empty)
+{
+	if (!is_empty || r->room == 0)
+		return;
+	t->trim_at = ov_min(t->trim_at, now + TRIM_AFTER);
+	if (r->is_kept || r->room <= BYTE_RING_LEAST)
+		return;
+	if (t->kept + r->room > KEPT_MAX) {
+		byte_ring_fini(r);
+		return;
+	}
+	r->is_kept = true;
+	t->kept += r->room;
+}
+
+void transport_trim(struct transport *t, ov_time now)
+{
+	size_t left = 0;
+	t->kept = 0;
+	for (struct stream *s = t->first_open; s; s = s->next_open)
+		left += stream_trim(s);
+	t->trim_at = left > 0 ? now + TRIM_AFTER : OV_NEVER;
+}
+
 static bool is_own(const struct transport *t, uint64_t id)
 {
 	return (id % 2 == 0) == t->config.is_lower;
@@ -264,6 +294,7 @@ void transport_consume(struct transport *t, ov_time now, uint64_t stream, size_t
 	if (!s || s->in_ended)
 		return;
 	receive_buffer_consume(&s->in, len);
+	transport_keep(t, now, &s->in.ring, s->in.have.count == 0);
 	t->taken += len;
 	stream_tune(s, now, transport_srtt(t));
 	tune(t, now);

@@ -227,7 +227,7 @@ static void tell_room(struct transport *t, struct stream *s)
 	transport_tell(t, s, STREAM_WRITABLE);
 }
 
-static void acknowledge_chunk(struct transport *t, const struct sent_chunk *c)
+static void acknowledge_chunk(struct transport *t, ov_time now, const struct sent_chunk *c)
 {
 	struct stream *s = transport_find(t, c->stream);
 	if (!s)
@@ -237,6 +237,7 @@ static void acknowledge_chunk(struct transport *t, const struct sent_chunk *c)
 		if (s->reset != SEND_NONE)
 			break;
 		send_buffer_acknowledge(&s->out, &(struct send_part){ c->offset, c->len, c->fin });
+		transport_keep(t, now, &s->out.ring, s->out.base == s->out.end);
 		tell_room(t, s);
 		if (send_buffer_is_done(&s->out))
 			transport_tell(t, s, STREAM_FINISHED);
@@ -274,7 +275,7 @@ int transport_on_ack(struct transport *t, ov_time now, const struct ack_frame *f
 	while ((p = recovery_next_acked(&s->recovery, f, &walk))) {
 		struct sent_packet copy = *p;
 		for (size_t i = 0; i < copy.count; i++)
-			acknowledge_chunk(t, &copy.chunks[i]);
+			acknowledge_chunk(t, now, &copy.chunks[i]);
 	}
 	if (walk.largest_sent_at < 0)
 		return OV_OK;
@@ -490,10 +491,11 @@ static void probe(struct transport *t, struct space *s)
 	s->probes = PROBES;
 }
 
-void transport_path_answers(struct transport *t, uint64_t key)
+void transport_path_answers(struct transport *t, ov_time now, uint64_t key, ov_time rtt)
 {
 	struct space *s = space_of(t, key);
-	if (!s || s != t->active || s->recovery.pto_count == 0)
+	const struct sent_packet *oldest = s ? recovery_oldest(&s->recovery, 0) : NULL;
+	if (!oldest || s != t->active || now - oldest->sent_at <= rtt + RTT_MAX_DELAY)
 		return;
 	s->recovery.pto_count = 0;
 	probe(t, s);
@@ -520,6 +522,8 @@ static void space_tick(struct transport *t, struct space *s, ov_time now)
 
 void transport_tick(struct transport *t, ov_time now)
 {
+	if (now >= t->trim_at)
+		transport_trim(t, now);
 	for (size_t i = 0; i < TRANSPORT_SPACES; i++)
 		if (t->spaces[i].used && t->active) /* without a path everything waits */
 			space_tick(t, &t->spaces[i], now);
@@ -539,7 +543,7 @@ static ov_time send_deadline(const struct transport *t, ov_time now)
 
 ov_time transport_deadline(const struct transport *t, ov_time now)
 {
-	ov_time at = OV_NEVER;
+	ov_time at = table_count(t->streams) > 0 ? t->trim_at : OV_NEVER;
 	if (!t->active)
 		return at;
 	for (size_t i = 0; i < TRANSPORT_SPACES; i++) {

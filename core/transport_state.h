@@ -7,6 +7,8 @@
 #include "core/transport.h"
 
 #define ASSOCIATION_WINDOW (1u << 20) /* granted before anything is known */
+#define KEPT_MAX           (4u << 20) /* bytes of empty rings */
+#define TRIM_AFTER         OV_SEC
 #define WINDOW_MAX         (64u << 20)
 #define UNDER_WAY_MAX      131072 /* packets of one space */
 
@@ -51,6 +53,8 @@ struct transport {
 	uint8_t of_all; /* SENT_MAX_DATA, SENT_MAX_STREAMS: due */
 	bool failed;    /* the peer broke the rules: nothing of it counts any more */
 	uint64_t sent_packets, lost_packets;
+	ov_time trim_at; /* OV_NEVER: no stream has room that it does not need */
+	size_t kept;     /* bytes of such room, at most */
 };
 
 struct stream *transport_find(const struct transport *t, uint64_t id);
@@ -59,6 +63,9 @@ void transport_tell(struct transport *t, struct stream *s, enum stream_event eve
 void transport_file(struct transport *t, struct stream *s);
 void transport_unfile(struct transport *t, struct stream *s);
 void transport_unblock(struct transport *t);
+/* The ring may be empty now: is its room worth keeping? */
+void transport_keep(struct transport *t, ov_time now, struct byte_ring *r, bool is_empty);
+void transport_trim(struct transport *t, ov_time now);
 /* Forgets it, if nothing more can come of it. */
 void transport_settle(struct transport *t, struct stream *s);
 int transport_on_ack(struct transport *t, ov_time now, const struct ack_frame *f);

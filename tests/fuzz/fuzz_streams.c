@@ -241,7 +241,7 @@ static void check_transport(const struct transport *t)
 	}
 	check(streams == table_count(t->streams), "streams in the table");
 	check(streams <= 3 * TRANSPORT_STREAMS, "streams");
-	check(held <= 4 * t->in_window + streams * BYTE_RING_LEAST, "bytes of the peer");
+	check(held <= 4 * t->in_window + streams * BYTE_RING_LEAST + KEPT_MAX, "bytes of the peer");
 	check(t->got - t->taken <= t->in_window, "credit");
 }
 

@@ -1,5 +1,7 @@
 /* Two transports and a link: bytes exact and in order through loss, reordering, repetition, bottle-
  * necks, path changes and sleep; limits, resets and stops; what a hostile peer may cost. */
+#include "core/transport_state.h"
+
 #include "tests/unit/transport_link.h"
 
 static const struct link_config plain = { .delay = 20 * OV_MS };
@@ -180,7 +182,7 @@ static void after_a_silence_at_once(void **state)
 		if (way == 0)
 			link_use(l, 1, LINK_MAX);
 		for (int k = 0; k < 2; k++)
-			transport_path_answers(l->ends[k].t, way == 0 ? 2 : 1);
+			transport_path_answers(l->ends[k].t, l->now, way == 0 ? 2 : 1, 40 * OV_MS);
 		link_run(l, 85 * OV_MS,
 			NULL); /* what arrived of old is said first: two round trips */
 		assert_true(l->ends[1].streams[id].read > before);
@@ -265,6 +267,35 @@ static bool none_left(const struct link *l)
 }
 
 /* In mid-stream, both ways, with loss; and the association's credit is whole afterwards. */
+/* A thousand streams that were used and are quiet: state, and no room for bytes. */
+static void a_quiet_stream_keeps_no_room(void **state)
+{
+	(void)state;
+	struct link *l = link_new(14, &plain);
+	for (int i = 0; i < 1000; i++) {
+		uint64_t id = 0;
+		assert_int_equal(transport_open(l->ends[0].t, l->now, &id), OV_OK);
+		uint8_t hello[100] = { 0 };
+		assert_int_equal(transport_write(l->ends[0].t, id, hello, sizeof(hello)), 100);
+	}
+	for (int k = 0; k < 2; k++)
+		l->ends[k].reads_nothing = true;
+	link_run(l, OV_SEC, NULL);
+	for (uint64_t id = 0; id < 2000; id += 2)
+		transport_consume(l->ends[1].t, l->now, id, 100);
+	link_run(l, 4 * OV_SEC, NULL);
+	assert_int_equal(transport_stream_count(l->ends[1].t), 1000);
+	for (int k = 0; k < 2; k++) {
+		for (const struct stream *s = l->ends[k].t->first_open; s; s = s->next_open)
+			assert_true(s->in.ring.room + s->out.ring.room + s->in.have.room +
+					    s->out.lost.room + s->out.acknowledged.room ==
+				    0);
+		assert_int_equal(transport_deadline(l->ends[k].t, l->now), OV_NEVER);
+	}
+	assert_true(sizeof(struct stream) <= 512);
+	link_free(l);
+}
+
 static void resets_and_stops(void **state)
 {
 	(void)state;
@@ -489,6 +520,7 @@ int main(void)
 		cmocka_unit_test(hours_of_sleep),
 		cmocka_unit_test(a_reader_that_does_not_read_costs_a_window),
 		cmocka_unit_test(a_lost_limit_is_said_again),
+		cmocka_unit_test(a_quiet_stream_keeps_no_room),
 		cmocka_unit_test(resets_and_stops),
 		cmocka_unit_test(a_stop_reaches_the_writer),
 		cmocka_unit_test(violations_end_all_streams),
