@@ -97,7 +97,7 @@ void oracle_on_stream_written(struct sim *s, const struct app_end *e)
 	if (w->written - w->read > most)
 		oracle_break(s, "window",
 			"%s: stream %u: %llu B written that nobody read, at most %llu may be",
-			h->name, number_of(s, e->of), (unsigned long long)(w->written - w->read),
+			h->name, number_of(s, e->of), (unsigned long long)w->written - w->read,
 			(unsigned long long)most);
 }
 

@@ -106,7 +106,9 @@ void trial_transfer(struct trial *t, uint64_t bytes, ov_time most)
 	t->x = apps_open(t->s, t->a, t->b->id, &writer, &reader);
 	while (t->x && !is_over(t) && t->s->now - t->began < most)
 		run_turn(t, TURN);
-	t->took = is_over(t) ? t->x->way[APP_OPENER].ended_at - t->began : t->s->now - t->began;
+	t->took = t->s->now - t->began;
+	if (t->x && t->x->way[APP_OPENER].ended)
+		t->took = t->x->way[APP_OPENER].ended_at - t->began;
 	if (!sim_failed(t->s) && !is_over(t))
 		oracle_break(t->s, "stuck", "%llu of %llu B after %.1f s",
 			(unsigned long long)(t->x ? t->x->way[APP_OPENER].read : 0),
