@@ -96,4 +96,7 @@ void errand_draw(struct swarm *w)
 	uint64_t count = below(w, 4) == 0 ? 0 : below(w, 16) == 0 ? below(w, 30) : 1 + below(w, 6);
 	for (uint64_t i = 0; i < count; i++)
 		open_one(w);
+	if (below(w, 6) == 0)
+		apps_hold(w->s, &w->s->hosts[below(w, w->s->host_count)],
+			(ov_time)below(w, 3000) * OV_MS);
 }

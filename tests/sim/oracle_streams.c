@@ -77,7 +77,7 @@ void oracle_on_stream_bytes(struct sim *s, const struct app_end *e, const uint8_
 			continue;
 		oracle_break(s, "bytes", "%s: stream %u: other bytes than %s wrote near %llu", name,
 			number_of(s, e->of), sim_name(s, e->peer),
-			(unsigned long long)(w->read + at));
+			(unsigned long long)w->read + at);
 		return;
 	}
 }
