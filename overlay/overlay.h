@@ -23,6 +23,7 @@
  * and there, for whoever has the grant service:echo (`overlay peer allow desk service:echo`):
  *
  *   struct overlay_stream from;
+ *   overlay_set_timeout(o, -1);
  *   if (overlay_listen(o, "echo", &why) == 0)
  *           while ((fd = overlay_accept(o, "echo", &from, &why)) >= 0)
  *                   serve(fd, from.name);
