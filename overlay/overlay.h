@@ -78,7 +78,8 @@ struct overlay_stream {
 
 /* A stream to a service of a peer (name or PeerId). Returns its descriptor, close-on-exec, when the
  * other side has accepted it; -1: *why. It lives on without `o`. got may be NULL. The time that a
- * call may take (overlay_set_timeout) less a seventh is for the peer to be reached and to accept.
+ * call may take (overlay_set_timeout; -1: 30 s) less a seventh is for the peer to be reached and to
+ * accept.
  */
 int overlay_dial(struct overlay *o, const char *peer, const char *service,
 	struct overlay_stream *got, struct overlay_error *why);
