@@ -78,9 +78,9 @@ struct transport_path {
 };
 /* Packets go by this path from now on. NULL: by none, they wait. */
 void transport_use_path(struct transport *t, ov_time now, const struct transport_path *path);
-/* The peer answered a question on this path: if nothing of ours came through for a while, it is
- * probed at once and not when the backed-off timer says so. */
-void transport_path_answers(struct transport *t, uint64_t key);
+/* The peer answered a question on this path that was asked an `rtt` ago: what went before it, and
+ * is not acknowledged, did not arrive. Probed at once, not when the timer says so. */
+void transport_path_answers(struct transport *t, ov_time now, uint64_t key, ov_time rtt);
 /* What went by this path will not arrive. */
 void transport_path_died(struct transport *t, uint64_t key);
 

@@ -491,10 +491,11 @@ static void probe(struct transport *t, struct space *s)
 	s->probes = PROBES;
 }
 
-void transport_path_answers(struct transport *t, uint64_t key)
+void transport_path_answers(struct transport *t, ov_time now, uint64_t key, ov_time rtt)
 {
 	struct space *s = space_of(t, key);
-	if (!s || s != t->active || s->recovery.pto_count == 0)
+	const struct sent_packet *oldest = s ? recovery_oldest(&s->recovery, 0) : NULL;
+	if (!oldest || s != t->active || now - oldest->sent_at <= rtt + RTT_MAX_DELAY)
 		return;
 	s->recovery.pto_count = 0;
 	probe(t, s);

@@ -132,12 +132,13 @@ void streams_path_gone(const struct association *a, const struct path *path)
 		a->streams->path_key = 0;
 }
 
-void streams_path_answers(struct node *n, struct peer *p, const struct path *path)
+void streams_path_answers(
+	struct node *n, ov_time now, struct peer *p, const struct path *path, ov_time rtt)
 {
 	struct streams *s = p->association->streams;
 	if (!s || s->path_key != path->key)
 		return;
-	transport_path_answers(s->t, path->key);
+	transport_path_answers(s->t, now, path->key, rtt);
 	peer_touch(n, p);
 }
 

@@ -59,7 +59,6 @@ struct app_stream *oracle_stream_find(struct sim *s, const struct app_end *e, ui
 	return NULL;
 }
 
-
 void oracle_on_stream_bytes(struct sim *s, const struct app_end *e, const uint8_t *data, size_t len)
 {
 	const struct app_way *w = &e->of->way[!e->side];
@@ -106,7 +105,8 @@ static struct app_stream *empty_one(struct sim *s, const struct app_end *e)
 {
 	for (size_t i = 0; i < s->apps.count; i++) {
 		struct app_stream *x = s->apps.streams[i];
-		if (may_be(s, x, e) && x->way[APP_OPENER].finished && x->way[APP_OPENER].written == 0)
+		if (may_be(s, x, e) && x->way[APP_OPENER].finished &&
+			x->way[APP_OPENER].written == 0)
 			return x;
 	}
 	return NULL;
@@ -158,7 +158,7 @@ static struct app_stream *given_up(struct sim *s, const struct app_end *e, uint3
 		struct app_stream *x = s->apps.streams[i];
 		const struct app_way *out = &x->way[APP_OPENER], *in = &x->way[APP_TAKER];
 		if (may_be(s, x, e) && ((out->is_reset && out->reset_code == code) ||
-					    (in->is_stopped && in->stop_code == code)))
+					       (in->is_stopped && in->stop_code == code)))
 			return x;
 	}
 	return NULL;

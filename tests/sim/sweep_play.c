@@ -343,8 +343,8 @@ static void many(struct trial *t, uint64_t seed, bool trace)
 	t->limit = 2 * at_rate(t->bytes, RATE) + OV_SEC;
 }
 
-/* 100 kB/s for 20 s, then all there is: the writer waits in between (invariant `window`), and is not
- * forgotten. */
+/* 100 kB/s for 20 s, then all there is: the writer waits in between (invariant `window`), and is
+ * not forgotten. */
 static void slow_reader(struct trial *t, uint64_t seed, bool trace)
 {
 	struct app_manner writer = { .size = 10000000 }, reader = { .read_most = 1000 };

@@ -182,7 +182,7 @@ static void after_a_silence_at_once(void **state)
 		if (way == 0)
 			link_use(l, 1, LINK_MAX);
 		for (int k = 0; k < 2; k++)
-			transport_path_answers(l->ends[k].t, way == 0 ? 2 : 1);
+			transport_path_answers(l->ends[k].t, l->now, way == 0 ? 2 : 1, 40 * OV_MS);
 		link_run(l, 85 * OV_MS,
 			NULL); /* what arrived of old is said first: two round trips */
 		assert_true(l->ends[1].streams[id].read > before);
