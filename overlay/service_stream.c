@@ -141,30 +141,30 @@ void services_hold(struct services *v, ov_time now, struct service_stream *s)
 
 /* ---- dial ---- */
 
-int services_dial(struct services *v, ov_time now, const struct peer_id *peer, const char *name,
-	const struct service_request *r, ov_time timeout, struct service_stream **out)
+int services_dial(struct services *v, ov_time now, const struct service_target *to,
+	const struct service_request *r, struct service_stream **out)
 {
 	uint8_t words[SERVICE_NAME_MAX];
-	size_t len = strlen(name);
+	size_t len = strlen(to->name);
 	assert(len > 0 && len < SERVICE_NAME_MAX);
-	struct service_stream *s = make(v, SERVICE_DIALING, peer);
+	struct service_stream *s = make(v, SERVICE_DIALING, to->peer);
 	if (!s)
 		return v->count < v->max ? OV_ENOMEM : OV_EFULL;
-	int err = node_stream_open(v->node, now, peer, s, &s->stream);
+	int err = node_stream_open(v->node, now, to->peer, s, &s->stream);
 	if (err != OV_OK) {
 		forget(v, s);
 		return err;
 	}
 	s->is_outbound = true;
 	s->request = *r;
-	memcpy(s->name, name, len + 1);
+	memcpy(s->name, to->name, len + 1);
 	words[0] = (uint8_t)len;
-	memcpy(words + 1, name, len);
+	memcpy(words + 1, s->name, sizeof(words) - 1);
 	if (node_stream_write(v->node, s->stream, words, len + 1) < len + 1) {
 		services_drop(v, now, s, STREAM_CANCELLED);
 		return OV_ENOMEM;
 	}
-	heap_set(&v->timers, &s->timer, now + timeout);
+	heap_set(&v->timers, &s->timer, now + to->timeout);
 	*out = s;
 	return OV_OK;
 }
