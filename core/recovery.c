@@ -101,6 +101,11 @@ const struct sent_packet *recovery_next_acked(
 			walk->next_number = range->end;
 		while (walk->next_number > range->first && walk->next_number > r->first) {
 			struct sent_packet *s = at(r, --walk->next_number);
+			if (r->is_left && s->state == SENT_LOST) {
+				s->state =
+					SENT_ACKED; /* by its path nothing is measured any more */
+				return s;
+			}
 			if (s->state != SENT_UNDER_WAY)
 				continue;
 			settle(r, s, SENT_ACKED);
@@ -163,14 +168,20 @@ static ov_time loss_delay(const struct recovery *r)
 	return ov_max(rtt + rtt / 8, GRANULARITY); /* 9/8: 6.1.2 */
 }
 
-struct loss recovery_loss(struct recovery *r, ov_time now, bool all)
+struct loss recovery_loss(struct recovery *r, ov_time now)
 {
 	r->loss_at = OV_NEVER;
 	return (struct loss){ .newest_sent_at = -1,
-		.all = all,
 		.before = now - loss_delay(r),
 		.run_since = OV_NEVER,
 		.next_number = r->first };
+}
+
+struct loss recovery_leave(struct recovery *r)
+{
+	struct loss walk = recovery_loss(r, 0);
+	walk.all = r->is_left = true;
+	return walk;
 }
 
 static bool is_lost(struct recovery *r, const struct loss *walk, const struct sent_packet *s)
@@ -209,7 +220,8 @@ const struct sent_packet *recovery_next_lost(struct recovery *r, struct loss *wa
 		walk->next_number++;
 		return s;
 	}
-	advance(r);
+	if (!r->is_left)
+		advance(r);
 	return NULL;
 }
 

@@ -49,6 +49,7 @@ struct recovery {
 	ov_time resumed_at; /* what was sent before tells no RTT: nobody listened in between */
 	uint8_t pto_count;
 	bool has_acked;
+	bool is_left; /* recovery_leave */
 	uint16_t space;
 };
 
@@ -92,7 +93,10 @@ struct loss {                   /* one look at what is lost */
 	ov_time run_since;
 	uint64_t next_number;
 };
-struct loss recovery_loss(struct recovery *r, ov_time now, bool all);
+struct loss recovery_loss(struct recovery *r, ov_time now);
+/* The path is gone: whatever is under way is lost, but an ACK that still comes, by another path,
+ * settles it. */
+struct loss recovery_leave(struct recovery *r);
 const struct sent_packet *recovery_next_lost(struct recovery *r, struct loss *walk);
 
 /* When to look for losses, or to probe; OV_NEVER: nothing is under way. */

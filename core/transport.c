@@ -364,20 +364,21 @@ void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32
 	tune(t, now);
 }
 
-bool transport_is_unheard(const struct transport *t, uint64_t stream)
+bool transport_is_unheard(const struct transport *t, uint64_t stream, ov_time since)
 {
 	const struct stream *s = transport_find(t, stream);
 	if (!s || !is_own(t, stream) || s->in_ended || s->reset != SEND_NONE)
 		return false;
-	return s->out.base == 0 && s->out.acknowledged.count == 0 && !s->out.fin_acknowledged &&
-	       s->in.highest == 0 && !s->in.has_final;
+	bool is_new = s->in_granted_at > since; /* nothing came, so nothing was granted since */
+	return is_new && s->out.base == 0 && s->out.acknowledged.count == 0 &&
+	       !s->out.fin_acknowledged && s->in.highest == 0 && !s->in.has_final;
 }
 
 int transport_carry(
 	struct transport *t, ov_time now, struct transport *from, uint64_t was, uint64_t *stream)
 {
 	struct stream *old = transport_find(from, was);
-	assert(transport_is_unheard(from, was));
+	assert(transport_is_unheard(from, was, -1));
 	int err = transport_open(t, now, stream);
 	if (err != OV_OK)
 		return err;

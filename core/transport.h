@@ -46,8 +46,8 @@ bool transport_at_end(const struct transport *t, uint64_t stream); /* the peer's
 void transport_reset(struct transport *t, uint64_t stream, uint32_t code); /* our direction */
 /* the peer's */
 void transport_stop(struct transport *t, ov_time now, uint64_t stream, uint32_t code);
-/* We opened it, and the peer has not said a word of it: it may never have come. */
-bool transport_is_unheard(const struct transport *t, uint64_t stream);
+/* We opened it after `since`, and the peer has not said a word of it. */
+bool transport_is_unheard(const struct transport *t, uint64_t stream, ov_time since);
 /* Such a stream of `from`, with its bytes and user, becomes one of t: *stream is its new id. What
  * is left of it in `from` is empty. As transport_open. */
 OV_MUST_CHECK int transport_carry(
@@ -79,6 +79,9 @@ struct transport_path {
 };
 /* Packets go by this path from now on. NULL: by none, they wait. */
 void transport_use_path(struct transport *t, ov_time now, const struct transport_path *path);
+/* The peer answered a question on this path that was asked an `rtt` ago: what went before it, and
+ * is not acknowledged, did not arrive. Probed at once, not when the timer says so. */
+void transport_path_answers(struct transport *t, ov_time now, uint64_t key, ov_time rtt);
 /* What went by this path will not arrive. */
 void transport_path_died(struct transport *t, uint64_t key);
 

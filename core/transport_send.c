@@ -6,7 +6,8 @@
  * What is sent is remembered by where it came from, not by its bytes. */
 #include "core/transport_state.h"
 
-#define PROBES     2 /* RFC 9002 6.2.4 */
+#define PROBES     2            /* RFC 9002 6.2.4 */
+#define LEFT_FOR   (3 * OV_SEC) /* its records are kept */
 #define WELL_BELOW 4 /* less than a quarter of the window: a paced slow start uses half */
 
 /* ---- which streams have something to say ---- */
@@ -85,7 +86,7 @@ ov_time transport_srtt(const struct transport *t)
 static struct space *space_of(struct transport *t, uint64_t key)
 {
 	for (size_t i = 0; i < TRANSPORT_SPACES; i++)
-		if (t->spaces[i].used && t->spaces[i].key == key)
+		if (t->spaces[i].used && t->spaces[i].key == key && !t->spaces[i].recovery.is_left)
 			return &t->spaces[i];
 	return NULL;
 }
@@ -123,32 +124,41 @@ static void lose_packet(struct transport *t, const struct sent_packet *p)
 		lose_chunk(t, &p->chunks[i]);
 }
 
-static struct loss lose(struct transport *t, struct space *s, ov_time now, bool all)
+static void lose(struct transport *t, struct space *s, struct loss *walk)
 {
-	struct loss walk = recovery_loss(&s->recovery, now, all);
 	const struct sent_packet *p;
-	while ((p = recovery_next_lost(&s->recovery, &walk))) {
+	while ((p = recovery_next_lost(&s->recovery, walk))) {
 		t->lost_packets++;
 		lose_packet(t, p);
 	}
-	return walk;
 }
 
 static void look_for_losses(struct transport *t, struct space *s, ov_time now)
 {
-	struct loss walk = lose(t, s, now, false);
+	struct loss walk = recovery_loss(&s->recovery, now);
+	lose(t, s, &walk);
 	ecn_on_lost(&s->ecn, walk.marked);
 	if (walk.bytes > 0)
 		congestion_on_loss(&s->congestion, now, walk.newest_sent_at, walk.persistent);
 }
 
-static void forget_space(struct transport *t, struct space *s)
+/* What was under way goes out again; its records wait for ACKs that were lost on the way. */
+static void leave_space(struct transport *t, struct space *s)
 {
-	(void)lose(t, s, 0, true);
-	recovery_fini(&s->recovery);
-	s->used = false;
 	if (t->active == s)
 		t->active = NULL;
+	if (s->recovery.is_left)
+		return;
+	struct loss walk = recovery_leave(&s->recovery);
+	lose(t, s, &walk);
+	s->forget_at = 0;
+}
+
+static void forget_space(struct transport *t, struct space *s)
+{
+	leave_space(t, s);
+	recovery_fini(&s->recovery);
+	s->used = false;
 }
 
 /* A free place, or that of the path that was left longest ago. */
@@ -161,7 +171,8 @@ static struct space *new_space(struct transport *t, const struct transport_path 
 			s = one;
 			break;
 		}
-		if (one->used_at < s->used_at)
+		if (one->recovery.is_left > s->recovery.is_left ||
+			(one->recovery.is_left == s->recovery.is_left && one->used_at < s->used_at))
 			s = one;
 	}
 	if (s->used)
@@ -178,7 +189,7 @@ static struct space *new_space(struct transport *t, const struct transport_path 
 
 void transport_use_path(struct transport *t, ov_time now, const struct transport_path *path)
 {
-	const struct space *was = t->active;
+	struct space *was = t->active;
 	if (t->active)
 		t->active->used_at = now;
 	t->active = NULL;
@@ -190,6 +201,8 @@ void transport_use_path(struct transport *t, ov_time now, const struct transport
 	assert(s);
 	if (was != s)
 		recovery_resume(&s->recovery, now);
+	if (was && was != s && was->used && was->recovery.pto_count > 0)
+		leave_space(t, was); /* because nothing came through */
 	if (s->congestion.segment != path->datagram)
 		congestion_set_segment(&s->congestion, path->datagram);
 	s->used_at = now;
@@ -205,7 +218,7 @@ void transport_path_died(struct transport *t, uint64_t key)
 {
 	struct space *s = space_of(t, key);
 	if (s)
-		forget_space(t, s);
+		leave_space(t, s);
 }
 
 /* ---- what arrived ---- */
@@ -492,8 +505,25 @@ static void probe(struct transport *t, struct space *s)
 	s->probes = PROBES;
 }
 
+void transport_path_answers(struct transport *t, ov_time now, uint64_t key, ov_time rtt)
+{
+	struct space *s = space_of(t, key);
+	const struct sent_packet *oldest = s ? recovery_oldest(&s->recovery, 0) : NULL;
+	if (!oldest || s != t->active || now - oldest->sent_at <= rtt + RTT_MAX_DELAY)
+		return;
+	s->recovery.pto_count = 0;
+	probe(t, s);
+}
+
 static void space_tick(struct transport *t, struct space *s, ov_time now)
 {
+	if (s->recovery.is_left) {
+		if (s->forget_at == 0)
+			s->forget_at = now + LEFT_FOR;
+		else if (now >= s->forget_at)
+			forget_space(t, s);
+		return;
+	}
 	if (now < recovery_deadline(&s->recovery))
 		return;
 	if (!recovery_wants_probe(&s->recovery, now))
@@ -501,7 +531,7 @@ static void space_tick(struct transport *t, struct space *s, ov_time now)
 	else if (s == t->active)
 		probe(t, s);
 	else
-		forget_space(t, s); /* the path was left, and says nothing more */
+		leave_space(t, s); /* nobody asks there any more */
 }
 
 void transport_tick(struct transport *t, ov_time now)
@@ -531,7 +561,9 @@ ov_time transport_deadline(const struct transport *t, ov_time now)
 	if (!t->active)
 		return at;
 	for (size_t i = 0; i < TRANSPORT_SPACES; i++) {
-		if (t->spaces[i].used)
+		if (t->spaces[i].used && t->spaces[i].recovery.is_left)
+			at = ov_min(at, t->spaces[i].forget_at ? t->spaces[i].forget_at : at);
+		else if (t->spaces[i].used)
 			at = ov_min(at, recovery_deadline(&t->spaces[i].recovery));
 		if (t->receives[i])
 			at = ov_min(at, t->received[i].ack_at);

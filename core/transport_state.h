@@ -19,7 +19,8 @@ struct space { /* packets that we send by one path */
 	uint64_t key;
 	ov_time used_at;
 	struct ecn_path ecn;
-	uint8_t probes; /* that may go whatever the window */
+	ov_time forget_at; /* of one that was left; 0: not counted yet */
+	uint8_t probes;    /* that may go whatever the window */
 	bool used;
 };
 

@@ -254,8 +254,16 @@ json_t *api_event_line(struct api *a, ov_time now, enum api_event kind);
 /* Queues an event; when nobody drains the queue the newest are counted instead. */
 void api_publish_take(struct api *a, ov_time now, enum api_event kind, json_t *line);
 
-/* ---- api_stream.c ---- */
+/* ---- api_service.c ---- */
+#define API_LISTEN_HINT "first: {\"op\":\"listen\",\"args\":{\"service\":NAME}}"
 json_t *api_json_streams(const struct api *a, const struct peer_id *id); /* null: none */
+json_t *api_json_names(
+	const struct api *a, const struct peer_id *peer, const char *service, uint64_t number);
+json_t *api_json_stream(const struct api *a, const struct service_stream *s);
+json_t *api_json_counts(uint64_t sent, uint64_t received, int64_t code); /* -1: null */
+json_t *api_json_direction(bool is_outbound);
+/* Its local end is there: bytes flow. */
+void api_open_stream(struct api *a, ov_time now, struct service_stream *s);
 
 /* ---- handlers ---- */
 json_t *api_op_dial(struct api_call *c);

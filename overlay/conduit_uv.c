@@ -42,6 +42,7 @@ struct conduit {
 	bool readable : 1, writable : 1, watches_out : 1, is_gone : 1; /* the descriptor */
 	bool has_room : 1, has_bytes : 1;                              /* the stream */
 	bool out_ended : 1, in_ended : 1;
+	bool discards : 1; /* what comes is read and forgotten */
 	bool is_open : 1, is_ready : 1, is_unix : 1, was_reset : 1;
 };
 
@@ -99,8 +100,8 @@ static bool wants_out(const struct conduit *c)
 
 static bool wants_turn(const struct conduit *c)
 {
-	return wants_in(c) || wants_out(c) || (c->is_gone && !c->in_ended) || c->was_reset ||
-	       (c->in_ended && c->out_ended);
+	return wants_in(c) || wants_out(c) || (c->discards && c->readable) ||
+	       (c->is_gone && !c->in_ended) || c->was_reset || (c->in_ended && c->out_ended);
 }
 
 /* ---- life ---- */
@@ -418,6 +419,16 @@ static void end(struct conduit *c, ov_time now)
 		services_local_failed(cs->cfg.services, s);
 }
 
+/* Budgeted as what is moved is. */
+static void discard_some(struct conduit *c)
+{
+	ssize_t got = recv(c->fd, NULL, TURN_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+	if (got < 0 && errno == EAGAIN)
+		c->readable = false;
+	else if (got <= 0)
+		c->discards = false;
+}
+
 /* The peer takes no more: programs that write hear so. */
 static void on_stopped(struct conduit *c, uint32_t code)
 {
@@ -425,7 +436,10 @@ static void on_stopped(struct conduit *c, uint32_t code)
 		return;
 	if (!c->was_reset)
 		c->code = code;
-	(void)shutdown(c->fd, SHUT_RD);
+	if (c->is_unix)
+		(void)shutdown(c->fd, SHUT_RD);
+	else
+		c->discards = true; /* TCP would let its sender wait for ever */
 	end_out(c);
 }
 
@@ -461,6 +475,10 @@ void conduit_on_event(struct service_stream *s, const struct node_stream_event *
 static bool take_turn(struct conduit *c, ov_time now, size_t *moved)
 {
 	size_t budget = TURN_BYTES, done;
+	if (c->was_reset) { /* what has not gone yet goes no more */
+		end(c, now);
+		return false;
+	}
 	while (wants_in(c) && budget > 0 && (done = write_next(c, now, budget)) > 0)
 		budget -= done < budget ? done : budget;
 	*moved += TURN_BYTES - budget;
@@ -470,7 +488,9 @@ static bool take_turn(struct conduit *c, ov_time now, size_t *moved)
 	while (wants_out(c) && budget > 0 && (done = read_some(c, budget)) > 0)
 		budget -= done;
 	*moved += TURN_BYTES - budget;
-	if (!c->was_reset && !(c->in_ended && c->out_ended))
+	if (c->discards && c->readable)
+		discard_some(c);
+	if (!c->in_ended || !c->out_ended)
 		return true;
 	end(c, now);
 	return false;

@@ -205,34 +205,36 @@ bool client_feed(struct control_client *c, ov_time now, const uint8_t *data, siz
 	return !c->dead;
 }
 
+/* Does the last one belong to the line that holds byte `at` as well? */
+static bool line_has_one(const struct control_client *c, uint64_t at)
+{
+	if (c->came_count == 0)
+		return false;
+	uint64_t last = c->came[c->came_count - 1].at;
+	const uint8_t *from = c->in.data + c->in.start + (last - c->in_total);
+	return !memchr(from, '\n', (size_t)(at - last));
+}
+
 void client_feed_descriptor(struct control_client *c, struct api *api, int number)
 {
+	uint64_t at = c->in_total + c->in.len - 1;
 	if (c->close_by != OV_NEVER || c->api.stage != API_SPEAKS || c->in.len == 0 ||
-		c->came_count == CLIENT_DESCRIPTORS_IN) {
+		line_has_one(c, at) || c->came_count == CLIENT_DESCRIPTORS_IN) {
 		close_descriptor(api, number);
 		return;
 	}
-	c->came[c->came_count++] =
-		(struct client_descriptor){ .at = c->in_total + c->in.len - 1, .number = number };
+	c->came[c->came_count++] = (struct client_descriptor){ .at = at, .number = number };
 }
 
-/* The first one that came with the bytes up to `end` is of this line; others of it are closed. */
-static void take_descriptor(struct control_client *c, struct api *api, uint64_t end)
+static void take_descriptor(struct control_client *c, uint64_t end_of_line)
 {
-	bool has_one = false;
-	while (c->came_count > 0 && c->came[0].at < end) {
-		int number = c->came[0].number;
-		c->came[0] = c->came[1];
-		c->came_count--;
-		if (has_one) {
-			close_descriptor(api, number);
-			continue;
-		}
-		has_one = true;
-		c->api.has_descriptor = number >= 0;
-		c->api.lost_descriptor = number < 0;
-		c->api.descriptor = number;
-	}
+	if (c->came_count == 0 || c->came[0].at >= end_of_line)
+		return;
+	c->api.descriptor = c->came[0].number;
+	c->api.has_descriptor = c->came[0].number >= 0;
+	c->api.lost_descriptor = c->came[0].number < 0;
+	c->came[0] = c->came[1];
+	c->came_count--;
 }
 
 static bool next_line(const struct control_client *c, size_t *len)
@@ -250,11 +252,11 @@ static void handle_line(struct control_client *c, ov_time now, struct api *api, 
 {
 	const char *text = (const char *)c->in.data + c->in.start;
 	size_t used = len > 0 && text[len - 1] == '\r' ? len - 1 : len;
-	take_descriptor(c, api, c->in_total + len + 1);
-	if (used == 0 && c->api.has_descriptor) {
-		c->api.has_descriptor = false;
+	take_descriptor(c, c->in_total + len + 1);
+	if (used == 0 && c->api.has_descriptor)
 		close_descriptor(api, c->api.descriptor);
-	}
+	if (used == 0)
+		c->api.has_descriptor = c->api.lost_descriptor = false;
 	if (used > 0) { /* empty lines are nothing */
 		json_t *answer = api_handle_line(api, now, &c->api, text, used);
 		if (answer)

@@ -75,6 +75,7 @@ static enum drop on_response(struct node *n, ov_time now, struct peer *p, const 
 	}
 	netcheck_on_observed(n, now, p, path);
 	ping_on_response(n, p, path, rtt);
+	streams_path_answers(n, now, p, path, rtt);
 	route_on_answer(n, now, p, path, answer == PATH_ANSWER_VALIDATED);
 	if (was_doubtful && p->association->call && keys_sending(p->association, now))
 		call_end(n, p); /* it was only a gap */

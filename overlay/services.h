@@ -99,7 +99,7 @@ void services_client_gone(struct services *v, ov_time now, uint64_t client);
 
 /* ---- what becomes of a stream ---- */
 /* It has a local end now, and the other side is told so. */
-void services_open(struct services *v, ov_time now, struct service_stream *s);
+void services_open(struct services *v, struct service_stream *s);
 void services_hold(struct services *v, ov_time now, struct service_stream *s);
 /* The other side hears `code` for what has not ended yet; s is gone. */
 void services_drop(struct services *v, ov_time now, struct service_stream *s, uint32_t code);

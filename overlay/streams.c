@@ -91,12 +91,15 @@ void streams_close(struct node *n, struct association *a, uint32_t code)
 	a->streams = NULL;
 }
 
+/* What was opened after the old life was heard last: it may have taken what is older. */
 static void carry_over(struct node *n, ov_time now, struct streams *old, struct streams *fresh)
 {
+	const struct peer *p = fresh->peer;
+	ov_time since = p->heard_at == OV_NEVER ? -1 : p->heard_at;
 	for (struct node_stream *s = old->first, *next; s; s = next) {
 		next = s->next;
 		uint64_t id;
-		if (!transport_is_unheard(old->t, s->id) ||
+		if (!transport_is_unheard(old->t, s->id, since) ||
 			transport_carry(fresh->t, now, old->t, s->id, &id) != OV_OK)
 			continue;
 		stream_handle_unlink(&old->first, s);
@@ -127,6 +130,16 @@ void streams_path_gone(const struct association *a, const struct path *path)
 	transport_path_died(a->streams->t, path->key);
 	if (a->streams->path_key == path->key)
 		a->streams->path_key = 0;
+}
+
+void streams_path_answers(
+	struct node *n, ov_time now, struct peer *p, const struct path *path, ov_time rtt)
+{
+	struct streams *s = p->association->streams;
+	if (!s || s->path_key != path->key)
+		return;
+	transport_path_answers(s->t, now, path->key, rtt);
+	peer_touch(n, p);
 }
 
 /* ---- in ---- */

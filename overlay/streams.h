@@ -52,6 +52,9 @@ bool streams_flush(struct node *n, ov_time now, struct peer *p);
 void streams_tick(ov_time now, const struct association *a);
 ov_time streams_deadline(const struct association *a, ov_time now);
 bool streams_are_open(const struct association *a); /* a may be NULL */
+/* The peer answered there. */
+void streams_path_answers(
+	struct node *n, ov_time now, struct peer *p, const struct path *path, ov_time rtt);
 /* What went by this path will not arrive. */
 void streams_path_gone(const struct association *a, const struct path *path);
 /* The peer has forgotten this association: all end by STREAM_PEER_RESTARTED, but for those it never

@@ -69,6 +69,7 @@ stage 'unit (san)' tests/run.sh "${unit[@]}"
 if [ -x build/release/sim ]; then # as shipped; and fewer seeds as the sanitizers see it
 	SIM_ARGS=--self-test stage 'simulator, self-test' tests/run.sh tests/sim.sh
 	SIM_ARGS=--scenes stage 'simulator, scenes' tests/run.sh tests/sim.sh
+	SIM_ARGS=--streams stage 'simulator, streams' tests/run.sh tests/sim.sh
 	SIM_ARGS='--matrix --seeds 3' stage 'simulator, NAT matrix' tests/run.sh tests/sim.sh
 	SIM_ARGS='--nodes 300' stage 'simulator, 300 nodes' tests/run.sh -t 600 tests/sim.sh
 	stage "simulator, $SIM_SEEDS seeds" tests/run.sh -t 600 tests/sim.sh

@@ -18,10 +18,14 @@
 #define BACKLOG      512
 #define PORT_ATTEMPT 16
 
+/* A hosts file may name one address twice. */
 static void add_address(struct ends *out, const void *addr, socklen_t len)
 {
 	if (out->count == ENDS_MAX || len > sizeof(out->list[0].addr))
 		return;
+	for (size_t i = 0; i < out->count; i++)
+		if (out->list[i].len == len && memcmp(&out->list[i].addr, addr, len) == 0)
+			return;
 	memcpy(&out->list[out->count].addr, addr, len);
 	out->list[out->count++].len = len;
 }

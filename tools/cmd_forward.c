@@ -327,8 +327,7 @@ static int find_peer(struct cli *cli, struct forward *f)
 			return rc;
 	}
 	snprintf(f->peer, sizeof(f->peer), "%s", field_text(r, "peer"));
-	snprintf(
-		f->at.peer, sizeof(f->at.peer), "%s", own ? "this machine" : field_text(r, "name"));
+	snprintf(f->at.peer, sizeof(f->at.peer), "%s", own ? "self" : field_text(r, "name"));
 	json_decref(r);
 	return rc;
 }

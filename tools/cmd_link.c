@@ -93,9 +93,13 @@ void link_lost(struct link *l, const struct overlay_error *why)
 bool link_retry(struct link *l)
 {
 	struct overlay_error why;
+	sigset_t blocked;
 	if (l->is_up || link_now_ms() < l->retry_ms)
 		return false;
+	sigprocmask(
+		SIG_SETMASK, &l->waiting, &blocked); /* one that hangs must not hold Ctrl-C up */
 	l->cli->overlay = overlay_connect(l->cli->socket, &why);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	if (!l->cli->overlay)
 		plan(l);
 	return l->cli->overlay != NULL;

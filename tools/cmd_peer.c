@@ -245,6 +245,10 @@ int cmd_peer_show(struct cli *cli)
 		printf("session    %s (%s), keys %s old\n", field_text(r, "suite"),
 			field_text(r, "backend"),
 			text_duration(field_number(r, "session_age_ms"), age));
+	const json_t *streams = json_object_get(r, "streams");
+	if (field_number(streams, "count") > 0)
+		printf("streams    %d open, window %s\n", (int)field_number(streams, "count"),
+			text_bytes(field_number(streams, "window_bytes"), age));
 	if (field_number(r, "waiting_packets") > 0)
 		printf("waiting    %d packets\n", (int)field_number(r, "waiting_packets"));
 	if (json_is_string(json_object_get(r, "refused")))

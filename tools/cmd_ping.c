@@ -174,6 +174,18 @@ int cmd_ping(struct cli *cli)
 
 /* ---- watch ---- */
 
+static void print_stream(const json_t *e)
+{
+	char out[SHORT_TEXT], in[SHORT_TEXT];
+	printf(" %s %s, stream %lld", field_text(e, "direction"), field_text(e, "service"),
+		(long long)field_number(e, "stream"));
+	if (json_object_get(e, "sent_bytes"))
+		printf(", sent %s, received %s", text_bytes(field_number(e, "sent_bytes"), out),
+			text_bytes(field_number(e, "received_bytes"), in));
+	if (json_is_integer(json_object_get(e, "code")))
+		printf(", cut (code %lld)", (long long)field_number(e, "code"));
+}
+
 static void print_event(const char *text)
 {
 	json_t *e = json_loads(text, 0, NULL);
@@ -194,6 +206,8 @@ static void print_event(const char *text)
 		printf(" %s %s %s", field_text(e, "family"), field_text(e, "state"),
 			json_is_string(json_object_get(e, "error")) ? field_text(e, "error")
 								    : field_text(e, "external"));
+	if (json_object_get(e, "service"))
+		print_stream(e);
 	if (json_object_get(e, "slept_ms"))
 		printf(" after %s", text_duration(field_number(e, "slept_ms"), rtt));
 	if (json_object_get(e, "count"))

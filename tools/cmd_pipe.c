@@ -258,8 +258,6 @@ static void look_how_it_ended(struct pipe *p)
 	if (end && (is_cut || p->refused))
 		failed(p, is_cut ? "the other side cut the stream"
 				 : "the other side took no more of it");
-	else if (!end && strcmp(p->why.code, "bad-argument") == 0)
-		p->why.code[0] = '\0'; /* TRANSITION: an overlayd without op stream */
 	else if (!end)
 		snprintf(p->why.text, sizeof(p->why.text), "overlayd ended during the stream");
 	json_decref(end);

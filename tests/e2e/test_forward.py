@@ -136,7 +136,9 @@ def early():
     says(own.text(), "overlay peer allow PEER service:own")
     done = pipe(a, a.peer, "own", data=b"me")
     lab.check((done.returncode, done.stdout) == (0, b"me"), f"own PeerId: {done}")
-    fw = forward(a, 0, f"{a.peer}:own")
+    says(forward(a, "[::1]:0", "b:echo").text(), r"forwarding \[::1\]:\d+ to echo of b;")
+    fw = forward(a, "tcp:127.0.0.1:0", f"{a.peer}:own")
+    says(fw.text(), r"forwarding 127.0.0.1:\d+ to own of self;")
     lab.check(exchange(connect(a, fw.port), b"me") == b"me", "own PeerId by forward")
 
 
@@ -186,6 +188,7 @@ def as_json():
     a, b, target, _ = world()[:2] + (None, None)
     b.cli("peer", "allow", "a", "service:echo")
     target = Target(b.ns, echo)
+    watch = Running(b, "watch", "service.opened", "service.closed", ready="")
     serve = Running(b, "serve", "echo", target.name, "--json", ready="serve.ready")
     fw = Running(a, "forward", 0, "b:echo", "--json", ready="forward.ready")
     ready = fw.objects()[0]
@@ -199,6 +202,8 @@ def as_json():
         opened, closed = [o for o in running.objects() if o["event"].startswith("service.")]
         lab.check((opened["event"], opened["name"], opened["service"]) == ("service.opened", name, "echo"), f"{opened}")
         lab.check((closed["stream"], closed["sent_bytes"], closed["received_bytes"]) == (opened["stream"], 1000, 1000), f"{closed}")
+    watch.await_text(r"service.opened +a in echo, stream \d+\n")
+    watch.await_text(r"service.closed +a in echo, stream \d+, sent 1.0 kB, received 1.0 kB\n")
     target.close()
     is_cut(a, port)
     serve.await_text("serve.refused")
@@ -225,6 +230,10 @@ def refusals():
     lab.check(exchange(connect(a, fw.port), b"now") == b"now", "the grant does not work at once")
     pipe_fails(a, "b", "none", code=1, text=["nobody listens", "overlay serve"])
     pipe_fails(a, "nobody", "echo", code=1, text=["nobody"])
+    c = node.Node(a.ns, "c", 27184, ARGS).start()
+    c.stop()
+    a.cli("peer", "add", "c", c.peer, node.endpoint("127.0.0.1", 27184))
+    pipe_fails(a, "c", "echo", "-W", "0.3", code=5, text=["c was not reached in time"])
     target.close()
     pipe_fails(a, "b", "echo", code=1, text=["refuse"])
     serve.await_text(r"overlay serve: localhost:\d+ refuses: Connection refused \(for a\)")
@@ -336,6 +345,16 @@ def cut():
     done = pipe(a, "b", "half", data=b"go")
     lab.check(done.stdout == b"half" and done.returncode == 1, f"pipe: exit {done.returncode}, {done.stdout} {done.stderr}")
     says(done.stderr.decode(), "cut")
+    # One that reads no more, but says something before it goes.
+    def full(s):
+        s.recv(1)
+        s.sendall(b"disk full")
+        s.shutdown(socket.SHUT_WR)
+        time.sleep(0.2)
+    Target(a.ns, full, a.dir / "full")
+    Running(a, "serve", "full", a.dir / "full", ready="serving")
+    done = pipe(a, a.peer, "full", data=b"x" * 4 * MIB)
+    lab.check((done.returncode, done.stdout) == (1, b"disk full"), f"pipe: exit {done.returncode}, {done.stdout} {done.stderr}")
     # The reader of a pipe's output goes away: the pipe ends, and says so.
     def flood(s):
         while True:
@@ -359,9 +378,16 @@ def restart():
     s = connect(a, fw.port)
     s.sendall(b"1")
     lab.check(s.recv(1) == b"1", "no answer")
+    p = a.ns.popen(node.program("overlay"), "--socket", a.socket, "pipe", "b", "echo", stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    p.stdin.write(b"x")
+    p.stdin.flush()
+    lab.check(p.stdout.read1(1) == b"x", "no answer by pipe")
     for daemon in (a, b):
         daemon.process.kill()
         daemon.process.wait()
+    lab.check(p.wait(3) == 3, f"pipe: exit {p.returncode}, and overlayd was killed")
+    says(p.stderr.read().decode(), "overlayd ended during the stream")
     with contextlib.suppress(ConnectionResetError):
         lab.check(s.recv(1) == b"", "the stream of a daemon that was killed goes on")
     for running in (fw, serve):

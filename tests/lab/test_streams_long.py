@@ -68,10 +68,12 @@ class Running:
 
     def relay(self):
         core, (a, b) = self.meeting.world.core, self.meeting.hosts
-        core.nft(f"""table inet gate {{ chain through {{ type filter hook forward priority 0
-            iifname {a.edge.core_dev} oifname {b.edge.core_dev} drop
-            iifname {b.edge.core_dev} oifname {a.edge.core_dev} drop
-        }} }}""")
+        core.nft(f"""table inet gate {{
+            chain through {{ type filter hook forward priority 0
+                iifname {a.edge.core_dev} oifname {b.edge.core_dev} drop
+                iifname {b.edge.core_dev} oifname {a.edge.core_dev} drop
+            }}
+        }}""")
         lab.wait_for("the relay is not used", 20, lambda: self.carrier() == "relay")
         self.flows("relay")
         time.sleep(2)

@@ -74,6 +74,7 @@ static struct app_end *new_end(struct sim *s, struct host *h, uint32_t peer, enu
 	*e = (struct app_end){ .host = h->id,
 		.peer = peer,
 		.side = side,
+		.made_at = s->now,
 		.bound_at = bound_at(s, h, peer),
 		.is_writable = true,
 		.next = h->ends };
@@ -250,9 +251,7 @@ static void read_tag(struct sim *s, struct app_end *e, const uint8_t *data, size
 	struct app_stream *x = oracle_stream_find(s, e, load_le64(e->tag));
 	if (!x)
 		return;
-	e->of = x;
-	x->end[APP_TAKER] = e;
-	x->way[APP_OPENER].read = APP_TAG_LEN;
+	oracle_stream_adopt(e, x);
 	node_stream_set_priority(e->handle, x->manner[APP_TAKER].priority);
 	trace_tell(&s->trace, s->now, s->hosts[e->host].name, "takes stream %zu from %s",
 		number_of(s, x), sim_name(s, e->peer));
@@ -447,8 +446,8 @@ static bool quit(struct sim *s, struct host *h, struct app_end *e)
 
 static bool act(struct sim *s, struct host *h, struct app_end *e)
 {
-	bool any = read_some(s, h, e);
-	if (!e->in_over && !sim_failed(s))
+	bool told = e->is_readable, any = read_some(s, h, e);
+	if (told && !e->in_over && !sim_failed(s))
 		any |= see_end(s, h, e);
 	if (sim_failed(s))
 		return true;

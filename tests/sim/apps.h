@@ -55,6 +55,7 @@ struct app_end {
 	struct node_stream *handle; /* NULL: closed, or gone with its node */
 	uint32_t host, peer;
 	enum app_side side;
+	ov_time made_at;  /* opened or taken */
 	ov_time bound_at; /* the association that it belongs to was there then */
 	uint8_t tag[APP_TAG_LEN];
 	uint8_t tag_len;

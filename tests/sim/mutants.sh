@@ -1,7 +1,7 @@
 #!/bin/bash
 # mutants.sh [-k] - proof that the simulator sees: each patch in tests/sim/mutants puts one bug into a
 # scratch copy of the tree, and must turn scenes or seeds red by the invariant that its line
-# "expect: TEXT" names. The tree without a patch must be green first. Prints a table and exits with 1
+# "expect: TEXT" names; a line "with: ARGUMENTS" says what to run instead of seeds. The tree without a patch must be green first. Prints a table and exits with 1
 # if a mutant survives. MUTANT_SEEDS: how many seeds each gets (300); -k keeps the scratch copy.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,11 +18,11 @@ export F=release
 # The lines of $scratch/out that name an invariant, as "INVARIANT<tab>WHERE<tab>WHAT", into $scratch/red.
 find_red() {
 	sed -nE -e 's/^scene ([a-z0-9_]+) +([a-z_0-9]+): (.+)/\2\tscene \1\t\3/p' \
-		-e 's/^(seed [0-9]+): ([a-z_0-9]+): (.+)/\2\t\1\t\3/p' "$scratch/out" >"$scratch/red"
+		-e 's/^(seed [0-9]+|cell [^:]+): ([a-z_0-9]+): (.+)/\2\t\1\t\3/p' "$scratch/out" >"$scratch/red"
 }
 
-# play DIR [EXPECT]: scenes, then seeds, into $scratch/out; true if all were green. When the scenes are
-# red as expected the seeds are spared.
+# play DIR [EXPECT [ARGUMENTS]]: scenes, then seeds (or what the arguments say), into $scratch/out; true if
+# all were green. When the scenes are red as expected the seeds are spared.
 play() {
 	local rc=0
 	(cd "$1" && build/release/sim --scenes) >"$scratch/out" 2>&1 || rc=1
@@ -30,7 +30,9 @@ play() {
 	if [ $rc = 1 ] && [ -n "${2:-}" ] && grep -q -E "$2" "$scratch/red"; then
 		return 1
 	fi
-	(cd "$1" && build/release/sim --seeds "$seeds" --jobs "$(nproc)") >>"$scratch/out" 2>&1 || rc=1
+	local arguments=(--seeds "$seeds")
+	[ -z "${3:-}" ] || read -ra arguments <<<"$3"
+	(cd "$1" && build/release/sim "${arguments[@]}" --jobs "$(nproc)") >>"$scratch/out" 2>&1 || rc=1
 	return $rc
 }
 
@@ -57,6 +59,7 @@ survivors=0 killed=0
 for patch in "$PWD"/tests/sim/mutants/*.patch; do
 	name=$(basename "$patch" .patch)
 	expect=$(sed -n 's/^expect: //p' "$patch")
+	with=$(sed -n 's/^with: //p' "$patch")
 	rm -rf "$scratch/tree"
 	cp -a "$scratch/clean" "$scratch/tree"
 	if ! patch -s -p1 -d "$scratch/tree" <"$patch" >"$scratch/log" 2>&1 ||
@@ -67,7 +70,7 @@ for patch in "$PWD"/tests/sim/mutants/*.patch; do
 		continue
 	fi
 	verdict=SURVIVED by=- where=- what="expected: $expect"
-	if ! play "$scratch/tree" "$expect"; then
+	if ! play "$scratch/tree" "$expect" "$with"; then
 		find_red
 		verdict=MISSED # red, but by something else
 		if grep -m 1 -E "$expect" "$scratch/red" >"$scratch/line"; then

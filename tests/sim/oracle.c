@@ -16,10 +16,10 @@
 
 #define AMPLIFY_FACTOR 3
 /* HS1 for one peer from one of our addresses to one of its: a call begins with four in 2 s, and
- * begins anew when networks change (three times at once) or a path fails again (not within 1.5 s).
- */
+ * begins anew when networks change (three times at once) or a path fails again: not within 1.5 s,
+ * or three questions if the answers to all but HS1 go astray. */
 #define HS1_BURST        24
-#define HS1_EVERY        (700 * OV_MS)
+#define HS1_EVERY        (500 * OV_MS)
 #define PROBES_FREE      9 /* CONTROL to a known candidate, per change of our network; design.md 5 */
 #define PROBE_BYTES      296
 #define GUESS_BYTES      64

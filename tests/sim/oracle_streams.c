@@ -24,30 +24,39 @@ static unsigned number_of(const struct sim *s, const struct app_stream *x)
 	return UINT32_MAX;
 }
 
-/* Was it opened from where e was opened, and did nobody take it yet? */
-static bool may_be(const struct app_stream *x, const struct app_end *e)
+/* Was it opened from where e was opened, and did nobody take it yet? Or only who has restarted
+ * since, and whose word of it never came back: then it was opened anew. */
+static bool may_be(const struct sim *s, const struct app_stream *x, const struct app_end *e)
 {
+	const struct app_end *taker = x->end[APP_TAKER];
 	return x->hosts[APP_OPENER] == e->peer && x->hosts[APP_TAKER] == e->host &&
-	       e->side == APP_TAKER && !x->end[APP_TAKER];
+	       e->side == APP_TAKER &&
+	       (!taker || (s->hosts[e->host].started_at > taker->made_at &&
+				  x->way[APP_TAKER].read == 0));
+}
+
+void oracle_stream_adopt(struct app_end *e, struct app_stream *x)
+{
+	struct app_way *in = &x->way[APP_OPENER];
+	if (x->end[APP_TAKER]) { /* of a former life */
+		x->way[APP_TAKER] = (struct app_way){ 0 };
+		in->is_stopped = in->ended = false;
+	}
+	e->of = x;
+	x->end[APP_TAKER] = e;
+	in->read = e->tag_len;
 }
 
 struct app_stream *oracle_stream_find(struct sim *s, const struct app_end *e, uint64_t tag)
 {
 	for (size_t i = 0; i < s->apps.count; i++) {
 		struct app_stream *x = s->apps.streams[i];
-		if (x->tag == tag && may_be(x, e) && x->way[APP_OPENER].written >= APP_TAG_LEN)
+		if (x->tag == tag && may_be(s, x, e) && x->way[APP_OPENER].written >= APP_TAG_LEN)
 			return x;
 	}
 	oracle_break(s, "bytes", "%s: the first bytes of a stream from %s were never written there",
 		s->hosts[e->host].name, sim_name(s, e->peer));
 	return NULL;
-}
-
-static void adopt(struct app_end *e, struct app_stream *x)
-{
-	e->of = x;
-	x->end[APP_TAKER] = e;
-	x->way[APP_OPENER].read = e->tag_len;
 }
 
 void oracle_on_stream_bytes(struct sim *s, const struct app_end *e, const uint8_t *data, size_t len)
@@ -96,7 +105,8 @@ static struct app_stream *empty_one(struct sim *s, const struct app_end *e)
 {
 	for (size_t i = 0; i < s->apps.count; i++) {
 		struct app_stream *x = s->apps.streams[i];
-		if (may_be(x, e) && x->way[APP_OPENER].finished && x->way[APP_OPENER].written == 0)
+		if (may_be(s, x, e) && x->way[APP_OPENER].finished &&
+			x->way[APP_OPENER].written == 0)
 			return x;
 	}
 	return NULL;
@@ -106,7 +116,7 @@ void oracle_on_stream_end(struct sim *s, struct app_end *e)
 {
 	struct app_stream *x = !e->of && e->tag_len == 0 ? empty_one(s, e) : NULL;
 	if (x)
-		adopt(e, x);
+		oracle_stream_adopt(e, x);
 	const char *name = s->hosts[e->host].name;
 	if (!e->of) {
 		oracle_break(s, "bytes", "%s: a stream from %s ends that nobody ended", name,
@@ -127,10 +137,18 @@ void oracle_on_stream_end(struct sim *s, struct app_end *e)
 
 /* ---- events ---- */
 
-/* Is the association gone that e's stream was of? */
+/* Is the association gone that e's stream was of? Its other side may also have forgotten it, if it
+ * never heard of the stream; that is opened anew then, but not if the app has given half of it up.
+ */
 static bool has_restarted(const struct sim *s, const struct app_end *e)
 {
-	return e->peer != e->host && s->hosts[e->peer].started_at + UNSURE >= e->bound_at;
+	const struct friend *f = host_friend(&s->hosts[e->host], e->peer);
+	if (e->peer == e->host)
+		return false;
+	if (e->of && !e->of->end[APP_TAKER] && f && f->associated_at > e->bound_at &&
+		(e->of->way[APP_TAKER].is_stopped || e->of->way[APP_OPENER].is_reset))
+		return true;
+	return s->hosts[e->peer].started_at + UNSURE >= e->bound_at;
 }
 
 /* By whose code the opener gave it up, one way or the other, before it said which it is. */
@@ -139,8 +157,8 @@ static struct app_stream *given_up(struct sim *s, const struct app_end *e, uint3
 	for (size_t i = 0; i < s->apps.count; i++) {
 		struct app_stream *x = s->apps.streams[i];
 		const struct app_way *out = &x->way[APP_OPENER], *in = &x->way[APP_TAKER];
-		if (may_be(x, e) && ((out->is_reset && out->reset_code == code) ||
-					    (in->is_stopped && in->stop_code == code)))
+		if (may_be(s, x, e) && ((out->is_reset && out->reset_code == code) ||
+					       (in->is_stopped && in->stop_code == code)))
 			return x;
 	}
 	return NULL;
@@ -182,7 +200,7 @@ void oracle_on_stream_event(struct sim *s, struct app_end *e, const struct node_
 				       ? given_up(s, e, code)
 				       : NULL;
 	if (x)
-		adopt(e, x);
+		oracle_stream_adopt(e, x);
 	if (event->events & STREAM_RESET)
 		check_reset(s, e, event->reset_code);
 	if (event->events & STREAM_STOPPED)

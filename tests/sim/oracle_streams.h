@@ -11,6 +11,8 @@
 
 /* The tag of a stream that e's host took is known. NULL: nobody opened such a one to it. */
 struct app_stream *oracle_stream_find(struct sim *s, const struct app_end *e, uint64_t tag);
+/* e, which was taken, is the taker's end of x. */
+void oracle_stream_adopt(struct app_end *e, struct app_stream *x);
 /* Bytes that e is about to consume; its tag is known. */
 void oracle_on_stream_bytes(
 	struct sim *s, const struct app_end *e, const uint8_t *data, size_t len);

@@ -122,19 +122,21 @@ static uint64_t pair_allowance(struct sim *s, struct host *a, struct host *b)
 	bool natted = (x.has_active && x.active.natted) || (y.has_active && y.active.natted);
 	if (!natted || (!is_behind_nat(s, a) && !is_behind_nat(s, b)))
 		return 0;
-	uint64_t rekey = REKEY_COST + (a->facilitator_count > 0 ? CHECKS_COST : 0);
+	bool checks = a->facilitator_count > 0 || b->facilitator_count > 0;
+	uint64_t rekey = REKEY_COST + (checks ? CHECKS_COST : 0);
 	return 2 * (IDLE_WATCHED / KEEPALIVE + 1) + rekey * (IDLE_WATCHED / REKEY + 1);
 }
 
-/* A client and its facilitator, each way: the NAT is kept open whether there is one or not, and the
- * registration is renewed. */
+/* A client and its facilitator, each way: the NAT is kept open whether there is one or not, the
+ * registration is renewed, and when pairs that it relays for renew their keys it is asked. */
 static uint64_t service_allowance(struct sim *s, const struct host *h)
 {
 	uint64_t sum = 0;
 	for (size_t i = 0; i < s->host_count; i++)
 		if (host_uses(h, (uint32_t)i) || host_uses(&s->hosts[i], h->id))
 			sum += 2 * (IDLE_WATCHED / KEEPALIVE + 1) +
-			       REKEY_COST * (IDLE_WATCHED / REKEY + 1) + REGISTER_COST;
+			       (REKEY_COST + CHECKS_COST) * (IDLE_WATCHED / REKEY + 1) +
+			       REGISTER_COST;
 	return sum;
 }
 

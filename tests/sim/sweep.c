@@ -190,13 +190,14 @@ static bool row(struct trial *t, const char *name, const struct sweep_options *o
 			name, ok ? "true" : "false", (unsigned long long)t->bytes, seconds,
 			(double)t->limit / 1e9, mbits, share, ok ? "" : r->broken);
 	else
-		printf("%-40s %8llu B %9.3f s of %9.3f %8.3f Mbit/s %5.1f %%  %s%s%s\n", name,
+		printf("%-31s %9llu B %9.3f s of %9.3f %8.3f Mbit/s %5.1f %%  %s\n", name,
 			(unsigned long long)t->bytes, seconds, (double)t->limit / 1e9, mbits, share,
-			ok ? "ok" : r->broken, ok ? "" : ": ", ok ? "" : r->what);
+			ok ? "ok" : r->broken);
 	fflush(stdout);
 	if (!ok)
-		fprintf(stderr, "  replay: %s --streams --cell '%s' --seed %llu --trace\n", o->self,
-			name, (unsigned long long)o->seed);
+		fprintf(stderr,
+			"cell %s: %s: %s\n  replay: %s --streams --cell '%s' --seed %llu --trace\n",
+			name, r->broken, r->what, o->self, name, (unsigned long long)o->seed);
 	sim_free(t->s);
 	return ok;
 }

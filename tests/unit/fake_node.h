@@ -436,6 +436,12 @@ void node_stream_close(struct node *n, ov_time now, struct node_stream *s, uint3
 	fake_close_code = code;
 }
 
+void node_stream_reset(struct node *n, struct node_stream *s, uint32_t code)
+{
+	(void)n;
+	s->reset_code = code;
+}
+
 bool node_streams_info(
 	const struct node *n, const struct peer_id *id, struct node_streams_info *out)
 {

@@ -167,6 +167,30 @@ static void another_path_in_mid_stream(void **state)
 	link_free(l);
 }
 
+/* Nobody says that the old one died, but it does not answer; or it answers again. */
+static void after_a_silence_at_once(void **state)
+{
+	(void)state;
+	for (int way = 0; way < 2; way++) {
+		struct link *l = link_new(15, &bottle);
+		uint64_t id = link_open(l, 0, 10000000);
+		link_run(l, 300 * OV_MS, NULL);
+		l->config.cut = true;
+		link_run(l, 1100 * OV_MS, NULL); /* the timer is at a second or so */
+		l->config.cut = false;
+		uint64_t before = l->ends[1].streams[id].read;
+		if (way == 0)
+			link_use(l, 1, LINK_MAX);
+		for (int k = 0; k < 2; k++)
+			transport_path_answers(l->ends[k].t, l->now, way == 0 ? 2 : 1, 40 * OV_MS);
+		link_run(l, 85 * OV_MS,
+			NULL); /* what arrived of old is said first: two round trips */
+		assert_true(l->ends[1].streams[id].read > before);
+		assert_true(link_run(l, 60 * OV_SEC, all_gone));
+		link_free(l);
+	}
+}
+
 /* Nothing for hours: no reset, and the first bytes come with the first contact. */
 static void hours_of_sleep(void **state)
 {
@@ -493,6 +517,7 @@ int main(void)
 		cmocka_unit_test(streams_share),
 		cmocka_unit_test(who_is_important_goes_first),
 		cmocka_unit_test(another_path_in_mid_stream),
+		cmocka_unit_test(after_a_silence_at_once),
 		cmocka_unit_test(hours_of_sleep),
 		cmocka_unit_test(a_reader_that_does_not_read_costs_a_window),
 		cmocka_unit_test(a_lost_limit_is_said_again),

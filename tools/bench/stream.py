@@ -9,6 +9,7 @@ dial    from the request to the first byte of the answer: 40 ms line, cable
 churn   dial and close: a second, and what 100,000 leave behind
 memory  idle streams, an association with as much under way as its windows allow
 bloat   pings beside a stream on 20 Mbit/s
+curves  throughput over time: loss, another network, no network for 10 s
 
 Runs of what is compared take turns, each in a sandbox of its own. Prints the median, least and greatest of each figure,
 gate=NAME figure=... bound=... pass|miss, and without --quick writes them to docs/bench/stream.tsv (those of parts that
@@ -21,12 +22,14 @@ import sys
 import bench as sandboxes
 import report
 import stream_cost
+import stream_curves
 import stream_lab as bench
 import stream_speed
 import systems
 
 PARTS = {"cable": stream_speed.cable, "loss": stream_speed.loss, "fair": stream_speed.fair, "dial": stream_cost.dial,
-    "churn": stream_cost.churn, "memory": stream_cost.memory, "bloat": stream_cost.bloat}
+    "churn": stream_cost.churn, "memory": stream_cost.memory, "bloat": stream_cost.bloat,
+    "curves": stream_curves.measure}
 
 
 class Runs:
@@ -35,16 +38,19 @@ class Runs:
     def __init__(self):
         self.values, self.failed = {}, 0
 
-    def __call__(self, function, *args):
+    def __call__(self, function, *args, keep=True):
         result = sandboxes.in_sandbox(function, *args)
         words = f"{function.__name__}({', '.join(map(str, args))})"
         if "ok" not in result:
             self.failed += 1
             print(f"note {words}: {result.get('skip') or result.get('error')}", flush=True)
-            return
+            return None
+        if not keep:
+            return result["ok"]
         for name, values in result["ok"].items():
             self.values.setdefault(name, []).extend(values)
         print(f"run {words}: " + " ".join(f"{k}={statistics.median(v):.4g}" for k, v in result["ok"].items()), flush=True)
+        return result["ok"]
 
     def median(self, name):
         return statistics.median(self.values[name]) if name in self.values else None
@@ -61,10 +67,16 @@ def ratio(runs, a, b):
 
 def cable_gates(g, runs):
     g.line("stream_aes_whole", ratio(runs, "stream_aes_whole", "ngtcp2_aes_whole"), "x_ngtcp2", 3)
+    g.line("stream_gso", runs.median("stream_gso_aes_whole"), "datagrams_a_packet", 10)
     for veth in ("whole", "cut"):
         g.line(f"stream_chacha_{veth}", ratio(runs, f"stream_chacha_{veth}", f"ngtcp2_chacha_{veth}"), "x_ngtcp2", 1.2)
     print(f"goal=stream_aes_whole figure={runs.median('stream_aes_whole') or 0:.3g} unit=Gbit/s bound=>=13")
     print(f"goal=stream_chacha_whole figure={runs.median('stream_chacha_whole') or 0:.3g} unit=Gbit/s bound=>=4")
+
+
+def curve_gates(g, runs):
+    for name in ("move", "sleep"):
+        g.line(f"silent_after_{name}", runs.median(f"{name}_silent_s"), "s", 1, most=True, goal=0.3)
 
 
 def loss_gates(g, runs):
@@ -105,7 +117,7 @@ def bloat_gates(g, runs):
 
 
 GATES = {"cable": cable_gates, "loss": loss_gates, "fair": fair_gates, "dial": dial_gates, "churn": churn_gates,
-    "memory": memory_gates, "bloat": bloat_gates}
+    "memory": memory_gates, "bloat": bloat_gates, "curves": curve_gates}
 
 
 def write(runs):

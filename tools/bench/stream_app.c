@@ -209,9 +209,22 @@ static int serve(const struct options *o)
 
 static void dial_all(const struct options *o)
 {
-	struct control *c = o->end.is_tcp ? NULL : control_open(o->end.path);
-	for (size_t i = 0; i < o->streams; i++)
-		flow_add(end_dial(&o->end, c));
+	if (o->end.is_tcp) {
+		for (size_t i = 0; i < o->streams; i++)
+			flow_add(tcp_dial(&o->end));
+		return;
+	}
+	struct control *c = control_open(o->end.path);
+	char line[512];
+	size_t len = dial_line(&o->end, false, line, sizeof(line));
+	for (size_t asked = 0, i = 0; i < o->streams; i++) {
+		for (; asked < o->streams && asked < i + o->width; asked++)
+			control_say(c, line, len);
+		int fd = control_answer(c);
+		if (fd < 0)
+			fail("dial: an answer without a descriptor");
+		flow_add(fd);
+	}
 }
 
 /* How many bytes of all streams may have been written by now. */
@@ -333,7 +346,7 @@ static uint64_t first_byte_tcp(const struct options *o)
 {
 	char byte;
 	uint64_t start = now_ns();
-	int fd = end_dial(&o->end, NULL);
+	int fd = tcp_dial(&o->end);
 	if ((!o->greets && write(fd, "x", 1) != 1) || read(fd, &byte, 1) != 1)
 		fail("no first byte");
 	uint64_t took = now_ns() - start;

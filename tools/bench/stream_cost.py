@@ -24,7 +24,7 @@ def dial_run(where, count):
     rtts = {"line": statistics.median(measure._pings(left, bench.RIGHT, 20000, 50)),
         "overlay": statistics.median(ends[0].cli("ping", "-c", 1, ends[1].name)[0]["rtt_us"] for _ in range(20))}
     for name, words in (("echo", []), ("greet", ["-g"])):
-        text = left.run(bench.APP, "dial", "-c", count, "-p", 50, *words, f"overlay:{ends[0].socket}:{ends[1].peer}:{name}")
+        text = left.run(bench.APP, "dial", "-c", count, "-p", 50, *words, f"overlay:{ends[0].socket}:{ends[1].name}:{name}")
         times = sorted(int(w) / 1e3 for w in text.split())
         found[f"dial_{name}_{where}_us"] = [statistics.median(times)]
         found[f"dial_{name}_{where}_added_us"] = [statistics.median(times) - rtts["line"]]

@@ -188,17 +188,8 @@ static int tcp_socket(void)
 	return fd;
 }
 
-/* A stream to e; c NULL for TCP. */
-static int end_dial(const struct end *e, struct control *c)
+static int tcp_dial(const struct end *e)
 {
-	if (!e->is_tcp) {
-		char line[512];
-		control_say(c, line, dial_line(e, false, line, sizeof(line)));
-		int fd = control_answer(c);
-		if (fd < 0)
-			fail("dial: an answer without a descriptor");
-		return fd;
-	}
 	int fd = tcp_socket();
 	if (connect(fd, (const struct sockaddr *)&e->at, sizeof(e->at)) < 0)
 		fail("connect: %s", strerror(errno));

@@ -81,7 +81,7 @@ class App:
 
     def __init__(self, ns, mode, *words, where):
         target = f"tcp:{where}" if isinstance(where, str) else ":".join(
-            ["overlay", str(where[0].socket), *(getattr(w, "peer", w) for w in where[1:])])
+            ["overlay", str(where[0].socket), *(getattr(w, "name", w) for w in where[1:])])
         self.name = f"stream_app {mode}"
         self.errors = lab.WORK / f"app-{ns.name}-{mode}-{time.monotonic_ns()}"
         self.process = ns.popen(APP, mode, *words, target, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

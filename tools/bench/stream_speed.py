@@ -1,6 +1,7 @@
 """stream_speed - how many bytes a second: on a cable beside ngtcp2, on a lossy line beside TCP of the kernel (CUBIC), and
 how many streams share a line. Each part gives {figure: [one value of each run]}."""
 import itertools
+import json
 import os
 import time
 
@@ -15,18 +16,28 @@ FLOW_MBIT, FLOW_RTT_MS = 100, 40
 
 # --- on a cable --------------------------------------------------------------------------------
 
+def packets_out(ns):
+    """Of the kernel: a GSO run that the veth takes whole is one."""
+    return json.loads(ns.run("ip", "-j", "-s", "link", "show", "dev", "eth0"))[0]["stats64"]["tx"]["packets"]
+
+
+def datagrams_out(daemon):
+    return daemon.cli("status")["counters"]["datagrams_out"]
+
+
 def overlay_run(veth, cipher):
     """From the request for a stream to the last byte read by the app at the other end: Gbit/s, CPU s/GB of both daemons and
     of all four programs."""
     left, right = bench.cable(veth == "whole")
     ends = bench.daemons(left, right, *bench.CIPHERS[cipher])
-    before = sum(d.cpu_s() for d in ends)
+    before, packets, datagrams = sum(d.cpu_s() for d in ends), packets_out(left), datagrams_out(ends[0])
     sink, writer = bench.flow(left, right, ends, "-b", BYTES)
     sent, took_ns = writer.done()
     cpu = sum(d.cpu_s() for d in ends) - before
+    runs = (datagrams_out(ends[0]) - datagrams) / (packets_out(left) - packets)
     apps = sum(node.cpu_s(app.process.pid) for app in (sink, writer))
     return {f"stream_{cipher}_{veth}": [sent * 8 / took_ns], f"stream_cpu_{cipher}_{veth}": [cpu / (sent / 1e9)],
-        f"stream_all_cpu_{cipher}_{veth}": [(cpu + apps) / (sent / 1e9)],
+        f"stream_all_cpu_{cipher}_{veth}": [(cpu + apps) / (sent / 1e9)], f"stream_gso_{cipher}_{veth}": [runs],
         f"rss_{cipher}_{veth}": [max(d.rss_kb() for d in ends) / 1024]}
 
 
@@ -90,7 +101,7 @@ def streams_run(count, seconds, mbit=FLOW_MBIT):
     """Streams of one association on one line."""
     left, right, _ = bench.line(FLOW_RTT_MS, mbit, 0, bench.bdp_kb(mbit, FLOW_RTT_MS))
     sink, writer = bench.flow(left, right, bench.daemons(left, right), "-n", count)
-    lab.wait_for("all streams", 30, lambda: len(sink.stat()[1]) == count)
+    lab.wait_for("all streams", 60, lambda: len(sink.stat()[1]) == count)
     time.sleep(2)
     shares, _ = bench.between(sink, seconds)
     writer.stop()
@@ -105,11 +116,11 @@ def associations_run(side, seconds, mbit=FLOW_MBIT):
     left, right, _ = bench.line(FLOW_RTT_MS, mbit, 0, bench.bdp_kb(mbit, FLOW_RTT_MS))
     lefts, rights = bench.daemons(left, right, count=max(side, 2))
     pairs = list(itertools.product(lefts, rights)) if side > 1 else list(zip(lefts, rights))
-    sinks = {b: bench.App(right, "sink", where=(b, "bench")).ready() for _, b in pairs}
+    sinks = {b: bench.App(right, "sink", where=(b, "bench")).ready() for b in rights}
     writers = [bench.App(left, "put", where=(a, b, "bench")) for a, b in pairs]
     for b, sink in sinks.items():
         here = sum(p[1] is b for p in pairs)
-        lab.wait_for("all streams", 30, lambda s=sink, h=here: len(s.stat()[1]) == h)
+        lab.wait_for("all streams", 60, lambda s=sink, h=here: len(s.stat()[1]) == h)
     time.sleep(2)
     firsts = {b: sink.stat()[1] for b, sink in sinks.items()}
     time.sleep(seconds)
