@@ -144,6 +144,13 @@ static void reduce(struct congestion *c, ov_time now, double beta)
 	begin_avoidance(c);
 }
 
+/* What is lost, or marked, would have reduced the window that is kept too. */
+static void reduce_both(struct congestion *c, ov_time now, double beta)
+{
+	c->kept_window = (uint64_t)((double)c->kept_window * beta);
+	reduce(c, now, beta);
+}
+
 static enum queue_verdict verdict_on(
 	struct congestion *c, ov_time now, const struct congestion_ack *a)
 {
@@ -204,7 +211,7 @@ void congestion_on_loss(struct congestion *c, ov_time now, ov_time sent_at, bool
 {
 	if (sent_at > c->recovery_since) {
 		bool empty = standing_queue_now(&c->queue) == QUEUE_EMPTY;
-		reduce(c, now, empty ? BETA_EMPTY : CUBIC_BETA);
+		reduce_both(c, now, empty ? BETA_EMPTY : CUBIC_BETA);
 		standing_queue_lost(&c->queue, now);
 	}
 	if (persistent) {
@@ -217,7 +224,7 @@ void congestion_on_loss(struct congestion *c, ov_time now, ov_time sent_at, bool
 void congestion_on_mark(struct congestion *c, ov_time now, ov_time sent_at)
 {
 	if (sent_at > c->recovery_since)
-		reduce(c, now, BETA_ECN);
+		reduce_both(c, now, BETA_ECN);
 }
 
 bool congestion_allows(const struct congestion *c, uint64_t in_flight, size_t bytes)

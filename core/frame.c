@@ -86,6 +86,16 @@ static int read_body(struct rd body, struct frame *out)
 	return rd_done(&body) ? 1 : OV_EFORMAT;
 }
 
+/* Two of them are in every packet of a stream: to clear a whole frame costs more than to read one,
+ * and their readers set all there is. */
+static void begin(struct frame *out, uint8_t type)
+{
+	if (type == FRAME_NUMBER || type == FRAME_STREAM)
+		out->type = type;
+	else
+		*out = (struct frame){ .type = type };
+}
+
 int frame_next(struct rd *r, struct frame *out)
 {
 	while (rd_left(r) > 0) {
@@ -98,7 +108,7 @@ int frame_next(struct rd *r, struct frame *out)
 			return OV_EFORMAT;
 		if (type & SKIPPABLE)
 			continue;
-		*out = (struct frame){ .type = type };
+		begin(out, type);
 		return read_body(rd_init(body, len), out);
 	}
 	return r->short_read ? OV_EFORMAT : 0;

@@ -76,10 +76,9 @@ static void found_floor(struct standing_queue *q, ov_time now, ov_time rtt)
 
 static enum queue_verdict give_up(struct standing_queue *q, ov_time now)
 {
-	bool is_higher =
-		q->next_floor > q->floor + q->floor / 4; /* less: others that gave up first */
-	if (q->searches)
-		found_floor(q, now, is_higher ? q->next_floor : q->floor);
+	ov_time more = q->floor + q->floor / 4; /* less: others that gave up first */
+	if (q->searches) /* in steps: who believes in a long path takes the room of all others */
+		found_floor(q, now, q->next_floor > more ? more : q->floor);
 	else
 		q->borne_at = now;
 	q->searches = false;

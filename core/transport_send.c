@@ -313,16 +313,21 @@ static size_t room_of(const struct packet *p)
 	return p->room - wr_len(p->w);
 }
 
+/* Not inlined: its frame is large, the compiler clears it, and most packets have none. */
+static __attribute__((noinline)) void put_ack(struct received *r, ov_time now, struct packet *p)
+{
+	struct ack_frame f;
+	size_t most = (room_of(p) - FRAME_ACK_LEN(1)) / 8 + 1;
+	received_ack(r, now, most < ACK_RANGES_MAX ? most : ACK_RANGES_MAX, &f);
+	frame_put_ack(p->w, &f);
+}
+
 static void put_acks(struct transport *t, ov_time now, struct packet *p)
 {
 	for (size_t i = 0; i < TRANSPORT_SPACES; i++) {
 		struct received *r = &t->received[i];
-		struct ack_frame f;
-		if (!t->receives[i] || !received_wants_ack(r, now) || room_of(p) < FRAME_ACK_LEN(1))
-			continue;
-		size_t most = (room_of(p) - FRAME_ACK_LEN(1)) / 8 + 1;
-		received_ack(r, now, most < ACK_RANGES_MAX ? most : ACK_RANGES_MAX, &f);
-		frame_put_ack(p->w, &f);
+		if (t->receives[i] && received_wants_ack(r, now) && room_of(p) >= FRAME_ACK_LEN(1))
+			put_ack(r, now, p);
 	}
 }
 

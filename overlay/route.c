@@ -347,12 +347,19 @@ static int rank_of(const struct path *p)
 	return 6;
 }
 
+/* The peer left it, and it has not said yet that it still works: to go back there for its class
+ * alone would ask it anew each time, and never learn that it is dead. */
+static bool is_in_question(const struct association *a, const struct path *p)
+{
+	return p == a->previous && a->active && a->active != p;
+}
+
 static struct path *best(const struct association *a, const struct path *but)
 {
 	struct path *found = NULL;
 	for (size_t i = 0; i < a->path_count; i++) {
 		struct path *p = a->paths[i];
-		if (p == but || p->for_checks)
+		if (p == but || p->for_checks || is_in_question(a, p))
 			continue;
 		if (!found || rank_of(p) < rank_of(found) ||
 			(rank_of(p) == rank_of(found) && is_better(p, found)))
