@@ -398,6 +398,30 @@ int transport_carry(
 	return OV_OK;
 }
 
+static bool is_complete(const struct receive_buffer *b)
+{
+	const struct range *have = b->have.list;
+	if (!b->has_final || b->base == b->final_size)
+		return b->has_final;
+	return b->have.count == 1 && have->first == b->base && have->end == b->final_size;
+}
+
+void transport_take_rest(struct transport *t, uint64_t stream, struct transport_rest *out)
+{
+	struct stream *s = transport_find(t, stream);
+	*out = (struct transport_rest){ .out_is_over = true };
+	if (!s)
+		return;
+	out->out_is_over = stream_out_is_done(s);
+	out->events = s->events & STREAM_FINISHED;
+	out->has_in = !s->in_reset && is_complete(&s->in) &&
+		      (!s->in_ended || s->events & STREAM_READABLE);
+	if (!out->has_in)
+		return;
+	out->in = s->in;
+	s->in = (struct receive_buffer){ 0 };
+}
+
 /* ---- what comes ---- */
 
 /* NULL with OV_OK: it is over, and what still comes of it is of no interest. */

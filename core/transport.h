@@ -59,6 +59,15 @@ void transport_release(struct transport *t, ov_time now, uint64_t stream, uint32
 /* The same for one that the app never took. */
 void transport_refuse(struct transport *t, uint64_t stream, uint32_t code);
 
+struct transport_rest {           /* of a stream whose association is over */
+	struct receive_buffer in; /* if has_in */
+	bool has_in; /* the peer's direction came to its end, and not all of it was read */
+	bool out_is_over;
+	uint8_t events; /* STREAM_FINISHED, if nobody was told yet */
+};
+/* in is the caller's then. */
+void transport_take_rest(struct transport *t, uint64_t stream, struct transport_rest *out);
+
 struct transport_event {
 	uint64_t stream;
 	void *user;

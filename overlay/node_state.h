@@ -409,6 +409,7 @@ struct node {
 	struct self_streams *self_streams;           /* NULL: none was ever opened */
 	struct streams *first_told, *last_told;      /* have events */
 	struct node_stream *ended;                   /* and nobody was told */
+	struct node_stream *over;                    /* that was told, nobody closed them */
 	size_t stream_count;                         /* handles */
 	bool streams_held;                           /* node_streams_hold */
 	struct peer *facilitators[FACILITATORS_MAX]; /* ours, in the order of the configuration */

@@ -6,7 +6,7 @@
  * A stream belongs to whoever opened it, or took it by STREAM_OPENED, until node_stream_close; it
  * outlives paths, keys and sleep, and when the peer restarts it ends by STREAM_RESET and
  * STREAM_STOPPED with code STREAM_PEER_RESTARTED, but its handle stays valid until it is closed.
- * All are closed before node_free. */
+ * What had come to its end is not reset, and can be read on. All are closed before node_free. */
 #include "core/stream.h"
 #include "overlay/node.h"
 

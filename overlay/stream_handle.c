@@ -39,6 +39,38 @@ void stream_handle_unlink(struct node_stream **list, struct node_stream *s)
 	s->next = s->previous = NULL;
 }
 
+static void forget_rest(struct node_stream *s)
+{
+	if (s->rest)
+		receive_buffer_fini(s->rest);
+	free(s->rest);
+	s->rest = NULL;
+}
+
+/* Bytes that came to their end are acknowledged: their writer may be gone, they are not. */
+static bool keep_rest(struct node_stream *s, struct transport_rest *rest)
+{
+	s->rest = rest->has_in ? malloc(sizeof(*s->rest)) : NULL;
+	if (s->rest)
+		*s->rest = rest->in;
+	else if (rest->has_in)
+		receive_buffer_fini(&rest->in);
+	return s->rest != NULL;
+}
+
+void stream_handle_end(struct node *n, struct node_stream *s, uint32_t code)
+{
+	struct transport_rest rest;
+	transport_take_rest(s->of->t, s->id, &rest);
+	stream_handle_unlink(&s->of->first, s);
+	s->of = NULL;
+	s->code = code;
+	s->events = STREAM_RESET | STREAM_STOPPED;
+	if (keep_rest(s, &rest))
+		s->events = STREAM_READABLE | (rest.out_is_over ? rest.events : STREAM_STOPPED);
+	stream_handle_link(&n->ended, s);
+}
+
 static int streams_to(struct node *n, ov_time now, const struct peer_id *id, struct streams **out)
 {
 	if (node_is_self(n, id)) {
@@ -128,11 +160,15 @@ void node_stream_finish(struct node *n, struct node_stream *s)
 const uint8_t *node_stream_peek(const struct node_stream *s, size_t *len)
 {
 	*len = 0;
-	return s->of ? transport_peek(s->of->t, s->id, len) : NULL;
+	if (s->of)
+		return transport_peek(s->of->t, s->id, len);
+	return s->rest ? receive_buffer_peek(s->rest, len) : NULL;
 }
 
 void node_stream_consume(struct node *n, ov_time now, struct node_stream *s, size_t len)
 {
+	if (s->rest)
+		receive_buffer_consume(s->rest, len);
 	if (!s->of)
 		return;
 	transport_consume(s->of->t, now, s->id, len);
@@ -141,7 +177,9 @@ void node_stream_consume(struct node *n, ov_time now, struct node_stream *s, siz
 
 bool node_stream_at_end(const struct node_stream *s)
 {
-	return !s->of || transport_at_end(s->of->t, s->id);
+	if (s->of)
+		return transport_at_end(s->of->t, s->id);
+	return !s->rest || receive_buffer_is_done(s->rest);
 }
 
 void node_stream_reset(struct node *n, struct node_stream *s, uint32_t code)
@@ -154,6 +192,7 @@ void node_stream_reset(struct node *n, struct node_stream *s, uint32_t code)
 
 void node_stream_stop(struct node *n, ov_time now, struct node_stream *s, uint32_t code)
 {
+	forget_rest(s);
 	if (!s->of)
 		return;
 	transport_stop(s->of->t, now, s->id, code);
@@ -166,9 +205,10 @@ void node_stream_close(struct node *n, ov_time now, struct node_stream *s, uint3
 		transport_release(s->of->t, now, s->id, code);
 		streams_touch(n, s->of);
 		stream_handle_unlink(&s->of->first, s);
-	} else if (!s->is_told) {
-		stream_handle_unlink(&n->ended, s);
+	} else {
+		stream_handle_unlink(s->is_told ? &n->over : &n->ended, s);
 	}
+	forget_rest(s);
 	n->stream_count--;
 	free(s);
 }
@@ -182,9 +222,10 @@ static bool next_ended(struct node *n, struct node_stream_event *out)
 		return false;
 	stream_handle_unlink(&n->ended, s);
 	s->is_told = true;
+	stream_handle_link(&n->over, s);
 	*out = (struct node_stream_event){ .stream = s,
 		.user = s->user,
-		.events = STREAM_RESET | STREAM_STOPPED,
+		.events = s->events,
 		.reset_code = s->code,
 		.stop_code = s->code };
 	return true;
@@ -230,9 +271,12 @@ bool node_stream_event(struct node *n, struct node_stream_event *out)
 
 void stream_handles_free(struct node *n)
 {
-	struct node_stream *s;
-	while ((s = n->ended)) {
-		n->ended = s->next;
-		free(s);
-	}
+	struct node_stream **lists[] = { &n->ended, &n->over };
+	for (size_t i = 0; i < 2; i++)
+		while (*lists[i]) {
+			struct node_stream *s = *lists[i];
+			stream_handle_unlink(lists[i], s);
+			forget_rest(s);
+			free(s);
+		}
 }

@@ -69,13 +69,8 @@ void streams_free(struct node *n, struct streams *s, uint32_t code)
 		return;
 	if (s->is_told)
 		forget_told(n, s);
-	while (s->first) {
-		struct node_stream *one = s->first;
-		stream_handle_unlink(&s->first, one);
-		one->of = NULL;
-		one->code = code;
-		stream_handle_link(&n->ended, one);
-	}
+	while (s->first)
+		stream_handle_end(n, s->first, code);
 	transport_free(s->t);
 	free(s);
 }

@@ -23,8 +23,11 @@ struct node_stream {
 	void *user;
 	struct node_stream *next, *previous; /* of the same streams, or of those that ended */
 	struct peer_id peer;
-	uint32_t code; /* it ended by, if `of` is NULL */
-	bool is_told;  /* of that; else it is in node->ended */
+	/* if `of` is NULL */
+	struct receive_buffer *rest; /* what came before, to the end of it, to be read; or NULL */
+	uint32_t code;               /* it ended by */
+	uint8_t events;              /* of its end */
+	bool is_told;                /* of them: in node->over, not in node->ended */
 };
 
 /* ---- streams.c ---- */
@@ -65,6 +68,8 @@ void streams_close(struct node *n, struct association *a, uint32_t code);
 
 /* ---- stream_handle.c ---- */
 void stream_handle_link(struct node_stream **list, struct node_stream *s);
+/* Its association is over: *s is of nothing any more. */
+void stream_handle_end(struct node *n, struct node_stream *s, uint32_t code);
 void stream_handle_unlink(struct node_stream **list, struct node_stream *s);
 /* With the node: those that nobody closed. */
 void stream_handles_free(struct node *n);

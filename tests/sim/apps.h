@@ -36,6 +36,7 @@ struct app_way { /* what is true of one direction */
 	bool finished, ended; /* by the writer; seen by the reader */
 	bool is_reset;        /* by the writer's app, or because the reader's stopped it */
 	bool is_stopped;      /* by the reader's app */
+	bool is_delivered;    /* the writer was told that all of it arrived */
 	uint32_t reset_code, stop_code;
 	ov_time first_read_at, ended_at;
 };

@@ -177,6 +177,16 @@ static void check_reset(struct sim *s, const struct app_end *e, uint32_t code)
 			s->hosts[e->host].name, number_of(s, e->of), sim_name(s, e->peer), code);
 }
 
+/* What the writer knows to have arrived may be read, whatever becomes of the writer. */
+static void check_delivered(struct sim *s, const struct app_end *e)
+{
+	const struct app_way *w = e->of ? &e->of->way[!e->side] : NULL;
+	if (w && w->is_delivered && !w->is_reset && !w->is_stopped && !e->in_over)
+		oracle_break(s, "reset",
+			"%s: stream %u from %s is reset, and all of it had arrived",
+			s->hosts[e->host].name, number_of(s, e->of), sim_name(s, e->peer));
+}
+
 static void check_stop(struct sim *s, const struct app_end *e, uint32_t code)
 {
 	const struct app_way *w = e->of ? &e->of->way[e->side] : NULL;
@@ -201,8 +211,12 @@ void oracle_on_stream_event(struct sim *s, struct app_end *e, const struct node_
 				       : NULL;
 	if (x)
 		oracle_stream_adopt(e, x);
+	if (event->events & STREAM_FINISHED && e->of)
+		e->of->way[e->side].is_delivered = true;
 	if (event->events & STREAM_RESET)
 		check_reset(s, e, event->reset_code);
+	if (event->events & STREAM_RESET)
+		check_delivered(s, e);
 	if (event->events & STREAM_STOPPED)
 		check_stop(s, e, event->stop_code);
 }

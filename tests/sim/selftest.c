@@ -296,6 +296,17 @@ static void restarted_without_restart(struct sim *s)
 	tell(s, APP_TAKER, STREAM_STOPPED, STREAM_PEER_RESTARTED);
 }
 
+static void lose_what_arrived(struct sim *s)
+{
+	struct app_end *e = stream_under_way(s);
+	e->of->way[APP_OPENER].is_delivered = true;
+	s->hosts[0].started_at = s->now;
+	struct node_stream_event event = { .stream = e->handle, .user = e };
+	event.events = STREAM_RESET;
+	event.reset_code = STREAM_PEER_RESTARTED;
+	oracle_on_stream_event(s, e, &event);
+}
+
 static void finished_unfinished(struct sim *s)
 {
 	tell(s, APP_OPENER, STREAM_FINISHED, 0);
@@ -355,6 +366,7 @@ static const struct {
 	{ "a stream that nobody opened", "bytes", take_a_stream_of_nobody },
 	{ "a stream reset by nobody", "reset", reset_by_nobody },
 	{ "a restart that was none", "reset", restarted_without_restart },
+	{ "bytes lost that had arrived", "reset", lose_what_arrived },
 	{ "all arrived of what goes on", "events", finished_unfinished },
 	{ "room for one who does not wait", "events", room_for_nobody },
 	{ "more than the windows allow", "window", keep_too_much },

@@ -363,6 +363,22 @@ static void slow_reader(struct trial *t, uint64_t seed, bool trace)
 	t->limit = 20 * OV_SEC + 2 * at_rate(t->bytes, RATE) + OV_SEC;
 }
 
+/* 100 Mbit/s, so that windows grow; of what the reader says every second packet is lost. */
+static void words_lost(struct trial *t, uint64_t seed, bool trace)
+{
+	meet(t, seed, trace);
+	t->link.bytes_per_second = 5 * RATE;
+	trial_relink(t);
+	t->s->net.ifaces[world_iface(t->s, t->b, 0)]->up_link.config.loss_ppm = PPM / 2;
+	ov_time began = t->s->now;
+	for (int i = 0; i < 10 && !sim_failed(t->s); i++)
+		trial_transfer(t, 3000000, 100 * OV_SEC);
+	t->took = t->s->now - began;
+	t->bytes = 30000000;
+	t->limit = 3 * at_rate(t->bytes, 5 * RATE) + 10 * OV_SEC; /* slow start, ten times */
+	t->s->net.ifaces[world_iface(t->s, t->b, 0)]->up_link.config.loss_ppm = 0;
+}
+
 const struct play plays[] = {
 	{ "bandwidth steps", "20, 5, 40 and 1 Mbit/s, 2 s each", steps },
 	{ "two addresses in turn", "every 2 s", moves },
@@ -380,6 +396,7 @@ const struct play plays[] = {
 	{ "relay goes, another takes over", "in mid-transfer", relay_switch },
 	{ "NAT box restarts", "every 4 s", boxes_restart },
 	{ "200 streams", "of 50 kB at once", many },
+	{ "half of the way back is lost", "100 Mbit/s, ten streams in turn", words_lost },
 	{ "a slow reader", "20 s at 100 kB/s, then all there is", slow_reader },
 };
 const size_t play_count = sizeof(plays) / sizeof(plays[0]);

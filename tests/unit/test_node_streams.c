@@ -11,7 +11,7 @@
 struct end { /* an app: writes bytes that depend on the offset alone, checks what it reads */
 	struct node_stream *stream;
 	uint64_t wants, wrote, read;
-	bool finishes, is_finished, at_end, done;
+	bool finishes, is_finished, at_end, done, reads_late;
 	uint32_t reset, stopped; /* codes + 1 */
 };
 
@@ -49,7 +49,7 @@ static void read_some(struct wire *w, size_t i, struct end *e)
 {
 	size_t len;
 	const uint8_t *bytes;
-	while ((bytes = node_stream_peek(e->stream, &len))) {
+	while (!e->reads_late && (bytes = node_stream_peek(e->stream, &len))) {
 		for (size_t k = 0; k < len; k++)
 			assert_int_equal(bytes[k], byte_at(e->read + k));
 		node_stream_consume(w->nodes[i].node, w->now, e->stream, len);
@@ -250,6 +250,36 @@ static void a_restarted_peer_ends_them_with_code_1(void **state)
 	apps_free(a, 0);
 }
 
+/* Its writer knows that all of it arrived, and is gone: the app that was slow still reads it. */
+static void what_came_to_its_end_is_read_after_a_restart(void **state)
+{
+	(void)state;
+	struct apps *a = apps_new(2);
+	wire_acquaint(a->w, 0, 1);
+	a->answers = 5000;
+	struct end *e = open_without_end(a, 0, 1, 1000);
+	e->reads_late = true;
+	run(a, OV_SEC);
+	assert_int_equal(e->read, 0);
+	node_stream_close(a->w->nodes[1].node, a->w->now, a->in[0].stream, 0);
+	a->in[0].stream = NULL;
+	wire_stop(a->w, 1);
+	wire_start(a->w, 1);
+	wire_know(a->w, 1, 0, &a->w->nodes[0].addr, "all");
+	e->wants = 2000;
+	write_some(a->w, 0, e);
+	wire_drain(a->w, 0);
+	run(a, 5 * OV_SEC);
+	assert_int_equal(e->stopped, STREAM_PEER_RESTARTED + 1);
+	assert_int_equal(e->reset, 0);
+	assert_false(node_stream_at_end(e->stream));
+	e->reads_late = false;
+	read_some(a->w, 0, e);
+	assert_int_equal(e->read, 5000);
+	assert_true(e->at_end);
+	apps_free(a, 0);
+}
+
 /* Nothing was lost but time: the old run never heard of it. */
 static void a_dial_to_a_restarted_peer_arrives(void **state)
 {
@@ -410,6 +440,7 @@ int main(void)
 		cmocka_unit_test(both_call_at_one_time_and_no_stream_is_lost),
 		cmocka_unit_test(to_ourselves_without_a_session),
 		cmocka_unit_test(a_restarted_peer_ends_them_with_code_1),
+		cmocka_unit_test(what_came_to_its_end_is_read_after_a_restart),
 		cmocka_unit_test(a_dial_to_a_restarted_peer_arrives),
 		cmocka_unit_test(twelve_hours_of_sleep),
 		cmocka_unit_test(moves_and_rekeys_in_mid_transfer),
