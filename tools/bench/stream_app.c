@@ -130,6 +130,17 @@ struct taker {
 	struct control *control;
 };
 
+/* Early data is answered here and now: the other thread would have to be woken for it. */
+static void echo_early(struct flow *f)
+{
+	char early[512];
+	ssize_t n = read(f->fd, early, sizeof(early));
+	if (n <= 0)
+		return;
+	f->bytes += (uint64_t)n;
+	f->is_wrong = write(f->fd, early, (size_t)n) != n;
+}
+
 static void taken(struct taker *t, int fd)
 {
 	if (strcmp(t->o->mode, "close") == 0) {
@@ -139,6 +150,8 @@ static void taken(struct taker *t, int fd)
 	struct flow *f = flow_add(fd);
 	if (strcmp(t->o->mode, "greet") == 0 && write(fd, "!", 1) != 1)
 		f->is_wrong = true;
+	if (strcmp(t->o->mode, "echo") == 0)
+		echo_early(f);
 	if (strcmp(t->o->mode, "hold") != 0)
 		watch(t->epoll, f, EPOLLIN);
 }
@@ -155,9 +168,9 @@ static void *take(void *user)
 					  : control_answer(t->control);
 		if (fd < 0)
 			fail("accept: no descriptor");
+		taken(t, fd);
 		if (!t->o->end.is_tcp)
 			control_say(t->control, line, len);
-		taken(t, fd);
 	}
 	return NULL;
 }
