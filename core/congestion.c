@@ -5,8 +5,8 @@
 #define MIN_SEGMENTS 2 /* RFC 9002 7.2 */
 #define CUBIC_C      0.4
 #define CUBIC_BETA   0.7
-/* What is lost on an empty path was not lost to congestion, in all likelihood: as RFC 8511 does for
- * marks, which say as much. */
+#define BETA_ECN     0.85 /* RFC 8511: queues that mark are short */
+/* What is lost on an empty path was not lost to congestion, in all likelihood. */
 #define BETA_EMPTY 0.85
 /* RFC 9438 4.3: as fair as Reno with this increase. */
 #define RENO_ALPHA (3.0 * (1.0 - CUBIC_BETA) / (1.0 + CUBIC_BETA))
@@ -212,6 +212,12 @@ void congestion_on_loss(struct congestion *c, ov_time now, ov_time sent_at, bool
 		c->recovery_since = -1;
 		begin_slow_start(c);
 	}
+}
+
+void congestion_on_mark(struct congestion *c, ov_time now, ov_time sent_at)
+{
+	if (sent_at > c->recovery_since)
+		reduce(c, now, BETA_ECN);
 }
 
 bool congestion_allows(const struct congestion *c, uint64_t in_flight, size_t bytes)

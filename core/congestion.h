@@ -41,7 +41,9 @@ void congestion_set_floor(struct congestion *c, ov_time rtt);
 /* The datagrams grew or shrank (PMTU). */
 void congestion_set_segment(struct congestion *c, uint32_t segment);
 void congestion_on_ack(struct congestion *c, ov_time now, const struct congestion_ack *a);
-/* Something sent at `sent_at` is lost, or came marked CE (RFC 3168, RFC 9002 7.1): at most one
- * reduction for each round trip. persistent: RFC 9002 7.6. */
+/* Something sent at `sent_at` is lost: at most one reduction for each round trip. persistent: RFC
+ * 9002 7.6. */
 void congestion_on_loss(struct congestion *c, ov_time now, ov_time sent_at, bool persistent);
+/* Something sent at `sent_at` came marked CE (RFC 9002 7.1): the same, by RFC 8511's factor. */
+void congestion_on_mark(struct congestion *c, ov_time now, ov_time sent_at);
 bool congestion_allows(const struct congestion *c, uint64_t in_flight, size_t bytes);

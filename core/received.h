@@ -2,9 +2,8 @@
 /* received - what came in one packet number space, and when to say so (RFC 9000 13.2). The session
  * has dropped copies already, so this set serves ACKs alone: when it has too many ranges the lowest
  * are forgotten, and their packets sent again for nothing at worst. */
+#include "core/ecn.h"
 #include "core/ranges.h"
-
-enum ecn { ECN_NONE, ECN_ECT0, ECN_CE };
 
 struct received {
 	struct ranges numbers;

@@ -26,6 +26,12 @@ void recovery_fini(struct recovery *r)
 	r->room = 0;
 }
 
+void recovery_trim(struct recovery *r)
+{
+	if (r->first == r->next)
+		recovery_fini(r);
+}
+
 static struct sent_packet *at(const struct recovery *r, uint64_t number)
 {
 	return &r->sent[number & (r->room - 1)];
@@ -104,6 +110,7 @@ const struct sent_packet *recovery_next_acked(
 				continue;
 			settle(r, s, SENT_ACKED);
 			walk->bytes += s->bytes;
+			walk->marked += s->marked;
 			walk->app_limited &= s->app_limited;
 			if (walk->largest_sent_at < 0)
 				walk->largest_sent_at = s->sent_at;
@@ -142,6 +149,7 @@ void recovery_end_ack(
 	if (walk->largest_sent_at < 0)
 		return;
 	if (!r->has_acked || largest > r->largest_acked) {
+		walk->is_largest = true;
 		walk->is_sample = walk->largest_sent_at >= r->resumed_at;
 		if (walk->is_sample)
 			sample(r, now, f, walk->largest_sent_at);
@@ -190,6 +198,7 @@ static bool is_lost(struct recovery *r, const struct loss *walk, const struct se
 static void note(struct recovery *r, struct loss *walk, const struct sent_packet *s)
 {
 	walk->bytes += s->bytes;
+	walk->marked += s->marked;
 	walk->newest_sent_at = ov_max(walk->newest_sent_at, s->sent_at);
 	if (s->sent_at < r->first_sample_at)
 		return;

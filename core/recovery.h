@@ -32,6 +32,7 @@ struct sent_packet {
 	uint8_t count;
 	uint8_t of_all;   /* SENT_MAX_DATA, SENT_MAX_STREAMS: frames of no stream */
 	bool app_limited; /* there was room for more than this */
+	bool marked;      /* ECT(0) */
 	struct sent_chunk chunks[SENT_CHUNKS];
 };
 
@@ -55,6 +56,8 @@ struct recovery {
 /* rtt: what the path knows already; smoothed 0: nothing. */
 void recovery_init(struct recovery *r, uint16_t space, const struct rtt *rtt);
 void recovery_fini(struct recovery *r);
+/* Nothing is under way: gives the memory for it back, up to 15 MB after a fast transfer. */
+void recovery_trim(struct recovery *r);
 /* A packet with the number r->next goes out: its record, cleared, for the caller to fill in what it
  * carries. NULL: out of memory, or `max` are under way already. */
 struct sent_packet *recovery_send(struct recovery *r, ov_time now, uint16_t bytes, size_t max);
@@ -62,11 +65,12 @@ struct sent_packet *recovery_send(struct recovery *r, ov_time now, uint16_t byte
 /* Nothing could come for a while. */
 void recovery_resume(struct recovery *r, ov_time now);
 
-struct acked { /* what one ACK said that was new */
-	uint64_t bytes;
+struct acked {                   /* what one ACK said that was new */
+	uint64_t bytes, marked;  /* marked: packets */
 	ov_time largest_sent_at; /* of the newest; -1: nothing is new */
 	bool app_limited;        /* all of it */
 	bool is_sample;          /* the RTT was measured */
+	bool is_largest;         /* a larger one than ever */
 	uint64_t next_number;    /* of the walk */
 	size_t range;
 };
@@ -80,8 +84,8 @@ const struct sent_packet *recovery_next_acked(
 void recovery_end_ack(
 	struct recovery *r, ov_time now, const struct ack_frame *f, struct acked *walk);
 
-struct loss { /* one look at what is lost */
-	uint64_t bytes;
+struct loss {                   /* one look at what is lost */
+	uint64_t bytes, marked; /* marked: packets */
 	ov_time newest_sent_at; /* of the lost ones */
 	bool persistent;        /* RFC 9002 7.6: nothing came through for too long */
 	bool all;               /* the path is gone: whatever is under way */

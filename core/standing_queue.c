@@ -53,6 +53,7 @@ static void ask(struct standing_queue *q)
 {
 	q->borne_at = OV_NEVER;
 	q->in_vain = 0;
+	q->was_reduced = false;
 }
 
 /* Others that give way at this moment make it a good one to do the same. */
@@ -73,12 +74,8 @@ static void found_floor(struct standing_queue *q, ov_time now, ov_time rtt)
 	q->next_floor = OV_NEVER;
 }
 
-static enum queue_verdict give_way(struct standing_queue *q, ov_time now, ov_time rtt, ov_time last)
+static enum queue_verdict give_up(struct standing_queue *q, ov_time now)
 {
-	bool helped = rtt < last - ov_max(last / 6, NOISE);
-	q->in_vain = q->in_vain == 0 || helped ? 1 : (uint8_t)(q->in_vain + 1);
-	if (q->in_vain <= (q->searches ? 1 : VAIN_MAX))
-		return QUEUE_STANDS;
 	bool is_higher =
 		q->next_floor > q->floor + q->floor / 4; /* less: others that gave up first */
 	if (q->searches)
@@ -90,14 +87,29 @@ static enum queue_verdict give_way(struct standing_queue *q, ov_time now, ov_tim
 	return QUEUE_OF_OTHERS;
 }
 
+/* Alone, 0.7 of the window is 0.7 of the RTT. Clearly below the limit will do. */
+static void see_what_it_helped(struct standing_queue *q, ov_time rtt)
+{
+	if (!q->was_reduced)
+		return;
+	bool helped = rtt < q->reduced_from - ov_max(q->reduced_from / 6, NOISE) ||
+		      (!q->searches && rtt < q->floor + q->floor / 8 * 3);
+	q->in_vain = helped ? 0 : (uint8_t)(q->in_vain + 1);
+	q->was_reduced = false;
+}
+
 static enum queue_verdict judge(struct standing_queue *q, ov_time now, ov_time rtt, ov_time last)
 {
+	see_what_it_helped(q, rtt);
 	if (is_borne(q, now, rtt, last))
 		return QUEUE_SHORT;
-	if (q->searches || rtt > limit_of(q))
-		return give_way(q, now, rtt, last);
-	q->in_vain = 0;
-	return QUEUE_SHORT;
+	if (!q->searches && rtt <= limit_of(q))
+		return QUEUE_SHORT;
+	if (q->in_vain >= (q->searches ? 1 : VAIN_MAX))
+		return give_up(q, now);
+	q->was_reduced = true;
+	q->reduced_from = rtt;
+	return QUEUE_STANDS;
 }
 
 enum queue_verdict standing_queue_round(
@@ -121,7 +133,7 @@ enum queue_verdict standing_queue_round(
 
 bool standing_queue_keeps(const struct standing_queue *q)
 {
-	return q->in_vain == 1;
+	return q->in_vain == 0;
 }
 
 void standing_queue_reduced(struct standing_queue *q, ov_time now, uint64_t next)

@@ -21,12 +21,14 @@ struct standing_queue {
 	ov_time round_at, round_min;
 	ov_time last_min; /* of the round before */
 	ov_time sampled_at;
-	ov_time recent[2];  /* least of the last few samples, and of those before */
-	ov_time borne_at;   /* since then; OV_NEVER: delay is not borne */
-	uint64_t round_end; /* packet number */
-	uint8_t samples;    /* in recent[0] */
-	uint8_t in_vain;    /* reductions since one that helped, or the first; it counts */
-	bool searches;      /* for the floor */
+	ov_time recent[2];    /* least of the last few samples, and of those before */
+	ov_time borne_at;     /* since then; OV_NEVER: delay is not borne */
+	uint64_t round_end;   /* packet number */
+	uint8_t samples;      /* in recent[0] */
+	uint8_t in_vain;      /* reductions that did not help, since one that did */
+	bool was_reduced;     /* what it helps the next round tells */
+	ov_time reduced_from; /* RTT */
+	bool searches;        /* for the floor */
 };
 
 void standing_queue_init(struct standing_queue *q);

@@ -42,6 +42,8 @@ static void stream_delete(struct transport *t, struct stream *s)
 	if (s->previous_open)
 		s->previous_open->next_open = s->next_open;
 	(void)table_remove(t->streams, s->id);
+	if (t->recent == s)
+		t->recent = NULL;
 	stream_fini(s);
 	free(s);
 }
@@ -62,7 +64,17 @@ void transport_free(struct transport *t)
 
 struct stream *transport_find(const struct transport *t, uint64_t id)
 {
+	if (t->recent && t->recent->id == id)
+		return t->recent;
 	return table_find(t->streams, id);
+}
+
+struct stream *transport_find_again(struct transport *t, uint64_t id)
+{
+	struct stream *s = transport_find(t, id);
+	if (s)
+		t->recent = s;
+	return s;
 }
 
 size_t transport_stream_count(const struct transport *t)
@@ -174,6 +186,8 @@ void transport_trim(struct transport *t, ov_time now)
 	t->kept = 0;
 	for (struct stream *s = t->first_open; s; s = s->next_open)
 		left += stream_trim(s);
+	for (size_t i = 0; i < TRANSPORT_SPACES; i++)
+		recovery_trim(&t->spaces[i].recovery);
 	t->trim_at = left > 0 ? now + TRIM_AFTER : OV_NEVER;
 }
 
@@ -389,7 +403,7 @@ int transport_carry(
 /* NULL with OV_OK: it is over, and what still comes of it is of no interest. */
 static int find_or_open(struct transport *t, ov_time now, uint64_t id, struct stream **out)
 {
-	*out = transport_find(t, id);
+	*out = transport_find_again(t, id);
 	if (*out)
 		return OV_OK;
 	uint64_t index = id / 2;

@@ -75,6 +75,7 @@ struct transport_path {
 	struct rtt rtt;    /* as it is known */
 	uint16_t datagram; /* bytes of the largest one */
 	uint16_t overhead; /* of these, not plaintext */
+	bool carries_ecn;  /* its datagrams can be marked */
 };
 /* Packets go by this path from now on. NULL: by none, they wait. */
 void transport_use_path(struct transport *t, ov_time now, const struct transport_path *path);
@@ -99,6 +100,8 @@ enum transport_packet {
 };
 /* The plaintext of one packet for the path in use, at most what its datagrams and w hold. */
 enum transport_packet transport_poll(struct transport *t, ov_time now, struct wr *w);
+/* Is the packet that it made last to be marked ECT(0)? */
+bool transport_marks(const struct transport *t);
 void transport_tick(struct transport *t, ov_time now);
 /* When to tick or poll again; OV_NEVER: only after something else. */
 ov_time transport_deadline(const struct transport *t, ov_time now);

@@ -6,8 +6,9 @@
  * What is sent is remembered by where it came from, not by its bytes. */
 #include "core/transport_state.h"
 
-#define PROBES   2            /* RFC 9002 6.2.4 */
-#define LEFT_FOR (3 * OV_SEC) /* its records are kept */
+#define PROBES     2            /* RFC 9002 6.2.4 */
+#define LEFT_FOR   (3 * OV_SEC) /* its records are kept */
+#define WELL_BELOW 4 /* less than a quarter of the window: a paced slow start uses half */
 
 /* ---- which streams have something to say ---- */
 
@@ -136,6 +137,7 @@ static void look_for_losses(struct transport *t, struct space *s, ov_time now)
 {
 	struct loss walk = recovery_loss(&s->recovery, now);
 	lose(t, s, &walk);
+	ecn_on_lost(&s->ecn, walk.marked);
 	if (walk.bytes > 0)
 		congestion_on_loss(&s->congestion, now, walk.newest_sent_at, walk.persistent);
 }
@@ -175,7 +177,9 @@ static struct space *new_space(struct transport *t, const struct transport_path 
 	}
 	if (s->used)
 		forget_space(t, s);
-	*s = (struct space){ .used = true, .key = path->key };
+	*s = (struct space){ .used = true,
+		.key = path->key,
+		.ecn.state = path->carries_ecn ? ECN_TESTING : ECN_OFF };
 	recovery_init(&s->recovery, t->next_space++, &path->rtt);
 	congestion_init(&s->congestion, path->datagram);
 	if (path->rtt.smoothed > 0)
@@ -229,7 +233,7 @@ static void tell_room(struct transport *t, struct stream *s)
 
 static void acknowledge_chunk(struct transport *t, ov_time now, const struct sent_chunk *c)
 {
-	struct stream *s = transport_find(t, c->stream);
+	struct stream *s = transport_find_again(t, c->stream);
 	if (!s)
 		return;
 	switch ((enum sent_kind)c->kind) {
@@ -273,16 +277,15 @@ int transport_on_ack(struct transport *t, ov_time now, const struct ack_frame *f
 		return OV_EINVAL;
 	const struct sent_packet *p;
 	while ((p = recovery_next_acked(&s->recovery, f, &walk))) {
-		struct sent_packet copy = *p;
-		for (size_t i = 0; i < copy.count; i++)
-			acknowledge_chunk(t, now, &copy.chunks[i]);
+		for (size_t i = 0; i < p->count; i++)
+			acknowledge_chunk(t, now, &p->chunks[i]);
 	}
 	if (walk.largest_sent_at < 0)
 		return OV_OK;
 	recovery_end_ack(&s->recovery, now, f, &walk);
-	if (f->ce != s->ce)
-		congestion_on_loss(&s->congestion, now, walk.largest_sent_at, false);
-	s->ce = f->ce;
+	if (walk.is_largest && /* RFC 9000 13.4.2.1: others may be late */
+		ecn_on_ack(&s->ecn, &(struct ecn_counts){ f->ect0, f->ce, walk.marked }))
+		congestion_on_mark(&s->congestion, now, walk.largest_sent_at);
 	congestion_on_ack(&s->congestion, now,
 		&(struct congestion_ack){ .bytes = walk.bytes,
 			.largest = f->ranges[0].end - 1,
@@ -449,7 +452,12 @@ static void remember(struct transport *t, ov_time now, const struct packet *p)
 	memcpy(r->chunks, p->chunks, p->count * sizeof(p->chunks[0]));
 	r->count = p->count;
 	r->of_all = p->of_all;
-	r->app_limited = !has_something(t);
+	r->marked = t->marks = ecn_marks(&s->ecn, s->recovery.pto_count > 0);
+	if (r->marked)
+		ecn_on_sent(&s->ecn);
+	/* not the window, but the app, the sockets or the CPU hold it back (RFC 9002 7.8) */
+	r->app_limited =
+		!has_something(t) || WELL_BELOW * s->recovery.in_flight < s->congestion.window;
 	pacer_on_sent(&s->pacer, bytes);
 	t->sent_packets++;
 	if (s->probes > 0)
@@ -464,6 +472,7 @@ enum transport_packet transport_poll(struct transport *t, ov_time now, struct wr
 	if (p.room > (size_t)(w->end - w->start))
 		p.room = (size_t)(w->end - w->start);
 	enum transport_packet kind = TRANSPORT_ACK;
+	t->marks = false;
 	if (!t->active)
 		return TRANSPORT_NOTHING;
 	put_acks(t, now, &p);
@@ -477,6 +486,11 @@ enum transport_packet transport_poll(struct transport *t, ov_time now, struct wr
 	}
 	assert(wr_ok(w));
 	return wr_len(w) > 0 ? kind : TRANSPORT_NOTHING;
+}
+
+bool transport_marks(const struct transport *t)
+{
+	return t->marks;
 }
 
 /* ---- time ---- */

@@ -18,7 +18,7 @@ struct space { /* packets that we send by one path */
 	struct pacer pacer;
 	uint64_t key;
 	ov_time used_at;
-	uint32_t ce;       /* marks that the peer told of */
+	struct ecn_path ecn;
 	ov_time forget_at; /* of one that was left; 0: not counted yet */
 	uint8_t probes;    /* that may go whatever the window */
 	bool used;
@@ -35,6 +35,7 @@ struct opened {               /* by one side */
 struct transport {
 	struct transport_config config;
 	struct table *streams;
+	struct stream *recent; /* the one that was found last, mostly that which is asked for */
 	struct opened own, peers;
 	uint64_t peers_closed;
 	struct space spaces[TRANSPORT_SPACES];
@@ -51,6 +52,7 @@ struct transport {
 	uint64_t got, taken, in_limit, in_window;
 	ov_time in_granted_at;
 	uint8_t of_all; /* SENT_MAX_DATA, SENT_MAX_STREAMS: due */
+	bool marks;     /* the last packet is to be marked ECT(0) */
 	bool failed;    /* the peer broke the rules: nothing of it counts any more */
 	uint64_t sent_packets, lost_packets;
 	ov_time trim_at; /* OV_NEVER: no stream has room that it does not need */
@@ -58,6 +60,7 @@ struct transport {
 };
 
 struct stream *transport_find(const struct transport *t, uint64_t id);
+struct stream *transport_find_again(struct transport *t, uint64_t id);
 void transport_tell(struct transport *t, struct stream *s, enum stream_event event);
 /* Puts it where it belongs: ready, blocked or neither. */
 void transport_file(struct transport *t, struct stream *s);

@@ -12,6 +12,7 @@ bool frames_send_to(struct node *n, ov_time now, struct peer *p, const struct wr
 struct arrival { /* of a CONTROL packet */
 	struct path *path;
 	ov_time waited; /* in the socket */
+	uint8_t ecn;    /* enum ecn */
 	bool leads;     /* under the newest keys, with the highest counter: it may move our data */
 	bool is_of_association; /* the one in use, not one that is over */
 };

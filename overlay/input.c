@@ -112,6 +112,7 @@ static enum drop input_control(struct node *n, ov_time now, const struct cursor 
 	struct arrival at = {
 		.path = c->path,
 		.waited = c->run->waited,
+		.ecn = c->run->ecn,
 		.leads = may_move(c, h),
 		.is_of_association = c->keys->association == c->peer->association->id &&
 				     c->keys->instance == c->peer->association->peer_instance,

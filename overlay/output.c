@@ -39,7 +39,8 @@ uint8_t *output_room(struct output *o, size_t len, bool data)
 void output_add(struct output *o, const struct dgram *where, const void *key, size_t len)
 {
 	struct dgram *last = o->count > o->taken ? &o->runs[o->count - 1] : NULL;
-	bool open = last && key && key == o->last_key && last->len % last->segment == 0;
+	bool open = last && key && key == o->last_key && last->ecn == where->ecn &&
+		    last->len % last->segment == 0;
 	if (open && len <= last->segment && last->len + len <= OUTPUT_RUN_BYTES &&
 		o->last_segments < OUTPUT_RUN_COUNT) {
 		last->len += len;

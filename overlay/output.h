@@ -24,7 +24,7 @@ void output_fini(struct output *o);
 /* Where the next len bytes may be written, NULL if full (data: leave room for control packets). */
 uint8_t *output_room(struct output *o, size_t len, bool data);
 /* What was written there becomes a datagram to `where`; joins the last run if it has the same key
- * and the size fits. */
+ * and mark, and the size fits. */
 void output_add(struct output *o, const struct dgram *where, const void *key, size_t len);
 /* The key is gone, and its address may come back as another's: nothing joins its run any more. */
 void output_forget(struct output *o, const void *key);

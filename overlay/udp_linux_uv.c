@@ -38,11 +38,11 @@
 #define WAITED_MAX     (100 * OV_MS) /* longer: the wall clock was set */
 
 #define CONTROL_IN                                                                   \
-	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(uint32_t)) + \
+	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(uint32_t)) + \
 		CMSG_SPACE(sizeof(struct timespec)))
 #define CONTROL_OUT                                                              \
 	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)) + \
-		CMSG_SPACE(sizeof(int)))
+		2 * CMSG_SPACE(sizeof(int)))
 
 struct queue { /* runs that the socket had no room for, oldest first */
 	uint8_t *bytes;
@@ -105,6 +105,18 @@ static void read_pktinfo6(struct cmsghdr *c, struct dgram *d)
 		d->local.scope = info.ipi6_ifindex;
 }
 
+/* RFC 3168 5. The kernel joins only datagrams of one mark. */
+#define ECN_BITS  3
+#define BITS_ECT0 2
+#define BITS_CE   3
+
+static uint8_t ecn_of(int bits)
+{
+	return (bits & ECN_BITS) == BITS_CE     ? ECN_CE
+	       : (bits & ECN_BITS) == BITS_ECT0 ? ECN_ECT0
+						: ECN_NONE;
+}
+
 /* The kernel stamps by the wall clock, which may be set in between. */
 static ov_time waited_since(const struct cmsghdr *c)
 {
@@ -132,6 +144,12 @@ static void read_control(struct lane *l, struct msghdr *h, struct dgram *d)
 			d->interface = (uint32_t)info.ipi_ifindex;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			read_pktinfo6(c, d);
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			d->ecn = ecn_of(*CMSG_DATA(c)); /* one byte */
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			int bits;
+			memcpy(&bits, CMSG_DATA(c), sizeof(bits));
+			d->ecn = ecn_of(bits);
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 			uint32_t total;
 			memcpy(&total, CMSG_DATA(c), sizeof(total));
@@ -307,6 +325,12 @@ static void fill_message(
 	if (d->hops) {
 		int hops = d->hops;
 		add_control(h, IPPROTO_IP, IP_TTL, &hops, sizeof(hops));
+	}
+	if (d->ecn == ECN_ECT0) {
+		int bits = BITS_ECT0;
+		bool v4 = addr_is_v4(&d->remote);
+		add_control(h, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &bits,
+			sizeof(bits));
 	}
 	if (len > d->segment)
 		add_control(h, IPPROTO_UDP, UDP_SEGMENT, &d->segment, sizeof(d->segment));
@@ -517,10 +541,13 @@ static void set_options(struct linux_udp *f, int fd, enum udp_family family)
 {
 	int one = 1, value = 0;
 	socklen_t len = sizeof(value);
-	if (family == UDP_IPV4)
+	if (family == UDP_IPV4) {
 		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
-	else
+		setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &one, sizeof(one));
+	} else {
 		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &one, sizeof(one));
+	}
 	setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one));
 	if (f->base.options.backend == UDP_PLAIN)
 		return;

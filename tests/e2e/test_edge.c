@@ -307,6 +307,37 @@ static void runs_tell_how_long_they_waited(void **state)
 	close_end(&b);
 }
 
+/* Alone and in a GSO run; what is not marked does not look so. */
+static void marks_arrive(void **state)
+{
+	(void)state;
+	static const char *const ips[] = { "127.0.0.1", "::1" };
+	static uint8_t data[4 * 1000];
+	struct end a, b;
+	open_end(&a, UDP_AUTO, NULL);
+	open_end(&b, UDP_AUTO, NULL);
+	for (size_t i = 0; i < 2; i++) {
+		for (size_t count = 1; count <= 4; count += 3) {
+			struct dgram run = { .data = data,
+				.len = count * 1000,
+				.segment = 1000,
+				.ecn = ECN_ECT0,
+				.remote = at(ips[i], &b) };
+			b.got = 0;
+			b.want = count;
+			b.done = false;
+			udp_send(a.udp, &run, 1);
+			assert_true(turn_until(&b.done, OV_SEC));
+			assert_int_equal(b.last.ecn, ECN_ECT0);
+		}
+		send_one(&a, &b, ips[i]);
+		assert_true(turn_until(&b.done, OV_SEC));
+		assert_int_equal(b.last.ecn, ECN_NONE);
+	}
+	close_end(&a);
+	close_end(&b);
+}
+
 static void one_call_reads_both_families(void **state)
 {
 	(void)state;
@@ -826,6 +857,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		edge_test(runs_tell_how_long_they_waited),
+		edge_test(marks_arrive),
 		edge_test(one_call_reads_both_families),
 		edge_test(batches_arrive_over_loopback),
 		edge_test(a_missing_family_is_no_error),

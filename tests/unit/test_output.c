@@ -67,6 +67,25 @@ static void a_key_that_was_forgotten_joins_nothing(void **state)
 	output_fini(&o);
 }
 
+static void a_run_has_one_mark(void **state)
+{
+	(void)state;
+	static const uint8_t marks[] = { ECN_NONE, ECN_ECT0, ECN_ECT0, ECN_NONE };
+	struct output o;
+	struct dgram d[4];
+	assert_int_equal(output_init(&o), OV_OK);
+	for (size_t i = 0; i < 4; i++) {
+		struct dgram where = { .remote = addr_v4(192, 0, 2, 1, 9), .ecn = marks[i] };
+		assert_non_null(output_room(&o, 50, true));
+		output_add(&o, &where, &a, 50);
+	}
+	assert_int_equal(output_take(&o, d, 4), 3);
+	assert_run(&d[1], 100, 50, 1);
+	assert_int_equal(d[1].ecn, ECN_ECT0);
+	assert_int_equal(d[2].ecn, ECN_NONE);
+	output_fini(&o);
+}
+
 static void runs_are_bounded(void **state)
 {
 	(void)state;
@@ -132,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_join_by_key_and_size),
 		cmocka_unit_test(a_key_that_was_forgotten_joins_nothing),
+		cmocka_unit_test(a_run_has_one_mark),
 		cmocka_unit_test(runs_are_bounded),
 		cmocka_unit_test(what_was_taken_is_closed),
 		cmocka_unit_test(data_leaves_room_for_control),

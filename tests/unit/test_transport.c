@@ -291,6 +291,7 @@ static void a_quiet_stream_keeps_no_room(void **state)
 					    s->out.lost.room + s->out.acknowledged.room ==
 				    0);
 		assert_int_equal(transport_deadline(l->ends[k].t, l->now), OV_NEVER);
+		assert_null(l->ends[k].t->active->recovery.sent);
 	}
 	assert_true(sizeof(struct stream) <= 512);
 	link_free(l);

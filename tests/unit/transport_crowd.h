@@ -21,7 +21,8 @@ struct crowd_config {
 	uint64_t marks_above; /* bytes that wait: then CE; 0: never */
 	uint32_t loss;        /* in a million */
 	bool knows_rtt;       /* from the node's probes */
-	ov_time jitter;       /* of each packet, in order all the same */
+	bool carries_ecn, clears_marks, drops_marked;
+	ov_time jitter; /* of each packet, in order all the same */
 };
 
 struct crowd_packet {
@@ -245,6 +246,7 @@ static inline void crowd_start(struct crowd *c, struct crowd_flow *f)
 			&(struct transport_path){ .key = 1,
 				.datagram = CROWD_PACKET,
 				.overhead = 32,
+				.carries_ecn = c->config.carries_ecn,
 				.rtt = c->config.knows_rtt || i == 1 ? path : (struct rtt){ 0 } });
 	}
 	assert_int_equal(transport_open(f->ends[0], c->now, &f->stream), OV_OK);
@@ -279,6 +281,12 @@ static inline void crowd_settle(struct crowd *c, struct crowd_flow *f, int who)
 			return;
 		}
 		p->len = (uint16_t)(wr_len(&w) + 32);
+		p->ecn = transport_marks(f->ends[who]) && !c->config.clears_marks ? ECN_ECT0
+										  : ECN_NONE;
+		if (c->config.drops_marked && p->ecn != ECN_NONE) {
+			free(p);
+			continue;
+		}
 		crowd_send(c, who, p);
 	}
 }
