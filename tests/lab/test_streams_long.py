@@ -81,6 +81,11 @@ class Running:
         lab.wait_for("direct paths do not come back", 60, lambda: self.carrier() == "udp")
         self.flows("direct")
 
+    def rekey(self):
+        """Goes on undisturbed until two thirds have arrived: the keys are as old by then as they may get."""
+        two_thirds = MEGABYTES * 1_000_000 * 2 // 3
+        lab.wait_for("two thirds", MEGABYTES * 8 / MBIT + 60, lambda: self.received() > two_thirds, 0.5)
+
     def away(self):
         a = self.meeting.hosts[0]
         router = a.router
@@ -104,7 +109,7 @@ class Running:
 def byte_exact():
     lab.allow(AWAY_S + 900)
     run = Running()
-    for part in (run.moves, run.reboot, run.relay, run.away):
+    for part in (run.moves, run.reboot, run.relay, run.rekey, run.away):
         part()
         time.sleep(1)
     return run.finish()

@@ -130,6 +130,17 @@ struct taker {
 	struct control *control;
 };
 
+/* Early data is answered here and now: the other thread would have to be woken for it. */
+static void echo_early(struct flow *f)
+{
+	char early[512];
+	ssize_t n = read(f->fd, early, sizeof(early));
+	if (n <= 0)
+		return;
+	f->bytes += (uint64_t)n;
+	f->is_wrong = write(f->fd, early, (size_t)n) != n;
+}
+
 static void taken(struct taker *t, int fd)
 {
 	if (strcmp(t->o->mode, "close") == 0) {
@@ -139,6 +150,8 @@ static void taken(struct taker *t, int fd)
 	struct flow *f = flow_add(fd);
 	if (strcmp(t->o->mode, "greet") == 0 && write(fd, "!", 1) != 1)
 		f->is_wrong = true;
+	if (strcmp(t->o->mode, "echo") == 0)
+		echo_early(f);
 	if (strcmp(t->o->mode, "hold") != 0)
 		watch(t->epoll, f, EPOLLIN);
 }
@@ -155,9 +168,9 @@ static void *take(void *user)
 					  : control_answer(t->control);
 		if (fd < 0)
 			fail("accept: no descriptor");
+		taken(t, fd);
 		if (!t->o->end.is_tcp)
 			control_say(t->control, line, len);
-		taken(t, fd);
 	}
 	return NULL;
 }
@@ -227,10 +240,22 @@ static void dial_all(const struct options *o)
 	}
 }
 
-/* How many bytes of all streams may have been written by now. */
-static uint64_t budget(const struct options *o, uint64_t start)
+struct pace {
+	uint64_t last, sent;
+	double left; /* bytes; what could not be written in a second is not made up for */
+};
+
+/* How many bytes of all streams may be written now. */
+static uint64_t budget(const struct options *o, struct pace *p)
 {
-	return o->mbit > 0 ? (uint64_t)(o->mbit * (double)(now_ns() - start) / 8000) : UINT64_MAX;
+	if (o->mbit <= 0)
+		return UINT64_MAX;
+	uint64_t now = now_ns();
+	double most = o->mbit * 1e6 / 8;
+	p->left += (double)(now - p->last) * most / 1e9;
+	p->left = p->left < most ? p->left : most;
+	p->last = now;
+	return (uint64_t)p->left;
 }
 
 static size_t room(const struct options *o, const struct flow *f, uint64_t left)
@@ -273,12 +298,12 @@ static void wait_until_read(const struct options *o)
 	}
 }
 
-/* Waits for streams that are writable, or for stdin; with a rate for at most 2 ms. False: stdin
+/* Waits for streams that are writable, or for stdin; with a rate not at once. False: stdin
  * ended. */
-static bool put_round(const struct options *o, int epoll, uint64_t start, uint64_t *sent)
+static bool put_round(const struct options *o, int epoll, struct pace *p)
 {
 	struct epoll_event ready[EVENTS];
-	if (o->mbit > 0 && budget(o, start) <= *sent + 1000)
+	if (budget(o, p) < 1000)
 		usleep(1000);
 	int n = epoll_wait(epoll, ready, EVENTS, -1);
 	for (int i = 0; i < n; i++) {
@@ -288,10 +313,11 @@ static bool put_round(const struct options *o, int epoll, uint64_t start, uint64
 				return false;
 			continue;
 		}
-		uint64_t allowed = budget(o, start), before = f->bytes;
-		if (allowed > *sent)
-			give_bytes(o, f, allowed - *sent);
-		*sent += f->bytes - before;
+		uint64_t allowed = budget(o, p), before = f->bytes;
+		if (allowed > 0)
+			give_bytes(o, f, allowed);
+		p->sent += f->bytes - before;
+		p->left -= (double)(f->bytes - before);
 		if (f->is_done)
 			epoll_ctl(epoll, EPOLL_CTL_DEL, f->fd, NULL);
 	}
@@ -302,17 +328,18 @@ static int put(const struct options *o)
 {
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event e = { .events = EPOLLIN };
-	uint64_t start = now_ns(), sent = 0;
+	uint64_t start = now_ns();
+	struct pace p = { .last = start };
 	dial_all(o);
 	epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &e);
 	for (size_t i = 0; i < o->streams; i++)
 		watch(epoll, flows[i], EPOLLOUT);
 	bool goes_on = true;
-	while (goes_on && !(o->bytes && sent == o->bytes * o->streams))
-		goes_on = put_round(o, epoll, start, &sent);
+	while (goes_on && !(o->bytes && p.sent == o->bytes * o->streams))
+		goes_on = put_round(o, epoll, &p);
 	if (goes_on)
 		wait_until_read(o);
-	printf("done %llu %llu\n", (unsigned long long)sent,
+	printf("done %llu %llu\n", (unsigned long long)p.sent,
 		(unsigned long long)(now_ns() - start));
 	return 0;
 }

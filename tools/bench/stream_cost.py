@@ -10,28 +10,29 @@ import stream_lab as bench
 from stream_lab import lab
 
 SETTLE_S = 3
+TURNS = 5
 
 
 # --- time to the first byte --------------------------------------------------------------------
 
 def dial_run(where, count):
-    """From the request to the first byte of an answer, beside pings on the same line; microseconds above its RTT."""
+    """From the request to the first byte of an answer, in turns with pings of the same association (`overlay ping`: its
+    RTT as the daemons measure it) and of the bare line. Microseconds; added: above the RTT of the association."""
     left, right = bench.cable() if where == "cable" else bench.line(40)[:2]
     ends = bench.daemons(left, right)
-    echo = bench.App(right, "echo", "-w", 16, where=(ends[1], "echo")).ready()
-    greet = bench.App(right, "greet", "-w", 16, where=(ends[1], "greet")).ready()
-    found = {}
-    rtts = {"line": statistics.median(measure._pings(left, bench.RIGHT, 20000, 50)),
-        "overlay": statistics.median(ends[0].cli("ping", "-c", 1, ends[1].name)[0]["rtt_us"] for _ in range(20))}
-    for name, words in (("echo", []), ("greet", ["-g"])):
-        text = left.run(bench.APP, "dial", "-c", count, "-p", 50, *words, f"overlay:{ends[0].socket}:{ends[1].name}:{name}")
-        times = sorted(int(w) / 1e3 for w in text.split())
-        found[f"dial_{name}_{where}_us"] = [statistics.median(times)]
-        found[f"dial_{name}_{where}_added_us"] = [statistics.median(times) - rtts["line"]]
-        found[f"dial_{name}_{where}_p95_us"] = [times[int(0.95 * len(times))]]
-    echo.stop()
-    greet.stop()
-    return {**found, f"rtt_{where}_us": [rtts["line"]], f"ping_{where}_us": [rtts["overlay"]]}
+    for name in ("echo", "greet"):
+        bench.App(right, name, "-w", 16, where=(ends[1], name)).ready()
+    times = {"echo": [], "greet": [], "ping": [], "rtt": []}
+    for _ in range(TURNS):
+        for name, words in (("echo", []), ("greet", ["-g"])):
+            text = left.run(bench.APP, "dial", "-c", count // TURNS, "-p", 50, *words,
+                f"overlay:{ends[0].socket}:{ends[1].name}:{name}")
+            times[name] += [int(w) / 1e3 for w in text.split()]
+        times["ping"] += [ends[0].cli("ping", "-c", 1, ends[1].name)[0]["rtt_us"] for _ in range(count // TURNS)]
+        times["rtt"] += measure._pings(left, bench.RIGHT, 20000, count // TURNS)
+    middle = {k: statistics.median(v) for k, v in times.items()}
+    return {**{f"dial_{k}_{where}_us": [v] for k, v in middle.items()},
+        **{f"dial_{k}_{where}_added_us": [middle[k] - middle["ping"]] for k in ("echo", "greet")}}
 
 
 def dial(run, args):
