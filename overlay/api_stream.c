@@ -106,13 +106,14 @@ static void dial(struct api_call *c, const char *name, bool is_inline, ov_time t
 	struct services *v = c->a->cfg.services;
 	struct service_stream *s = NULL;
 	struct service_request r = request_of(c, is_inline);
+	struct service_target to = { .peer = &peer, .name = name, .timeout = timeout };
 	if (!dial_peer(c, &peer) || !has_room(c))
 		return;
 	if (c->client->lost_descriptor) {
 		no_descriptors(c);
 		return;
 	}
-	int rc = services_dial(v, c->now, &peer, name, &r, timeout, &s);
+	int rc = services_dial(v, c->now, &to, &r, &s);
 	if (rc != OV_OK) {
 		fail_dial(c, rc);
 		return;

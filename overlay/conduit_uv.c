@@ -53,6 +53,7 @@ struct conduits {
 	bool has_events, cannot_force;
 	struct conduit *all;
 	struct conduit *first_ready, *last_ready;
+	size_t ready_count;
 };
 
 /* ---- lists ---- */
@@ -70,6 +71,7 @@ static void add_ready(struct conduit *c)
 	else
 		cs->first_ready = c;
 	cs->last_ready = c;
+	cs->ready_count++;
 }
 
 static void remove_ready(struct conduit *c)
@@ -78,14 +80,29 @@ static void remove_ready(struct conduit *c)
 	if (!c->is_ready)
 		return;
 	c->is_ready = false;
+	cs->ready_count--;
+	if (cs->first_ready == c)
+		cs->first_ready = c->next_ready;
+	if (cs->last_ready == c)
+		cs->last_ready = c->previous_ready;
 	if (c->previous_ready)
 		c->previous_ready->next_ready = c->next_ready;
-	else
-		cs->first_ready = c->next_ready;
 	if (c->next_ready)
 		c->next_ready->previous_ready = c->previous_ready;
+}
+
+static struct conduit *pop_ready(struct conduits *cs)
+{
+	struct conduit *c = cs->first_ready;
+	assert(c && c->is_ready);
+	cs->first_ready = c->next_ready;
+	if (c->next_ready)
+		c->next_ready->previous_ready = NULL;
 	else
-		cs->last_ready = c->previous_ready;
+		cs->last_ready = NULL;
+	c->is_ready = false;
+	cs->ready_count--;
+	return c;
 }
 
 static bool wants_in(const struct conduit *c)
@@ -183,16 +200,15 @@ int conduit_pair(struct conduits *cs, struct service_stream *s, int *theirs)
 	return OV_OK;
 }
 
-static void discard(struct conduit *c)
+static void discard(struct conduits *cs, struct conduit *c)
 {
-	struct conduits *cs = c->owner;
 	remove_ready(c);
-	if (c->next)
-		c->next->previous = c->previous;
+	if (cs->all == c)
+		cs->all = c->next;
 	if (c->previous)
 		c->previous->next = c->next;
-	else
-		cs->all = c->next;
+	if (c->next)
+		c->next->previous = c->previous;
 	(void)epoll_ctl(cs->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	free(c->said);
@@ -390,7 +406,7 @@ void conduit_cut(struct service_stream *s)
 			if (recv(c->fd, scratch, sizeof(scratch), MSG_DONTWAIT) <= 0)
 				break;
 	}
-	discard(c);
+	discard(c->owner, c);
 }
 
 /* The peer gave up: programs see what they would see of a socket. */
@@ -412,7 +428,7 @@ static void end(struct conduit *c, ov_time now)
 		close_by_reset(c);
 	if (is_open && cs->cfg.ended)
 		cs->cfg.ended(cs->cfg.context, s, c->sent, c->received, c->code);
-	discard(c);
+	discard(cs, c);
 	if (is_open)
 		services_drop(cs->cfg.services, now, s, STREAM_CANCELLED);
 	else
@@ -527,17 +543,11 @@ bool conduits_run(struct conduits *cs, ov_time now)
 		for (int i = 0; i < count; i++)
 			note_edge(found[i].data.ptr, found[i].events);
 	}
-	size_t moved = 0;
-	struct conduit *last =
-		cs->last_ready; /* who comes back to the list waits for the next turn */
-	for (struct conduit *c = cs->first_ready; c && moved < TURN_BYTES_ALL;) {
-		bool is_last = c == last;
-		remove_ready(c);
+	size_t moved = 0; /* who comes back to the list waits for the next turn */
+	for (size_t left = cs->ready_count; left > 0 && moved < TURN_BYTES_ALL; left--) {
+		struct conduit *c = pop_ready(cs);
 		if (take_turn(c, now, &moved) && wants_turn(c))
 			add_ready(c);
-		if (is_last)
-			break;
-		c = cs->first_ready;
 	}
 	return cs->first_ready != NULL;
 }
@@ -574,6 +584,6 @@ void conduits_close(struct conduits *cs)
 	if (!cs)
 		return;
 	while (cs->all)
-		discard(cs->all);
+		discard(cs, cs->all);
 	uv_close((uv_handle_t *)&cs->poll, on_closed);
 }

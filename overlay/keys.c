@@ -113,7 +113,7 @@ static void adopt_association(struct node *n, ov_time now, struct peer *p, const
 	reassembly_free(a->reassembly);
 	a->reassembly = NULL;
 	if (a->id != 0)
-		streams_restart(n, now, p);
+		streams_restart(n, now, p, a->peer_instance == k->instance);
 	if (a->peer_instance != k->instance)
 		channel_close_all(n, now, a);
 	if (p->client && a->peer_instance != k->instance)

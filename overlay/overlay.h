@@ -23,6 +23,7 @@
  * and there, for whoever has the grant service:echo (`overlay peer allow desk service:echo`):
  *
  *   struct overlay_stream from;
+ *   overlay_set_timeout(o, -1);
  *   if (overlay_listen(o, "echo", &why) == 0)
  *           while ((fd = overlay_accept(o, "echo", &from, &why)) >= 0)
  *                   serve(fd, from.name);
@@ -77,7 +78,8 @@ struct overlay_stream {
 
 /* A stream to a service of a peer (name or PeerId). Returns its descriptor, close-on-exec, when the
  * other side has accepted it; -1: *why. It lives on without `o`. got may be NULL. The time that a
- * call may take (overlay_set_timeout) less a seventh is for the peer to be reached and to accept.
+ * call may take (overlay_set_timeout; -1: 30 s) less a seventh is for the peer to be reached and to
+ * accept.
  */
 int overlay_dial(struct overlay *o, const char *peer, const char *service,
 	struct overlay_stream *got, struct overlay_error *why);

@@ -141,30 +141,30 @@ void services_hold(struct services *v, ov_time now, struct service_stream *s)
 
 /* ---- dial ---- */
 
-int services_dial(struct services *v, ov_time now, const struct peer_id *peer, const char *name,
-	const struct service_request *r, ov_time timeout, struct service_stream **out)
+int services_dial(struct services *v, ov_time now, const struct service_target *to,
+	const struct service_request *r, struct service_stream **out)
 {
 	uint8_t words[SERVICE_NAME_MAX];
-	size_t len = strlen(name);
+	size_t len = strlen(to->name);
 	assert(len > 0 && len < SERVICE_NAME_MAX);
-	struct service_stream *s = make(v, SERVICE_DIALING, peer);
+	struct service_stream *s = make(v, SERVICE_DIALING, to->peer);
 	if (!s)
 		return v->count < v->max ? OV_ENOMEM : OV_EFULL;
-	int err = node_stream_open(v->node, now, peer, s, &s->stream);
+	int err = node_stream_open(v->node, now, to->peer, s, &s->stream);
 	if (err != OV_OK) {
 		forget(v, s);
 		return err;
 	}
 	s->is_outbound = true;
 	s->request = *r;
-	memcpy(s->name, name, len + 1);
+	memcpy(s->name, to->name, len + 1);
 	words[0] = (uint8_t)len;
-	memcpy(words + 1, name, len);
+	memcpy(words + 1, s->name, sizeof(words) - 1);
 	if (node_stream_write(v->node, s->stream, words, len + 1) < len + 1) {
 		services_drop(v, now, s, STREAM_CANCELLED);
 		return OV_ENOMEM;
 	}
-	heap_set(&v->timers, &s->timer, now + timeout);
+	heap_set(&v->timers, &s->timer, now + to->timeout);
 	*out = s;
 	return OV_OK;
 }
@@ -297,37 +297,27 @@ static void on_opened(struct services *v, ov_time now, const struct node_stream_
 
 /* Before it is open. A STOP_SENDING alone is no refusal: who accepted may have closed at once, and
  * its yes is on the way. */
-static void on_early_event(struct services *v, ov_time now, struct service_stream *s,
-	const struct node_stream_event *e)
+static struct service_stream *on_early_event(struct services *v, ov_time now,
+	struct service_stream *s, const struct node_stream_event *e)
 {
 	bool is_over = (e->events & STREAM_RESET) != 0;
 	if (e->events & STREAM_STOPPED) {
 		s->was_stopped = true;
 		s->stop_code = e->stop_code;
 	}
-	switch ((enum service_state)s->state) {
-	case SERVICE_DIALING:
+	if (s->state == SERVICE_DIALING) {
 		if (is_over)
 			dial_failed(v, s, SERVICE_REFUSED, e->reset_code);
 		else if (e->events & STREAM_READABLE)
 			on_answer(v, now, s);
-		break;
-	case SERVICE_NAMING:
-		if (is_over)
-			services_drop(v, now, s, STREAM_CANCELLED);
-		else
-			on_name(v, now, s);
-		break;
-	case SERVICE_WAITING:
-	case SERVICE_HELD:
-		if (is_over)
-			services_drop(v, now, s, STREAM_CANCELLED);
-		break;
-	case SERVICE_OPEN:
-	case SERVICE_ACCEPTED:
-	case SERVICE_OFFERED:
-	case SERVICE_FAILED: break;
+		return s->local ? s : NULL; /* others have none yet */
 	}
+	if (s->state == SERVICE_NAMING && !is_over)
+		on_name(v, now, s);
+	else if (is_over && (s->state == SERVICE_NAMING || s->state == SERVICE_WAITING ||
+				    s->state == SERVICE_HELD))
+		services_drop(v, now, s, STREAM_CANCELLED);
+	return NULL;
 }
 
 struct service_stream *services_on_event(
@@ -338,11 +328,9 @@ struct service_stream *services_on_event(
 		on_opened(v, now, e);
 		return NULL;
 	}
-	bool has_local =
-		s->local != NULL; /* what is not OPEN has none, but for some dialled ones */
 	if (s->state != SERVICE_OPEN)
-		on_early_event(v, now, s, e); /* one without a local end may be gone */
-	return has_local ? s : NULL;
+		return on_early_event(v, now, s, e);
+	return s->local ? s : NULL;
 }
 
 static void on_time(struct services *v, ov_time now, struct service_stream *s)

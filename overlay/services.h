@@ -64,6 +64,12 @@ struct service_stream {
 	char name[SERVICE_NAME_MAX];
 };
 
+struct service_target { /* of a dial */
+	const struct peer_id *peer;
+	const char *name;
+	ov_time timeout;
+};
+
 struct services;
 
 /* node is borrowed. NULL: out of memory. */
@@ -81,9 +87,8 @@ OV_MUST_CHECK int services_listen(
 OV_MUST_CHECK int services_accept(
 	struct services *v, uint32_t uid, const char *name, const struct service_request *r);
 /* As node_stream_open; OV_EFULL: too many streams. */
-OV_MUST_CHECK int services_dial(struct services *v, ov_time now, const struct peer_id *peer,
-	const char *name, const struct service_request *r, ov_time timeout,
-	struct service_stream **out);
+OV_MUST_CHECK int services_dial(struct services *v, ov_time now, const struct service_target *to,
+	const struct service_request *r, struct service_stream **out);
 /* The stream that this client holds; NULL: it holds none of this number. */
 struct service_stream *services_held(const struct services *v, uint64_t client, uint64_t number);
 /* The same of one that it dials and has no answer for. */

@@ -91,11 +91,9 @@ void streams_close(struct node *n, struct association *a, uint32_t code)
 	a->streams = NULL;
 }
 
-/* What was opened after the old life was heard last: it may have taken what is older. */
-static void carry_over(struct node *n, ov_time now, struct streams *old, struct streams *fresh)
+static void carry_over(
+	struct node *n, ov_time now, struct streams *old, struct streams *fresh, ov_time since)
 {
-	const struct peer *p = fresh->peer;
-	ov_time since = p->heard_at == OV_NEVER ? -1 : p->heard_at;
 	for (struct node_stream *s = old->first, *next; s; s = next) {
 		next = s->next;
 		uint64_t id;
@@ -111,7 +109,10 @@ static void carry_over(struct node *n, ov_time now, struct streams *old, struct 
 	streams_tell(n, fresh);
 }
 
-void streams_restart(struct node *n, ov_time now, struct peer *p)
+/* One that restarted may have taken, in its old life, what was opened before that was heard last.
+ * One that did not has only forgotten us, for it knew no stream of ours: all that is unheard is new
+ * to it. */
+void streams_restart(struct node *n, ov_time now, struct peer *p, bool same_life)
 {
 	struct association *a = p->association;
 	struct streams *old = a->streams;
@@ -119,7 +120,8 @@ void streams_restart(struct node *n, ov_time now, struct peer *p)
 		return;
 	a->streams = old->first ? streams_new(n, now, p, p->lower) : NULL;
 	if (a->streams)
-		carry_over(n, now, old, a->streams);
+		carry_over(n, now, old, a->streams,
+			same_life || p->heard_at == OV_NEVER ? -1 : p->heard_at);
 	streams_free(n, old, STREAM_PEER_RESTARTED);
 }
 

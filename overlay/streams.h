@@ -58,8 +58,8 @@ void streams_path_answers(
 /* What went by this path will not arrive. */
 void streams_path_gone(const struct association *a, const struct path *path);
 /* The peer has forgotten this association: all end by STREAM_PEER_RESTARTED, but for those it never
- * heard of, which are opened anew. */
-void streams_restart(struct node *n, ov_time now, struct peer *p);
+ * heard of, which are opened anew; same_life: it did not restart. */
+void streams_restart(struct node *n, ov_time now, struct peer *p, bool same_life);
 /* The association is over. */
 void streams_close(struct node *n, struct association *a, uint32_t code);
 

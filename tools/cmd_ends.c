@@ -111,6 +111,13 @@ static int bind_tcp(const struct sockaddr_storage *a, socklen_t len)
 	return -1;
 }
 
+static bool is_loopback(const struct sockaddr_storage *a)
+{
+	if (a->ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+	return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
+}
+
 /* A machine may lack one of the families. */
 static bool is_absent(int error)
 {
@@ -139,7 +146,7 @@ static bool listen_once(const struct ends *ends, struct listeners *out, char *te
 		}
 		getsockname(fd, (struct sockaddr *)&a, &len);
 		port = port_of(&a);
-		out->list[out->count] = (struct listener){ .fd = fd };
+		out->list[out->count] = (struct listener){ .fd = fd, .is_open = !is_loopback(&a) };
 		address_text(&a, len, out->list[out->count++].text);
 	}
 	errno = error;

@@ -309,6 +309,10 @@ static void say_ready(const struct forward *f)
 	for (size_t i = 0; i < f->listeners.count; i++)
 		printf("%s%s", i ? " and " : "forwarding ", f->listeners.list[i].text);
 	printf(" to %s of %s; Ctrl-C ends it\n", f->at.service, f->at.peer);
+	for (size_t i = 0; i < f->listeners.count; i++)
+		if (f->listeners.list[i].is_open)
+			printf("  every machine that reaches %s acts as this one there\n",
+				f->listeners.list[i].text);
 	fflush(stdout);
 }
 

@@ -41,6 +41,9 @@ void link_init(struct link *l, struct cli *cli, const char *name)
 	l->notes.at_ms = link_now_ms();
 	sigemptyset(&blocked);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		struct sigaction old;
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+			continue; /* nohup, or a job of a script */
 		sigaddset(&blocked, signals[i]);
 		sigaction(signals[i], &end, NULL);
 	}

@@ -26,7 +26,7 @@ struct way { /* bytes on their way in one direction */
 	bool closed; /* and that was passed on */
 };
 
-struct pipe {
+struct piping {
 	struct cli *cli;
 	int fd;             /* of the connection */
 	bool accepted;      /* it is the stream now */
@@ -39,7 +39,7 @@ struct pipe {
 	struct overlay_error why; /* code empty: nothing went wrong */
 };
 
-static bool failed(struct pipe *p, const char *what)
+static bool failed(struct piping *p, const char *what)
 {
 	snprintf(p->why.code, sizeof(p->why.code), "io");
 	snprintf(p->why.text, sizeof(p->why.text), "%s", what);
@@ -48,7 +48,7 @@ static bool failed(struct pipe *p, const char *what)
 
 /* ---- one step in one direction; false: it is over, p->why ---- */
 
-static bool read_stdin(struct pipe *p)
+static bool read_stdin(struct piping *p)
 {
 	ssize_t n = read(STDIN_FILENO, p->out.data, sizeof(p->out.data));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -62,7 +62,7 @@ static bool read_stdin(struct pipe *p)
 }
 
 /* What the other side still says shall be read all the same, the answer above all. */
-static bool write_stream(struct pipe *p)
+static bool write_stream(struct piping *p)
 {
 	struct way *w = &p->out;
 	ssize_t n = send(p->fd, w->data + w->start, w->len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -79,7 +79,7 @@ static bool write_stream(struct pipe *p)
 	return true;
 }
 
-static bool read_stream(struct pipe *p)
+static bool read_stream(struct piping *p)
 {
 	ssize_t n = recv(p->fd, p->in.data, sizeof(p->in.data), MSG_DONTWAIT);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -92,7 +92,7 @@ static bool read_stream(struct pipe *p)
 	return true;
 }
 
-static bool write_stdout(struct pipe *p)
+static bool write_stdout(struct piping *p)
 {
 	struct way *w = &p->in;
 	size_t len = w->len < p->write_max ? w->len : p->write_max;
@@ -112,7 +112,7 @@ static bool write_stdout(struct pipe *p)
 /* ---- ends ---- */
 
 /* stdin has ended and all of it is out: the other side shall see that. */
-static void finish_out(struct pipe *p)
+static void finish_out(struct piping *p)
 {
 	if (!p->out.at_end || p->out.len > 0 || p->out.closed)
 		return;
@@ -121,7 +121,7 @@ static void finish_out(struct pipe *p)
 }
 
 /* The stream has ended and all of it is out: so does stdout. */
-static void finish_in(struct pipe *p)
+static void finish_in(struct piping *p)
 {
 	if (!p->in.at_end || p->in.len > 0 || p->in.closed)
 		return;
@@ -138,7 +138,7 @@ static void finish_in(struct pipe *p)
 }
 
 /* Both directions have ended, or the other side is gone with nothing left to say. */
-static bool is_over(const struct pipe *p)
+static bool is_over(const struct piping *p)
 {
 	return p->accepted && p->in.closed && (p->out.closed || p->hung_up);
 }
@@ -146,7 +146,7 @@ static bool is_over(const struct pipe *p)
 /* ---- the loop ---- */
 
 /* The answer to `dial`. False: it is an error, or none will come. */
-static bool take_answer(struct pipe *p)
+static bool take_answer(struct piping *p)
 {
 	struct overlay_answer a;
 	int rc = overlay_next_answer(p->cli->overlay, 0, &a, &p->why);
@@ -166,7 +166,7 @@ static bool take_answer(struct pipe *p)
 	return true;
 }
 
-static void choose(const struct pipe *p, struct pollfd fds[3])
+static void choose(const struct piping *p, struct pollfd fds[3])
 {
 	bool reads = !p->out.at_end && p->out.len == 0;
 	bool takes = !p->accepted || (!p->in.at_end && p->in.len == 0);
@@ -178,7 +178,7 @@ static void choose(const struct pipe *p, struct pollfd fds[3])
 		fds[1].fd = -1; /* else poll would say so without end */
 }
 
-static bool step(struct pipe *p, const struct pollfd fds[3])
+static bool step(struct piping *p, const struct pollfd fds[3])
 {
 	bool ok = true;
 	short stream = fds[1].revents;
@@ -198,7 +198,7 @@ static bool step(struct pipe *p, const struct pollfd fds[3])
 	return ok;
 }
 
-static void move(struct pipe *p)
+static void move(struct piping *p)
 {
 	struct pollfd fds[3];
 	bool ok = true;
@@ -212,14 +212,14 @@ static void move(struct pipe *p)
 
 /* ---- how it ended ---- */
 
-static bool is_ours(const json_t *o, const struct pipe *p)
+static bool is_ours(const json_t *o, const struct piping *p)
 {
 	return json_is_integer(json_object_get(o, "stream")) &&
 	       field_number(o, "stream") == (int64_t)p->number;
 }
 
 /* Waits until overlayd says that the stream has ended, and how. NULL: why. */
-static json_t *await_closed(struct overlay *o, const struct pipe *p, struct overlay_error *why)
+static json_t *await_closed(struct overlay *o, const struct piping *p, struct overlay_error *why)
 {
 	char *text;
 	while (overlay_next_event(o, -1, &text, why) > 0) {
@@ -233,7 +233,7 @@ static json_t *await_closed(struct overlay *o, const struct pipe *p, struct over
 }
 
 /* The stream's last words, after what was sent has arrived. */
-static json_t *ask(struct overlay *o, const struct pipe *p, struct overlay_error *why)
+static json_t *ask(struct overlay *o, const struct piping *p, struct overlay_error *why)
 {
 	char args[64], *text;
 	snprintf(args, sizeof(args), "{\"stream\":%lld}", p->number);
@@ -250,7 +250,7 @@ static json_t *ask(struct overlay *o, const struct pipe *p, struct overlay_error
 
 /* On the connection a stream that was cut ends like any other, so does one whose overlayd has died.
  */
-static void look_how_it_ended(struct pipe *p)
+static void look_how_it_ended(struct piping *p)
 {
 	struct overlay *o = overlay_connect(p->cli->socket, &p->why);
 	json_t *end = o ? ask(o, p, &p->why) : NULL;
@@ -267,7 +267,7 @@ static void look_how_it_ended(struct pipe *p)
 /* ---- the start ---- */
 
 /* A closed descriptor 0 or 1 would become that of the connection. */
-static bool look_at_stdio(struct pipe *p)
+static bool look_at_stdio(struct piping *p)
 {
 	struct stat st;
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
@@ -288,7 +288,7 @@ static bool look_at_stdio(struct pipe *p)
 	return true;
 }
 
-static int connect_both(struct pipe *p, double timeout_s)
+static int connect_both(struct piping *p, double timeout_s)
 {
 	struct cli *cli = p->cli;
 	json_t *args = json_pack("{s:s, s:s, s:b, s:I}", "peer", cli->argv[0], "service",
@@ -320,7 +320,7 @@ int cmd_pipe(struct cli *cli)
 	if (!service_name_is_good(cli->argv[1]))
 		return cli_fail(cli, EXIT_USAGE, "overlay pipe laptop ssh",
 			"\"%.80s\" cannot be the name of a service", cli->argv[1]);
-	struct pipe *p = calloc(1, sizeof(*p));
+	struct piping *p = calloc(1, sizeof(*p));
 	if (!p)
 		return cli_fail(cli, EXIT_FAILED, "", "out of memory");
 	p->cli = cli;

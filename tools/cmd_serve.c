@@ -21,6 +21,7 @@ struct held {
 	unsigned long long stream;
 	int fd;           /* -1: its next attempt is due at again_ms */
 	size_t address;   /* of ends */
+	int error;        /* of the first address that failed: what people typed means that one */
 	long long attach; /* id of the request; 0: still connecting */
 	int64_t again_ms, until_ms;
 	char name[80], peer[64];
@@ -81,8 +82,8 @@ static void attach(struct serve *s, struct held *h)
 		forget(s, h);
 }
 
-/* From address h->address on, until one is under way or none is left; `error` of the one before. */
-static void connect_next(struct serve *s, struct held *h, int error)
+/* From address h->address on, until one is under way or none is left. */
+static void connect_next(struct serve *s, struct held *h)
 {
 	for (; h->address < s->ends.count; h->address++) {
 		enum ends_progress p = ends_connect(&s->ends, h->address, &h->fd);
@@ -94,9 +95,9 @@ static void connect_next(struct serve *s, struct held *h, int error)
 			h->again_ms = link_now_ms() + LATER_MS;
 		if (p != ENDS_FAILED)
 			return;
-		error = errno;
+		h->error = h->error ? h->error : errno;
 	}
-	refuse(s, h, error);
+	refuse(s, h, h->error);
 }
 
 static void on_writable(struct serve *s, struct held *h)
@@ -108,8 +109,9 @@ static void on_writable(struct serve *s, struct held *h)
 	}
 	close(h->fd);
 	h->fd = -1;
+	h->error = h->error ? h->error : error;
 	h->address++;
-	connect_next(s, h, error);
+	connect_next(s, h);
 }
 
 static void on_time(struct serve *s, struct held *h, int64_t now)
@@ -119,7 +121,7 @@ static void on_time(struct serve *s, struct held *h, int64_t now)
 	if (now >= h->until_ms)
 		refuse(s, h, ETIMEDOUT);
 	else if (h->fd < 0 && now >= h->again_ms)
-		connect_next(s, h, EAGAIN);
+		connect_next(s, h);
 }
 
 /* ---- what overlayd says ---- */
@@ -151,7 +153,7 @@ static void take_stream(struct serve *s, const char *result)
 	snprintf(h->name, sizeof(h->name), "%s", field_text(r, "name"));
 	snprintf(h->peer, sizeof(h->peer), "%s", field_text(r, "peer"));
 	json_decref(r);
-	connect_next(s, h, 0);
+	connect_next(s, h);
 }
 
 static bool was_accept(struct serve *s, long long id)

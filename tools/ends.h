@@ -21,6 +21,7 @@ const char *ends_resolve(const struct local_end *e, bool passive, struct ends *o
 struct listener {
 	int fd; /* -1: none */
 	char text[LOCAL_TEXT_MAX];
+	bool is_open;              /* other machines may connect, too */
 	char path[LOCAL_PATH_MAX]; /* of a Unix socket, which is ours while inode and device match
 				    */
 	dev_t device;

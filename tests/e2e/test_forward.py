@@ -130,13 +130,25 @@ def early():
     lab.check(done.stdout == b"x" * 300000, f"{len(done.stdout)} bytes")
     done = pipe(a, "b", "echo", data=b"")
     lab.check((done.returncode, done.stdout) == (0, b""), f"an empty stream: {done}")
+    # Who sends and goes at once is heard to the end.
+    heard = []
+    Target(b.ns, lambda s: heard.append(all_of(s)), b.dir / "take")
+    Running(b, "serve", "take", b.dir / "take", ready="serving take")
+    b.cli("peer", "allow", "a", "service:take")
+    for local in (0, a.dir / "give"):
+        fw = forward(a, local, "b:take")
+        with connect(a, fw.port or local) as s:
+            s.sendall(b"l" * 100000)
+        lab.wait_for("what was sent before the close", 3, lambda: b"l" * 100000 in heard)
+        heard.clear()
     # Served without a session: our own name.
     target = Target(a.ns, echo)
     own = Running(a, "serve", "own", target.name, ready="serving own .* to nobody yet")
     says(own.text(), "overlay peer allow PEER service:own")
     done = pipe(a, a.peer, "own", data=b"me")
     lab.check((done.returncode, done.stdout) == (0, b"me"), f"own PeerId: {done}")
-    says(forward(a, "[::1]:0", "b:echo").text(), r"forwarding \[::1\]:\d+ to echo of b;")
+    says(forward(a, "[::1]:0", "b:echo").text(), r"forwarding \[::1\]:\d+ to echo of b;[^\n]*\n$")
+    says(forward(a, "0.0.0.0:0", "b:echo").text(), r"every machine that reaches 0\.0\.0\.0:\d+ acts as this one")
     fw = forward(a, "tcp:127.0.0.1:0", f"{a.peer}:own")
     says(fw.text(), r"forwarding 127.0.0.1:\d+ to own of self;")
     lab.check(exchange(connect(a, fw.port), b"me") == b"me", "own PeerId by forward")
@@ -165,9 +177,13 @@ def ssh():
 
 
 def many():
-    """200 connections at once through one forward, each with its own bytes."""
-    a, b, target, _ = world("echo")
+    """200 connections at once through one forward, each with its own bytes; then nothing is left of them."""
+    a, b, target, serve = world("echo")
     fw = forward(a, 0, "b:echo")
+
+    def descriptors():
+        return [len(os.listdir(f"/proc/{p.process.pid}/fd")) for p in (a, b, fw, serve)]
+    before = descriptors()
     start = time.monotonic()
     sockets = [connect(a, fw.port) for _ in range(200)]
     for i, s in enumerate(sockets):
@@ -180,6 +196,7 @@ def many():
     lab.check(not wrong, f"{len(wrong)} of 200 were wrong: {wrong[:5]}\n{fw.text()}")
     lab.check(target.taken == 200, f"the target saw {target.taken}")
     lab.check(fw.err.read_text() == "", f"forward: {fw.err.read_text()}")
+    lab.wait_for(f"only {before} descriptors", 3, lambda: descriptors() == before)
     return {"connections": 200, "seconds": seconds}
 
 

@@ -12,7 +12,7 @@ import node
 import streams
 import topo
 
-MOVE_MS, REBOOT_MS = 1000, 3000
+MOVE_MS, REBOOT_MS = 300, 3000  # as for a ping: test_roam.py, test_nat_roam.py
 RATE_MBIT = 20
 
 

@@ -156,8 +156,18 @@ void apps_release(struct sim *s, struct app_stream *x)
 	}
 }
 
+void apps_hold(struct sim *s, struct host *h, ov_time duration)
+{
+	if (!host_is_awake(h))
+		return;
+	node_streams_hold(h->node, true);
+	h->held_until = s->now + duration;
+	h->deadline = ov_min(h->deadline, h->held_until);
+}
+
 void apps_host_stops(struct host *h)
 {
+	h->held_until = 0;
 	for (struct app_end *e = h->ends; e; e = e->next) {
 		e->is_gone = e->handle != NULL;
 		e->handle = NULL;
@@ -473,6 +483,10 @@ static bool act(struct sim *s, struct host *h, struct app_end *e)
 bool apps_turn(struct sim *s, struct host *h)
 {
 	watch_associations(s, h);
+	if (h->held_until != 0 && s->now >= h->held_until) {
+		h->held_until = 0;
+		node_streams_hold(h->node, false);
+	}
 	bool any = take_events(s, h);
 	for (struct app_end *e = h->ends; e && !sim_failed(s); e = e->next)
 		any |= act(s, h, e); /* who is taken meanwhile comes first in the list: next time */
@@ -487,7 +501,7 @@ bool apps_turn(struct sim *s, struct host *h)
 
 ov_time apps_deadline(const struct host *h)
 {
-	ov_time at = OV_NEVER;
+	ov_time at = h->held_until != 0 ? h->held_until : OV_NEVER;
 	for (const struct app_end *e = h->ends; e; e = e->next) {
 		if (e->is_readable && !e->in_over)
 			at = ov_min(at, e->read_at);

@@ -82,6 +82,8 @@ struct app_stream *apps_open(struct sim *s, struct host *h, uint32_t to,
 void apps_hasten(struct sim *s);
 /* Whoever keeps silent speaks again. */
 void apps_release(struct sim *s, struct app_stream *x);
+/* h's sockets have no room for streams for so long. */
+void apps_hold(struct sim *s, struct host *h, ov_time duration);
 /* Its node is about to go. */
 void apps_host_stops(struct host *h);
 /* All that can be done now; false: it was nothing. */

@@ -15,8 +15,8 @@ static uint64_t any_size(struct swarm *w)
 	static const struct {
 		unsigned percent;
 		uint32_t most;
-	} sizes[] = { { 10, 1 }, { 15, 64 }, { 40, 4096 }, { 24, 65536 }, { 10, 300000 },
-		{ 1, 3000000 } };
+	} sizes[] = { { 10, 1 }, { 15, 64 }, { 35, 4096 }, { 23, 65536 }, { 14, 300000 },
+		{ 3, 3000000 } };
 	uint64_t draw = below(w, 100);
 	size_t i = 0;
 	for (; draw >= sizes[i].percent; i++)
@@ -93,7 +93,10 @@ static void open_one(struct swarm *w)
 
 void errand_draw(struct swarm *w)
 {
-	uint64_t count = below(w, 4) == 0 ? 0 : below(w, 16) == 0 ? below(w, 30) : 1 + below(w, 4);
+	uint64_t count = below(w, 4) == 0 ? 0 : below(w, 16) == 0 ? below(w, 30) : 1 + below(w, 6);
 	for (uint64_t i = 0; i < count; i++)
 		open_one(w);
+	if (below(w, 6) == 0)
+		apps_hold(w->s, &w->s->hosts[below(w, w->s->host_count)],
+			(ov_time)below(w, 3000) * OV_MS);
 }

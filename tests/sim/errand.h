@@ -3,7 +3,7 @@
  * many, how long, how apps write, read, tarry and give up. */
 #include "tests/sim/swarm.h"
 
-#define ERRAND_BYTES (4u << 20) /* of one seed */
+#define ERRAND_BYTES (8u << 20) /* of one seed */
 
 /* A few more, maybe none, from hosts that are awake to friends that they shall reach, or to
  * themselves. */

@@ -45,6 +45,11 @@ static void degrade(struct swarm *w, struct host *h)
 		c.mtu = (uint32_t)swarm_between(w, 1000, 1500);
 	if (fault_may(w, FAULT_CUT) && swarm_below(w, 4) == 0)
 		c.cut = true;
+	if (seed_below(&w->errands, 3) ==
+		0) { /* a draw of its own: other seeds stay what they were */
+		c.bytes_per_second = 20000u << seed_below(&w->errands, 8);
+		c.queue = (ov_time)(10 + seed_below(&w->errands, 300)) * OV_MS;
+	}
 	trace_note(&w->s->trace, w->s->now, h->name,
 		"link: loss %u burst %u reorder %u duplicate %u corrupt %u mtu %u%s", c.loss_ppm,
 		c.burst_ppm, c.reorder_ppm, c.duplicate_ppm, c.corrupt_ppm, c.mtu,

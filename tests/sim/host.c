@@ -603,7 +603,8 @@ void host_drain(struct sim *s, struct host *h)
 		more = events(s, h);
 		more = inbound(s, h) || more;
 		more = apps_turn(s, h) || more;
-		more = emit(s, h) || more;
+		while (emit(s, h)) /* streams alone may fill the output */
+			more = true;
 		more = stack_submit(s, h) || more;
 		if (turns == 100000)
 			oracle_break(s, "storm", "%s: the node never has nothing to do", h->name);

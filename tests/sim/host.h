@@ -82,6 +82,7 @@ struct host {
 	struct flow flows[HOST_FLOWS_MAX];
 	struct extra extra;
 	struct app_end *ends; /* open, of streams */
+	ov_time held_until;   /* its sockets are full for streams; 0: they are not */
 	uint64_t serial;      /* of inner packets made here */
 	ov_time deadline;     /* cached: min of node, talks, flows */
 	ov_time busy_since;   /* storm: start of the second being counted */

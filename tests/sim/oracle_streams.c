@@ -77,7 +77,7 @@ void oracle_on_stream_bytes(struct sim *s, const struct app_end *e, const uint8_
 			continue;
 		oracle_break(s, "bytes", "%s: stream %u: other bytes than %s wrote near %llu", name,
 			number_of(s, e->of), sim_name(s, e->peer),
-			(unsigned long long)(w->read + at));
+			(unsigned long long)w->read + at);
 		return;
 	}
 }
@@ -97,7 +97,7 @@ void oracle_on_stream_written(struct sim *s, const struct app_end *e)
 	if (w->written - w->read > most)
 		oracle_break(s, "window",
 			"%s: stream %u: %llu B written that nobody read, at most %llu may be",
-			h->name, number_of(s, e->of), (unsigned long long)(w->written - w->read),
+			h->name, number_of(s, e->of), (unsigned long long)w->written - w->read,
 			(unsigned long long)most);
 }
 

@@ -429,6 +429,7 @@ const struct scene scenes[] = {
 	{ "stream_rekeys", 2, stream_scene_rekeys },
 	{ "stream_sleeps", 2, stream_scene_sleeps },
 	{ "stream_peer_restarts", 2, stream_scene_peer_restarts },
+	{ "stream_waits_for_its_peer", 2, stream_scene_waits_for_its_peer },
 	{ "stream_leaves_the_relay", 3, stream_scene_leaves_the_relay },
 	{ "stream_idle_costs_nothing", 2, stream_scene_idle_costs_nothing },
 };

@@ -165,6 +165,29 @@ void stream_scene_peer_restarts(struct sim *s)
 	all_is_freed(s);
 }
 
+/* Opened when b heard nothing any more, though a did hear b; b has forgotten a meanwhile: it had no
+ * stream to keep. */
+void stream_scene_waits_for_its_peer(struct sim *s)
+{
+	struct app_manner writer = { .size = 5000 }, reader = { .size = 100 };
+	two(s);
+	scene_say(s, "nothing reaches b any more; a opens a stream; then the cable is pulled");
+	s->net.ifaces[world_iface(s, &s->hosts[1], 0)]->down_link.config.cut = true;
+	const struct app_stream *x = apps_open(s, &s->hosts[0], 1, &writer, &reader);
+	sim_run_for(s, 10 * OV_MS);
+	host_ping(s, &s->hosts[1], 0);
+	s->trace.telling = false;
+	sim_run_for(s, OV_SEC);
+	net_cut(&s->net, world_iface(s, &s->hosts[1], 0), true);
+	sim_run_for(s, 30 * 60 * OV_SEC);
+	net_cut(&s->net, world_iface(s, &s->hosts[1], 0), false);
+	sim_run_for(s, 6 * 60 * OV_SEC);
+	s->trace.telling = true;
+	scene_say(s, "half an hour later it is put back");
+	scene_require(s, x->way[APP_TAKER].ended, "what waited has come, and was answered");
+	all_is_freed(s);
+}
+
 void stream_scene_leaves_the_relay(struct sim *s)
 {
 	struct host *a = kind_host(s, KIND_PORT_RESTRICTED, DELAY);

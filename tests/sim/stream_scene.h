@@ -9,5 +9,6 @@ void stream_scene_roams(struct sim *s);
 void stream_scene_rekeys(struct sim *s);
 void stream_scene_sleeps(struct sim *s);
 void stream_scene_peer_restarts(struct sim *s);
+void stream_scene_waits_for_its_peer(struct sim *s);
 void stream_scene_leaves_the_relay(struct sim *s);
 void stream_scene_idle_costs_nothing(struct sim *s);

@@ -54,14 +54,25 @@ void trial_meet(struct trial *t, uint64_t seed, bool trace)
 	trial_relink(t);
 }
 
-/* One line for each turn: what b's app read in it. */
+static void plot_point(struct trial *t, ov_time at, uint64_t bytes)
+{
+	fprintf(t->curve, "%.1f\t%.3f\n", (double)(at - t->began) / 1e9,
+		(double)bytes * 8 / 1e6 / ((double)TURN / 1e9));
+}
+
+/* One line for each turn: what b's app read in it. Of a long silence the first and the last. */
 static void plot(struct trial *t)
 {
 	if (!t->curve || !t->x)
 		return;
-	uint64_t read = t->x->way[APP_OPENER].read;
-	fprintf(t->curve, "%.1f\t%.3f\n", (double)(t->s->now - t->began) / 1e9,
-		(double)(read - t->plotted) * 8 / 1e6 / ((double)TURN / 1e9));
+	uint64_t read = t->x->way[APP_OPENER].read, bytes = read - t->plotted;
+	bool goes_on = t->is_silent && bytes == 0;
+	if (t->silent_until != 0 && !goes_on)
+		plot_point(t, t->silent_until, 0);
+	t->silent_until = goes_on ? t->s->now : 0;
+	if (!goes_on)
+		plot_point(t, t->s->now, bytes);
+	t->is_silent = bytes == 0;
 	t->plotted = read;
 }
 
@@ -95,7 +106,9 @@ void trial_transfer(struct trial *t, uint64_t bytes, ov_time most)
 	t->x = apps_open(t->s, t->a, t->b->id, &writer, &reader);
 	while (t->x && !is_over(t) && t->s->now - t->began < most)
 		run_turn(t, TURN);
-	t->took = is_over(t) ? t->x->way[APP_OPENER].ended_at - t->began : t->s->now - t->began;
+	t->took = t->s->now - t->began;
+	if (t->x && t->x->way[APP_OPENER].ended)
+		t->took = t->x->way[APP_OPENER].ended_at - t->began;
 	if (!sim_failed(t->s) && !is_over(t))
 		oracle_break(t->s, "stuck", "%llu of %llu B after %.1f s",
 			(unsigned long long)(t->x ? t->x->way[APP_OPENER].read : 0),

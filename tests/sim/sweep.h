@@ -32,7 +32,9 @@ struct trial {
 	unsigned turn;                 /* TURNs since then */
 	void (*each)(struct trial *t); /* every TURN; may be NULL */
 	FILE *curve;
-	uint64_t plotted; /* bytes */
+	uint64_t plotted;     /* bytes */
+	ov_time silent_until; /* turns without bytes that are not plotted yet; 0: none */
+	bool is_silent;
 };
 
 #define TURN (100 * OV_MS)

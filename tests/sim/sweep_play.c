@@ -313,7 +313,7 @@ static void relay_switch(struct trial *t, uint64_t seed, bool trace)
 
 static void reboot_box(struct trial *t)
 {
-	if (t->turn % 20 == 0 && t->turn > 0)
+	if (t->turn % 40 == 0 && t->turn > 0)
 		nat_reboot(&t->s->net.gateways[0]->nat4, &t->s->net.seed);
 }
 
@@ -324,7 +324,7 @@ static void boxes_restart(struct trial *t, uint64_t seed, bool trace)
 	sim_run_for(t->s, 3 * OV_SEC);
 	t->each = reboot_box;
 	trial_transfer(t, 20000000, 200 * OV_SEC);
-	t->limit = 3 * at_rate(t->bytes, RATE); /* a second of each two may be lost */
+	t->limit = 3 * at_rate(t->bytes, RATE); /* a second of each four is lost, another to grow */
 }
 
 /* ---- many ---- */
@@ -378,7 +378,7 @@ const struct play plays[] = {
 	{ "relay, then direct", "two homes", relay_then_direct },
 	{ "relay only", "two symmetric boxes", relay_only },
 	{ "relay goes, another takes over", "in mid-transfer", relay_switch },
-	{ "NAT box restarts", "every 2 s", boxes_restart },
+	{ "NAT box restarts", "every 4 s", boxes_restart },
 	{ "200 streams", "of 50 kB at once", many },
 	{ "a slow reader", "20 s at 100 kB/s, then all there is", slow_reader },
 };

@@ -369,7 +369,7 @@ struct node_stream {
 	struct peer_id peer;
 	uint8_t in[FAKE_STREAM_BYTES], out[FAKE_STREAM_BYTES]; /* from the other side, to it */
 	size_t in_len, in_at, out_len;
-	bool in_ended, out_ended;
+	bool in_ended, is_closed;
 	uint32_t reset_code, stop_code; /* that we said */
 };
 
@@ -431,7 +431,7 @@ void node_stream_close(struct node *n, ov_time now, struct node_stream *s, uint3
 {
 	(void)n;
 	(void)now;
-	(void)s;
+	s->is_closed = true;
 	fake_stream_closed++;
 	fake_close_code = code;
 }

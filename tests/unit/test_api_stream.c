@@ -214,7 +214,7 @@ static void tell(struct scene *s, struct node_stream *n, uint8_t events)
 
 static struct node_stream *opened_by_friend(struct scene *s)
 {
-	struct node_stream *n;
+	struct node_stream *n = &fake_streams[fake_stream_count];
 	struct peer_id friend = make_peer(2);
 	assert_int_equal(node_stream_open(&s->node, NOW, &friend, NULL, &n), OV_OK);
 	memcpy(n->in, "\4echo", 5);

@@ -61,7 +61,7 @@ static struct service_request from(uint64_t client)
 static struct node_stream *open_by(
 	struct scene *s, const struct peer_id *peer, const void *bytes, size_t len)
 {
-	struct node_stream *n;
+	struct node_stream *n = &fake_streams[fake_stream_count];
 	assert_int_equal(node_stream_open(&s->node, NOW, peer, NULL, &n), OV_OK);
 	memcpy(n->in, bytes, len);
 	n->in_len = len;
@@ -186,16 +186,16 @@ static void test_waiting_has_an_end(void **state)
 	struct scene *s = *state;
 	struct service_request r = from(5);
 	assert_int_equal(services_listen(s->v, 5, USER, "echo"), OV_OK);
-	struct node_stream *n = open_by(s, &s->friend, ECHO, 5);
+	open_by(s, &s->friend, ECHO, 5);
 	assert_int_equal(services_deadline(s->v), NOW + SERVICE_ACCEPT_BY);
 	services_tick(s->v, NOW + SERVICE_ACCEPT_BY);
 	assert_int_equal(fake_close_code, SERVICE_BUSY);
 	/* given up by the other side */
-	n = open_by(s, &s->friend, ECHO, 5);
+	struct node_stream *n = open_by(s, &s->friend, ECHO, 5);
 	(void)tell(s, n, STREAM_RESET);
 	assert_int_equal(services_count(s->v), 0);
 	/* held, and then too late */
-	n = open_by(s, &s->friend, ECHO, 5);
+	open_by(s, &s->friend, ECHO, 5);
 	r.is_hold = true;
 	assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_OK);
 	struct service_stream *one = services_next(s->v);
@@ -206,7 +206,7 @@ static void test_waiting_has_an_end(void **state)
 	services_tick(s->v, NOW + SERVICE_ACCEPT_BY);
 	assert_int_equal(services_count(s->v), 0);
 	/* held, and its holder goes; who waits for the name is told */
-	n = open_by(s, &s->friend, ECHO, 5);
+	open_by(s, &s->friend, ECHO, 5);
 	assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_OK);
 	services_hold(s->v, NOW, services_next(s->v));
 	struct service_request other = from(6);
@@ -248,9 +248,10 @@ static void test_who_may_listen_and_accept(void **state)
 
 static struct service_stream *dial(struct scene *s, ov_time timeout, struct node_stream **out)
 {
-	struct service_stream *one;
+	struct service_stream *one = NULL;
 	struct service_request r = from(5);
-	assert_int_equal(services_dial(s->v, NOW, &s->friend, "echo", &r, timeout, &one), OV_OK);
+	struct service_target to = { .peer = &s->friend, .name = "echo", .timeout = timeout };
+	assert_int_equal(services_dial(s->v, NOW, &to, &r, &one), OV_OK);
 	*out = one->stream;
 	assert_int_equal((*out)->out_len, 5);
 	assert_memory_equal((*out)->out, ECHO, 5);
@@ -327,13 +328,13 @@ static void test_streams_are_bounded(void **state)
 {
 	struct scene *s = *state;
 	struct service_request r = from(5);
+	struct service_target to = { .peer = &s->friend, .name = "echo", .timeout = OV_SEC };
 	struct service_stream *one;
 	services_free(s->v, NOW);
 	s->v = services_new(&s->node, &s->self, 2);
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(
-			services_dial(s->v, NOW, &s->friend, "echo", &r, OV_SEC, &one), OV_OK);
-	assert_int_equal(services_dial(s->v, NOW, &s->friend, "echo", &r, OV_SEC, &one), OV_EFULL);
+		assert_int_equal(services_dial(s->v, NOW, &to, &r, &one), OV_OK);
+	assert_int_equal(services_dial(s->v, NOW, &to, &r, &one), OV_EFULL);
 	open_by(s, &s->friend, ECHO, 5);
 	assert_int_equal(fake_close_code, SERVICE_BUSY);
 	open_by(s, &s->stranger, ECHO, 5); /* learns nothing of that */
