@@ -10,7 +10,7 @@ struct byte_ring {
 	bool is_used;   /* since the owner cleared it */
 };
 
-#define BYTE_RING_LEAST 4096
+#define BYTE_RING_LEAST 512
 
 void byte_ring_fini(struct byte_ring *r);
 /* Makes it hold `len` bytes, of which those of [base, end) are kept. False: out of memory; nothing

@@ -123,9 +123,9 @@ const char *peer_id_format(const struct peer_id *id, char out[PEER_ID_TEXT_LEN +
 	return base32_encode(raw, sizeof(raw), out);
 }
 
-int peer_id_parse(const char *text, struct peer_id *out)
+int peer_id_decode(const char *text, struct peer_id *out)
 {
-	uint8_t raw[TEXT_BYTES], sum[CHECKSUM_LEN], dh[DH_LEN];
+	uint8_t raw[TEXT_BYTES], sum[CHECKSUM_LEN];
 	struct peer_id id;
 	if (strlen(text) != PEER_ID_TEXT_LEN ||
 		base32_decode(text, PEER_ID_TEXT_LEN, raw, sizeof(raw)) != TEXT_BYTES ||
@@ -134,6 +134,16 @@ int peer_id_parse(const char *text, struct peer_id *out)
 	memcpy(id.bytes, raw, PEER_ID_LEN);
 	checksum(&id, sum);
 	if (memcmp(sum, raw + PEER_ID_LEN, CHECKSUM_LEN) != 0)
+		return OV_EFORMAT;
+	*out = id;
+	return OV_OK;
+}
+
+int peer_id_parse(const char *text, struct peer_id *out)
+{
+	uint8_t dh[DH_LEN];
+	struct peer_id id;
+	if (peer_id_decode(text, &id) != OV_OK)
 		return OV_EFORMAT;
 	if (peer_id_to_dh(&id, dh))
 		return OV_EINVAL;

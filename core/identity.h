@@ -39,6 +39,9 @@ const char *peer_id_format(const struct peer_id *id, char out[PEER_ID_TEXT_LEN +
 /* Lower or upper case. OV_EFORMAT (length, alphabet, checksum, version) or OV_EINVAL (does not
  * convert). */
 OV_MUST_CHECK int peer_id_parse(const char *text, struct peer_id *out);
+/* The same without the check that it is a key, which costs a scalar multiplication: to look one up.
+ * OV_EFORMAT. */
+OV_MUST_CHECK int peer_id_decode(const char *text, struct peer_id *out);
 
 /* First 8 bytes of the peer's /64: fd, then 56 bits of hash("OVL addr v1", PeerId). */
 void peer_id_prefix(const struct peer_id *id, uint8_t prefix[8]);

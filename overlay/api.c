@@ -335,12 +335,12 @@ void api_tick(struct api *a, ov_time now)
 static const struct api_op *find_op(struct api_call *c, const char *name)
 {
 	struct suggest near;
-	suggest_init(&near, name);
-	for (size_t i = 0; i < OP_COUNT; i++) {
+	for (size_t i = 0; i < OP_COUNT; i++)
 		if (strcmp(ops[i].name, name) == 0)
 			return &ops[i];
+	suggest_init(&near, name);
+	for (size_t i = 0; i < OP_COUNT; i++)
 		suggest_offer(&near, ops[i].name);
-	}
 	char quoted[72], hint[128] = "this overlayd may be older than the program that asks";
 	if (near.best)
 		snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near.best);

@@ -95,7 +95,7 @@ const struct contact *api_contact(struct api_call *c, const char *key)
 	if (!text)
 		return NULL;
 	struct peer_id id;
-	if (peer_id_parse(text, &id) == OV_OK) {
+	if (peer_id_decode(text, &id) == OV_OK) {
 		const struct contact *found = node_contact(c->a->cfg.node, &id);
 		if (found && !contact_is_known(found->source))
 			found = NULL;

@@ -70,7 +70,7 @@ json_t *api_op_ping(struct api_call *c)
 		return NULL;
 	struct peer_id self_id;
 	const char *text = json_string_value(json_object_get(c->args, "peer"));
-	bool to_self = text && peer_id_parse(text, &self_id) == OV_OK &&
+	bool to_self = text && peer_id_decode(text, &self_id) == OV_OK &&
 		       peer_id_equal(&self_id, &c->a->cfg.self);
 	const struct contact *contact = to_self ? NULL : api_contact(c, "peer");
 	struct pending *p = c->code ? NULL : api_pending_new(c, PENDING_PING);

@@ -19,8 +19,8 @@
 
 #define TURN_BYTES     (256u << 10)
 #define TURN_BYTES_ALL (1u << 20)
-#define READ_LEAST     (2u << 10) /* the stream's buffer grows with what is asked for */
-#define PAIR_BUFFER    (1 << 20)
+#define READ_LEAST     512         /* the stream's buffer grows with what is asked for */
+#define PAIR_BUFFER    (256 << 10) /* more would leave the cache */
 #define EVENTS         128
 #define DRAIN_MAX      (256u << 10)
 
@@ -36,7 +36,7 @@ struct conduit {
 	struct conduit *next_ready, *previous_ready;
 	struct words *said, *heard; /* NULL: nothing is left of them */
 	uint64_t sent, received;    /* to the stream, to the descriptor */
-	int64_t code;               /* of the peer's reset or stop; -1: none */
+	int64_t code;               /* of the peer's reset, or stop for a reason; -1: none */
 	int fd;
 	uint32_t read_size;
 	bool readable : 1, writable : 1, watches_out : 1, is_gone : 1; /* the descriptor */
@@ -139,6 +139,14 @@ static bool is_stream_socket(int fd, bool *is_unix)
 	return true;
 }
 
+/* Until both directions have ended a close is a cut, also that of a daemon which is killed. */
+static void cut_when_closed(const struct conduit *c, bool on)
+{
+	const struct linger how = { .l_onoff = on, .l_linger = 0 };
+	if (!c->is_unix)
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &how, sizeof(how));
+}
+
 static int make(struct conduits *cs, struct service_stream *s, int fd, bool is_unix)
 {
 	struct conduit *c = calloc(1, sizeof(*c));
@@ -161,6 +169,7 @@ static int make(struct conduits *cs, struct service_stream *s, int fd, bool is_u
 		cs->all->previous = c;
 	cs->all = c;
 	s->local = c;
+	cut_when_closed(c, true);
 	add_ready(c);
 	return OV_OK;
 }
@@ -412,11 +421,8 @@ void conduit_cut(struct service_stream *s)
 /* The peer gave up: programs see what they would see of a socket. */
 static void close_by_reset(struct conduit *c)
 {
-	static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 	if (c->is_unix)
 		(void)shutdown(c->fd, SHUT_RDWR);
-	else
-		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 static void end(struct conduit *c, ov_time now)
@@ -426,6 +432,8 @@ static void end(struct conduit *c, ov_time now)
 	bool is_open = c->is_open;
 	if (c->was_reset)
 		close_by_reset(c);
+	else if (c->in_ended && c->out_ended)
+		cut_when_closed(c, false);
 	if (is_open && cs->cfg.ended)
 		cs->cfg.ended(cs->cfg.context, s, c->sent, c->received, c->code);
 	discard(cs, c);
@@ -450,7 +458,7 @@ static void on_stopped(struct conduit *c, uint32_t code)
 {
 	if (c->out_ended)
 		return;
-	if (!c->was_reset)
+	if (!c->was_reset && code != STREAM_CANCELLED) /* else its program is gone, no more */
 		c->code = code;
 	if (c->is_unix)
 		(void)shutdown(c->fd, SHUT_RD);

@@ -16,8 +16,8 @@ struct conduits_config {
 	struct node *node;
 	struct services *services;
 	void *context;
-	/* An open stream has ended, both ways; services_drop follows. code: of the peer's reset or
-	 * stop, -1: there was none. */
+	/* An open stream has ended, both ways; services_drop follows. code: of the peer's reset,
+	 * or of its stop if not STREAM_CANCELLED; -1: there was none. */
 	void (*ended)(void *context, const struct service_stream *s, uint64_t sent,
 		uint64_t received, int64_t code);
 };
