@@ -61,8 +61,9 @@ class Runs:
 
 
 def ratio(runs, a, b):
-    """Of the medians of runs that took turns."""
-    return report.ratio(runs.median(a), runs.median(b))
+    """The median of the ratios of runs that followed each other: what disturbs the machine for longer meets both."""
+    pairs = list(zip(runs.values.get(a, []), runs.values.get(b, [])))
+    return statistics.median(x / y for x, y in pairs) if pairs else None
 
 
 def cable_gates(g, runs):
