@@ -91,6 +91,24 @@ int recovery_begin_ack(struct recovery *r, const struct ack_frame *f, struct ack
 	return OV_OK;
 }
 
+/* Does the ACK settle it? Of a path that was left nothing is measured any more. */
+static bool take_acked(struct recovery *r, struct sent_packet *s, struct acked *walk)
+{
+	if (s->state == SENT_LOST && r->is_left) {
+		s->state = SENT_ACKED;
+		return true;
+	}
+	if (s->state != SENT_UNDER_WAY)
+		return false;
+	settle(r, s, SENT_ACKED);
+	walk->bytes += s->bytes;
+	walk->marked += s->marked;
+	walk->app_limited &= s->app_limited;
+	if (walk->largest_sent_at < 0)
+		walk->largest_sent_at = s->sent_at;
+	return true;
+}
+
 /* Downwards: what is below r->first was settled before. */
 const struct sent_packet *recovery_next_acked(
 	struct recovery *r, const struct ack_frame *f, struct acked *walk)
@@ -101,20 +119,8 @@ const struct sent_packet *recovery_next_acked(
 			walk->next_number = range->end;
 		while (walk->next_number > range->first && walk->next_number > r->first) {
 			struct sent_packet *s = at(r, --walk->next_number);
-			if (r->is_left && s->state == SENT_LOST) {
-				s->state =
-					SENT_ACKED; /* by its path nothing is measured any more */
+			if (take_acked(r, s, walk))
 				return s;
-			}
-			if (s->state != SENT_UNDER_WAY)
-				continue;
-			settle(r, s, SENT_ACKED);
-			walk->bytes += s->bytes;
-			walk->marked += s->marked;
-			walk->app_limited &= s->app_limited;
-			if (walk->largest_sent_at < 0)
-				walk->largest_sent_at = s->sent_at;
-			return s;
 		}
 	}
 	return NULL;

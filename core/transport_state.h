@@ -61,6 +61,14 @@ struct transport {
 
 struct stream *transport_find(const struct transport *t, uint64_t id);
 struct stream *transport_find_again(struct transport *t, uint64_t id);
+uint64_t transport_id_of(const struct transport *t, bool own, uint64_t index);
+bool transport_is_own(const struct transport *t, uint64_t id);
+/* OV_OK, OV_ENOMEM, OV_EFULL. */
+int transport_make(struct transport *t, ov_time now, uint64_t id, struct stream **out);
+/* Grants more, once half of what was granted is taken. */
+void transport_tune(struct transport *t, ov_time now);
+/* Nobody takes the rest of the peer's direction. */
+void transport_end_in(struct transport *t, struct stream *s, uint32_t code);
 void transport_tell(struct transport *t, struct stream *s, enum stream_event event);
 /* Puts it where it belongs: ready, blocked or neither. */
 void transport_file(struct transport *t, struct stream *s);

@@ -56,7 +56,7 @@ static json_t *settle_inline(struct api_call *c, bool is_inline)
 static bool dial_peer(struct api_call *c, struct peer_id *out)
 {
 	const char *text = json_string_value(json_object_get(c->args, "peer"));
-	if (text && peer_id_parse(text, out) == OV_OK && peer_id_equal(out, &c->a->cfg.self))
+	if (text && peer_id_decode(text, out) == OV_OK && peer_id_equal(out, &c->a->cfg.self))
 		return true;
 	const struct contact *contact = api_contact(c, "peer");
 	if (contact)
