@@ -425,7 +425,8 @@ void route_on_answer(
 	if (path == a->previous) {      /* it still works: the peer did not leave it */
 		a->previous = NULL;
 		if (a->active && a->active != path) {
-			a->active->demoted_until = now + DEMOTED_FOR;
+			if (a->active->carrier != CARRIER_RELAY) /* that names who is behind it */
+				a->active->demoted_until = now + DEMOTED_FOR;
 			route_use(n, now, p, path);
 		}
 	} else if (became_valid && path == a->nominated && now >= path->demoted_until) {
@@ -460,14 +461,30 @@ static bool was_under_way(const struct association *a, ov_time now, const struct
 	return path == a->left && now - a->left_at < path->rtt.smoothed + a->active->rtt.smoothed;
 }
 
+/* The peer speaks by a path that we do not believe. If ours is silent it is asked, for who only
+ * listens has nothing else to learn from that it is dead. (An on-path forwarder that is faster
+ * makes it silent too, but it answers.) */
+static void ask_if_silent(struct node *n, ov_time now, struct peer *p)
+{
+	struct path *active = p->association->active;
+	if (!active || now - last_sign(active) < ov_max(OV_SEC, 3 * active->rtt.smoothed))
+		return;
+	path_ask(active, now);
+	peer_touch(n, p);
+}
+
 void route_on_peer_data(struct node *n, ov_time now, struct peer *p, struct path *path)
 {
 	struct association *a = p->association;
 	if (path->for_checks)
 		return;
 	a->peer_path = path;
-	if (path == a->active || now < path->demoted_until)
+	if (path == a->active)
 		return;
+	if (now < path->demoted_until) {
+		ask_if_silent(n, now, p);
+		return;
+	}
 	if (!a->active)
 		route_use(n, now, p, path);
 	else if (was_under_way(a, now, path))

@@ -80,7 +80,6 @@ static void moves_to_a_v6_candidate_when_v4_dies(void **state)
 }
 
 /* Copies what 0 says and sends it from its own address, faster; passes on what comes to it. */
-/* Copies what 0 says and sends it from its own address, faster; passes on what comes to it. */
 static bool forwarder(struct wire *w, struct flight *f)
 {
 	const struct ov_addr own = addr_v4(203, 0, 113, 66, 666);

@@ -343,6 +343,32 @@ static void moves_and_rekeys_in_mid_transfer(void **state)
 	apps_free(a, 0);
 }
 
+/* Who only acknowledges learns that its path is dead from nothing but the peer's speaking
+ * elsewhere, even if it does not believe that address. */
+static void a_listener_finds_its_path_dead(void **state)
+{
+	(void)state;
+	struct apps *a = apps_new(2);
+	wire_acquaint(a->w, 0, 1);
+	struct end *e = open_without_end(a, 0, 1, 1000);
+	run(a, OV_SEC);
+	struct ov_addr moved = addr_v4(203, 0, 113, 7, 777);
+	a->w->nodes[0].addr = moved; /* its NAT forgot the old mapping */
+	for (int i = 0; i < 5000; i++) {
+		const struct association *theirs = wire_peer(a->w, 1, 0)->association;
+		for (size_t k = 0; k < theirs->path_count; k++)
+			if (addr_equal(&theirs->paths[k]->remote, &moved))
+				theirs->paths[k]->demoted_until = a->w->now + 30 * OV_SEC;
+		e->wants += i % 50 == 0 ? 100 : 0; /* only ACKs come back: no new limits */
+		write_some(a->w, 0, e);
+		wire_drain(a->w, 0);
+		run(a, OV_MS);
+	}
+	assert_true(wire_uses(a->w, 1, 0, moved));
+	assert_int_equal(a->in[0].read, 11000);
+	apps_free(a, 0);
+}
+
 static uint64_t chance;
 static bool loses_5_percent(struct wire *w, struct flight *f)
 {
@@ -444,6 +470,7 @@ int main(void)
 		cmocka_unit_test(a_dial_to_a_restarted_peer_arrives),
 		cmocka_unit_test(twelve_hours_of_sleep),
 		cmocka_unit_test(moves_and_rekeys_in_mid_transfer),
+		cmocka_unit_test(a_listener_finds_its_path_dead),
 		cmocka_unit_test(loss_of_five_percent),
 		cmocka_unit_test(a_violation_makes_a_new_association),
 		cmocka_unit_test(only_contacts_open_streams),
