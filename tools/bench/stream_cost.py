@@ -17,16 +17,17 @@ TURNS = 5
 
 def dial_run(where, count):
     """From the request to the first byte of an answer, in turns with pings of the same association (`overlay ping`: its
-    RTT as the daemons measure it) and of the bare line. Microseconds; added: above the RTT of the association."""
+    RTT as the daemons measure it) and of the bare line. Microseconds; added: above the RTT of the association. On the
+    cable a dial follows the last after 1 ms: after longer pauses every step begins with cold caches (`cold`)."""
     left, right = bench.cable() if where == "cable" else bench.line(40)[:2]
     ends = bench.daemons(left, right)
     for name in ("echo", "greet"):
         bench.App(right, name, "-w", 16, where=(ends[1], name)).ready()
-    times = {"echo": [], "greet": [], "ping": [], "rtt": []}
+    dial_words = [bench.APP, "dial", "-c", count // TURNS, "-p"]
+    times = {"echo": [], "greet": [], "cold": [], "ping": [], "rtt": []}
     for _ in range(TURNS):
-        for name, words in (("echo", []), ("greet", ["-g"])):
-            text = left.run(bench.APP, "dial", "-c", count // TURNS, "-p", 50, *words,
-                f"overlay:{ends[0].socket}:{ends[1].name}:{name}")
+        for name, service, words in (("echo", "echo", [1]), ("greet", "greet", [1, "-g"]), ("cold", "echo", [50])):
+            text = left.run(*dial_words, *words, f"overlay:{ends[0].socket}:{ends[1].name}:{service}")
             times[name] += [int(w) / 1e3 for w in text.split()]
         times["ping"] += [ends[0].cli("ping", "-c", 1, ends[1].name)[0]["rtt_us"] for _ in range(count // TURNS)]
         times["rtt"] += measure._pings(left, bench.RIGHT, 20000, count // TURNS)
