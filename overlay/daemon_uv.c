@@ -212,6 +212,14 @@ static void rest(const struct daemon *d, ov_time span)
 		clock_sleep(span);
 }
 
+static void to_programs(void *context, ov_time now)
+{
+	struct daemon *d = context;
+	if (d->stopping || !daemon_streams(d, now))
+		return;
+	control_flush(d->control, now);
+}
+
 /* Streams to ourselves are carried inside of pump_send: what it brings is looked at again. */
 static void speak(struct daemon *d, ov_time now)
 {
@@ -349,6 +357,8 @@ static void load_facilitators(struct daemon *d, ov_time now)
 static void run_until_stopped(struct daemon *d)
 {
 	clock_sharpen();
+	d->pump.to_programs = to_programs;
+	d->pump.context = d;
 	roster_load_take(&d->roster, clock_now(), d->stored, d->stored_count);
 	load_facilitators(d, clock_now());
 	d->stored = NULL;

@@ -38,7 +38,7 @@ static bool is_small(struct gather *g, ov_time now, const struct node_counters *
 
 static bool is_active(struct gather *g, ov_time now, const struct node_counters *c)
 {
-	uint64_t activity = c->packets_in + c->packets_out + c->pings + g->requests;
+	uint64_t activity = c->packets_in + c->packets_out + c->numbered + c->pings + g->requests;
 	if (activity != g->activity)
 		g->active_at = now;
 	g->activity = activity;

@@ -25,7 +25,7 @@ struct gather_window { /* what was counted since its start */
 struct gather {
 	struct gather_window small, quiet;
 	uint64_t requests; /* on the overlay socket so far; counted by the daemon */
-	uint64_t activity; /* inner packets, pings and requests so far */
+	uint64_t activity; /* inner packets, those of streams, pings and requests so far */
 	uint64_t seen;     /* datagrams until the last turn */
 	ov_time active_at; /* when there was the last */
 	bool is_small, is_quiet;

@@ -365,8 +365,8 @@ bool node_request_take(struct node *n, const struct peer_id *id,
 struct node_counters {
 	uint64_t drops[DROP_REASON_COUNT];
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out, packets_in, packets_out,
-		controls_in, handshakes, pings, pending_handshakes, under_load, relayed_bytes,
-		vouchers_refused;
+		controls_in, numbered, /* packets of streams with a NUMBER, both ways */
+		handshakes, pings, pending_handshakes, under_load, relayed_bytes, vouchers_refused;
 	struct facilitator_refusals refused;
 };
 const struct node_counters *node_counters(const struct node *n);

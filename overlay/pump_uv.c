@@ -129,6 +129,8 @@ void pump_input(struct pump *p, ov_time now, const struct dgram *runs, size_t co
 {
 	node_input(p->node, now, runs, count);
 	deliver(p);
+	if (p->to_programs)
+		p->to_programs(p->context, now);
 	pump_send(p, now);
 }
 
@@ -143,19 +145,14 @@ static void from_udp(struct pump *p, ov_time now)
 		size_t bytes = 0, first = i;
 		while (i < count && (bytes == 0 || bytes + runs[i].len <= PUMP_INPUT_BYTES))
 			bytes += runs[i++].len;
-		node_input(p->node, now, runs + first, i - first);
-		deliver(p);
-		pump_send(p, now);
+		pump_input(p, now, runs + first, i - first);
 	}
 }
 
 static void take_each(struct pump *p, ov_time now, const struct dgram *runs, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		node_input(p->node, now, runs + i, 1);
-		deliver(p);
-		pump_send(p, now);
-	}
+	for (size_t i = 0; i < count; i++)
+		pump_input(p, now, runs + i, 1);
 }
 
 static void from_other_ports(struct pump *p, ov_time now)

@@ -28,6 +28,10 @@ struct pump {
 	struct dgram received[UDP_BATCH], sending[PUMP_SEND_RUNS];
 	struct ip_packet read[PUMP_TUN_PACKETS];
 	struct super_packet alone;
+	/* What came of a batch goes to programs before its ACKs go out: the programs wait for it.
+	 * NULL: there are none. */
+	void (*to_programs)(void *context, ov_time now);
+	void *context;
 	ov_time udp_at, tun_at; /* when something was last read */
 	struct gather gather;
 };

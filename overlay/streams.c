@@ -186,6 +186,7 @@ void streams_on_packet(struct node *n, ov_time now, struct peer *p, const struct
 	const struct reliable *packet)
 {
 	struct association *a = p->association;
+	n->counters.numbered += packet->has_number;
 	if (packet->has_number && !packet->was_refused)
 		transport_on_number(a->streams->t, now, &packet->number, (enum ecn)at->ecn);
 	if (packet->has_number && at->path == a->active)
@@ -314,6 +315,7 @@ static bool send_packets(struct node *n, ov_time now, struct peer *p, struct out
 		if (kind == TRANSPORT_NUMBERED && wr_len(&w) + PACKET_OVERHEAD > o->largest)
 			o->largest = (uint16_t)(wr_len(&w) + PACKET_OVERHEAD);
 		p->sent_packets++;
+		n->counters.numbered += kind == TRANSPORT_NUMBERED;
 		o->envelope.where.ecn = transport_marks(t) ? ECN_ECT0 : ECN_NONE;
 		seal(n, now, o, &w, room);
 		if (doubtful && kind == TRANSPORT_NUMBERED)

@@ -47,13 +47,14 @@ static void data_or_a_ping_end_it_at_once(void **state)
 	struct gather g = { 0 };
 	struct node_counters c = { 0 };
 	ov_time now = 1000 * OV_SEC;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		play(&g, &c, &now, &keepalives, 20 * OV_SEC);
 		assert_int_equal(gather_rest(&g, now, &c), GATHER_QUIET);
 		c.packets_in += i == 0;
 		c.packets_out += i == 1;
 		c.pings += i == 2;
 		g.requests += i == 3;
+		c.numbered += i == 4; /* a stream is no keepalive, though its packets are CONTROL */
 		assert_int_equal(gather_rest(&g, now, &c), 0);
 		assert_int_equal(
 			play(&g, &c, &now, &keepalives, GATHER_QUIET_AFTER - 10 * OV_MS), 0);
