@@ -15,6 +15,7 @@ void recovery_init(struct recovery *r, uint16_t space, const struct rtt *rtt)
 	*r = (struct recovery){ .rtt = *rtt,
 		.latest_rtt = rtt->smoothed,
 		.first_sample_at = OV_NEVER,
+		.works_since = OV_NEVER,
 		.loss_at = OV_NEVER,
 		.space = space };
 }
@@ -101,6 +102,7 @@ static bool take_acked(struct recovery *r, struct sent_packet *s, struct acked *
 	if (s->state != SENT_UNDER_WAY)
 		return false;
 	settle(r, s, SENT_ACKED);
+	r->works_since = ov_min(r->works_since, s->sent_at);
 	walk->bytes += s->bytes;
 	walk->marked += s->marked;
 	walk->app_limited &= s->app_limited;

@@ -44,9 +44,10 @@ struct recovery {
 	uint64_t in_flight; /* bytes under way */
 	struct rtt rtt;
 	ov_time latest_rtt, first_sample_at;
-	ov_time loss_at;    /* something under way is lost then; OV_NEVER */
-	ov_time sent_at;    /* the last packet */
-	ov_time resumed_at; /* what was sent before tells no RTT: nobody listened in between */
+	ov_time loss_at;     /* something under way is lost then; OV_NEVER */
+	ov_time sent_at;     /* the last packet */
+	ov_time works_since; /* sent time of the first packet that arrived; OV_NEVER: none did */
+	ov_time resumed_at;  /* what was sent before tells no RTT: nobody listened in between */
 	uint8_t pto_count;
 	bool has_acked;
 	bool is_left; /* recovery_leave */

@@ -138,7 +138,8 @@ static void look_for_losses(struct transport *t, struct space *s, ov_time now)
 	struct loss walk = recovery_loss(&s->recovery, now);
 	lose(t, s, &walk);
 	ecn_on_lost(&s->ecn, walk.marked);
-	if (walk.bytes > 0)
+	/* What was sent before the path worked at all says nothing of its room. */
+	if (walk.bytes > 0 && walk.newest_sent_at >= s->recovery.works_since)
 		congestion_on_loss(&s->congestion, now, walk.newest_sent_at, walk.persistent);
 }
 

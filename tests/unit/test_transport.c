@@ -191,6 +191,26 @@ static void after_a_silence_at_once(void **state)
 	}
 }
 
+/* The first packets of a new path are lost when its network is not up yet: no congestion. */
+static void a_path_that_works_a_moment_later_is_fast(void **state)
+{
+	(void)state;
+	struct link *l = link_new(16, &bottle);
+	uint64_t id = link_open(l, 0, 50000000);
+	link_run(l, 300 * OV_MS, NULL);
+	l->config.cut = true;
+	link_use(l, 1, LINK_MAX);
+	for (int k = 0; k < 2; k++)
+		transport_path_died(l->ends[k].t, 1);
+	link_run(l, 10 * OV_MS, NULL);
+	l->config.cut = false;
+	uint64_t before = l->ends[1].read;
+	link_run(l, 2 * OV_SEC, NULL);
+	assert_true(l->ends[1].read - before > 12500000); /* half of what the link carries */
+	(void)id;
+	link_free(l);
+}
+
 /* Nothing for hours: no reset, and the first bytes come with the first contact. */
 static void hours_of_sleep(void **state)
 {
@@ -518,6 +538,7 @@ int main(void)
 		cmocka_unit_test(who_is_important_goes_first),
 		cmocka_unit_test(another_path_in_mid_stream),
 		cmocka_unit_test(after_a_silence_at_once),
+		cmocka_unit_test(a_path_that_works_a_moment_later_is_fast),
 		cmocka_unit_test(hours_of_sleep),
 		cmocka_unit_test(a_reader_that_does_not_read_costs_a_window),
 		cmocka_unit_test(a_lost_limit_is_said_again),
