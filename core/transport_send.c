@@ -413,6 +413,10 @@ static void put_streams(struct transport *t, struct packet *p)
 		size_t before = wr_len(p->w);
 		put_control(s, p);
 		put_data(t, s, p);
+		if (wr_len(p->w) > before) {
+			s->was_said = true;
+			transport_unspare(t, s);
+		}
 		if (s->is_ready) /* the others first */
 			t->ready[s->priority].first = s->next;
 		transport_file(t, s);

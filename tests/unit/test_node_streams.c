@@ -220,6 +220,37 @@ static void to_ourselves_without_a_session(void **state)
 	apps_free(a, 0);
 }
 
+/* Dials that are given up again and again, more of them than the peer allows streams, while one
+ * waits: they use nothing up, and what is dialled when the peer is there arrives. */
+static void an_away_peer_is_dialled_for_days(void **state)
+{
+	(void)state;
+	struct apps *a = apps_new(2);
+	wire_acquaint(a->w, 0, 1);
+	wire_stop(a->w, 1);
+	struct node *n = a->w->nodes[0].node;
+	struct node_streams_info info;
+	struct end *patient = open_stream(a, 0, 1, 1000);
+	for (int i = 0; i < 5000; i++) {
+		struct node_stream *s;
+		assert_int_equal(
+			node_stream_open(n, a->w->now, &a->w->nodes[1].id.id, NULL, &s), OV_OK);
+		assert_int_equal(node_stream_write(n, s, (const uint8_t *)"\4echo", 5), 5);
+		if (i % 50 == 0)
+			run(a, 10 * OV_SEC);
+		node_stream_close(n, a->w->now, s, STREAM_CANCELLED);
+	}
+	assert_true(node_streams_info(n, &a->w->nodes[1].id.id, &info));
+	assert_in_range(info.streams, 1, 3);
+	wire_start(a->w, 1);
+	wire_know(a->w, 1, 0, &a->w->nodes[0].addr, "all");
+	struct end *last = open_stream(a, 0, 1, 1000);
+	run(a, 400 * OV_SEC); /* it is called by its schedule */
+	assert_true(patient->done && last->done);
+	assert_in_range(a->in_count, 2, 3);
+	apps_free(a, 0);
+}
+
 static void a_restarted_peer_ends_them_with_code_1(void **state)
 {
 	(void)state;
@@ -439,6 +470,7 @@ int main(void)
 		cmocka_unit_test(a_stream_calls_and_carries),
 		cmocka_unit_test(both_call_at_one_time_and_no_stream_is_lost),
 		cmocka_unit_test(to_ourselves_without_a_session),
+		cmocka_unit_test(an_away_peer_is_dialled_for_days),
 		cmocka_unit_test(a_restarted_peer_ends_them_with_code_1),
 		cmocka_unit_test(what_came_to_its_end_is_read_after_a_restart),
 		cmocka_unit_test(a_dial_to_a_restarted_peer_arrives),
