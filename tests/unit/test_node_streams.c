@@ -464,6 +464,25 @@ static void contact_removed_in_mid_stream(void **state)
 	apps_free(a, 0);
 }
 
+/* One that stays, for it is a facilitator of ours too. */
+static void contact_removed_that_is_a_facilitator(void **state)
+{
+	(void)state;
+	struct apps *a = apps_new(2);
+	wire_acquaint(a->w, 0, 1);
+	struct contact c = { .id = a->w->nodes[1].id.id };
+	assert_int_equal(node_facilitator_put(a->w->nodes[0].node, a->w->now, &c, NULL), OV_OK);
+	struct end *e = open_without_end(a, 0, 1, 1000);
+	run(a, OV_SEC);
+	assert_int_equal(a->in[0].read, 1000);
+	assert_int_equal(node_contact_remove(a->w->nodes[0].node, &c.id), OV_OK);
+	run(a, 10 * OV_MS);
+	assert_int_equal(e->reset, STREAM_CANCELLED + 1);
+	run(a, 150 * OV_SEC); /* a rekey */
+	assert_int_equal(a->in[0].reset, STREAM_PEER_RESTARTED + 1);
+	apps_free(a, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +499,7 @@ int main(void)
 		cmocka_unit_test(a_violation_makes_a_new_association),
 		cmocka_unit_test(only_contacts_open_streams),
 		cmocka_unit_test(contact_removed_in_mid_stream),
+		cmocka_unit_test(contact_removed_that_is_a_facilitator),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
