@@ -46,6 +46,8 @@ struct stream {
 	bool wants_room;  /* tell when there is room to write */
 	bool is_ready, is_blocked, is_told;
 	bool is_released; /* nobody wants its events any more */
+	bool was_said;    /* a packet had a frame of it */
+	bool is_spare;    /* released before that: its id may serve another */
 	void *user;
 	struct stream *next, *previous; /* of the list that it is in */
 	struct stream *next_told, *next_open, *previous_open;

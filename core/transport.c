@@ -144,9 +144,55 @@ int transport_make(struct transport *t, ov_time now, uint64_t id, struct stream 
 	return OV_OK;
 }
 
+/* ---- ids that the peer never heard of ----
+ *
+ * Whoever tries again and again to reach one that is away would use up all the ids that it allows:
+ * that of a stream which was given up before a packet had a frame of it serves the next one. */
+
+static void spare(struct transport *t, struct stream *s)
+{
+	bool unheard = s->in.highest == 0 && !s->in.has_final;
+	if (s->is_spare || s->was_said || s->is_told || !unheard || s->reset != SEND_DUE)
+		return;
+	s->is_spare = true;
+	t->spares++;
+}
+
+void transport_unspare(struct transport *t, struct stream *s)
+{
+	t->spares -= s->is_spare;
+	s->is_spare = false;
+}
+
+static struct stream *take_spare(struct transport *t, ov_time now)
+{
+	struct stream *s = t->spares > 0 ? t->first_open : NULL;
+	while (s && !s->is_spare)
+		s = s->next_open;
+	if (!s)
+		return NULL;
+	struct stream *next = s->next_open, *previous = s->previous_open;
+	transport_unspare(t, s);
+	transport_unfile(t, s);
+	stream_fini(s);
+	stream_init(s, s->id, now);
+	s->next_open = next;
+	s->previous_open = previous;
+	return s;
+}
+
+size_t transport_spare_count(const struct transport *t)
+{
+	return t->spares;
+}
+
 int transport_open(struct transport *t, ov_time now, uint64_t *stream)
 {
-	struct stream *s = NULL;
+	struct stream *s = t->failed ? NULL : take_spare(t, now);
+	if (s) {
+		*stream = s->id;
+		return OV_OK;
+	}
 	if (t->failed || t->own.next >= t->own.limit)
 		return OV_EFULL;
 	int err = transport_make(t, now, transport_id_of(t, true, t->own.next), &s);
@@ -352,6 +398,8 @@ void transport_refuse(struct transport *t, uint64_t stream, uint32_t code)
 	if (!s->out.fin)
 		stream_give_up_out(s, code);
 	transport_end_in(t, s, code);
+	if (transport_is_own(t, s->id))
+		spare(t, s);
 	transport_settle(t, s);
 }
 

@@ -117,6 +117,8 @@ ov_time transport_deadline(const struct transport *t, ov_time now);
 /* Something waits to be sent, or to be acknowledged: a path is wanted. */
 bool transport_is_busy(const struct transport *t);
 size_t transport_stream_count(const struct transport *t);
+/* Of these, how many were given up before the peer could hear of them. */
+size_t transport_spare_count(const struct transport *t);
 
 struct transport_info {
 	uint64_t window, in_flight, sent_packets, lost_packets;

@@ -10,8 +10,10 @@
 static int find_or_open(struct transport *t, ov_time now, uint64_t id, struct stream **out)
 {
 	*out = transport_find_again(t, id);
-	if (*out)
+	if (*out) {
+		transport_unspare(t, *out);
 		return OV_OK;
+	}
 	uint64_t index = id / 2;
 	if (transport_is_own(t, id))
 		return index < t->own.next ? OV_OK : OV_EINVAL;

@@ -414,6 +414,10 @@ static void put_streams(struct transport *t, struct packet *p)
 		size_t before = wr_len(p->w);
 		put_control(s, p);
 		put_data(t, s, p);
+		if (wr_len(p->w) > before) {
+			s->was_said = true;
+			transport_unspare(t, s);
+		}
 		if (s->is_ready) /* the others first */
 			t->ready[s->priority].first = s->next;
 		transport_file(t, s);
@@ -435,6 +439,14 @@ static struct pacer_rate rate_of(const struct space *s)
 		.slow_start = s->congestion.phase == CONGESTION_SLOW_START };
 }
 
+/* What could not be remembered would be sent again without end. */
+static bool window_allows(const struct transport *t, const struct space *s)
+{
+	const struct recovery *r = &s->recovery;
+	return r->next - r->first < UNDER_WAY_MAX &&
+	       congestion_allows(&s->congestion, r->in_flight, t->path.datagram);
+}
+
 static bool may_send(struct transport *t, ov_time now)
 {
 	struct space *s = t->active;
@@ -443,9 +455,7 @@ static bool may_send(struct transport *t, ov_time now)
 	if (s->probes > 0)
 		return true;
 	struct pacer_rate r = rate_of(s);
-	return has_something(t) &&
-	       congestion_allows(&s->congestion, s->recovery.in_flight, t->path.datagram) &&
-	       pacer_allows(&s->pacer, now, &r);
+	return has_something(t) && window_allows(t, s) && pacer_allows(&s->pacer, now, &r);
 }
 
 /* It goes out: what it carries is remembered, or counts as lost if there is no memory for that. */
@@ -554,8 +564,7 @@ static ov_time send_deadline(const struct transport *t, ov_time now)
 	const struct space *s = t->active;
 	if (s->probes > 0)
 		return now;
-	if (!has_something(t) ||
-		!congestion_allows(&s->congestion, s->recovery.in_flight, t->path.datagram))
+	if (!has_something(t) || !window_allows(t, s))
 		return OV_NEVER;
 	struct pacer_rate r = rate_of(s);
 	return pacer_deadline(&s->pacer, now, &r);

@@ -38,6 +38,7 @@ struct transport {
 	struct stream *recent; /* the one that was found last, mostly that which is asked for */
 	struct opened own, peers;
 	uint64_t peers_closed;
+	size_t spares; /* streams that are is_spare */
 	struct space spaces[TRANSPORT_SPACES];
 	struct received received[TRANSPORT_SPACES];
 	bool receives[TRANSPORT_SPACES];
@@ -77,6 +78,8 @@ void transport_unblock(struct transport *t);
 /* The ring may be empty now: is its room worth keeping? */
 void transport_keep(struct transport *t, ov_time now, struct byte_ring *r, bool is_empty);
 void transport_trim(struct transport *t, ov_time now);
+/* The peer hears of it, so that its id is used up. */
+void transport_unspare(struct transport *t, struct stream *s);
 /* Forgets it, if nothing more can come of it. */
 void transport_settle(struct transport *t, struct stream *s);
 int transport_on_ack(struct transport *t, ov_time now, const struct ack_frame *f);

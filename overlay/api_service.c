@@ -167,16 +167,19 @@ static struct reason failure(const struct api *a, ov_time now, const struct serv
 	struct peer_info info;
 	struct reason r = { .code = "timeout" };
 	const char *name = name_of(a, &s->peer);
-	if (!name)
-		name = "the peer"; /* it was removed meanwhile */
-	if (s->failure == SERVICE_REFUSED)
-		return refusal(s->code, name, s->name);
 	if (s->failure == SERVICE_LOCAL_GONE) {
 		r.code = "io";
 		snprintf(r.text, sizeof(r.text),
 			"the local end was closed before there was an answer");
 		return r;
 	}
+	if (!name) {
+		r.code = "unknown-peer";
+		snprintf(r.text, sizeof(r.text), "the contact was removed meanwhile");
+		return r;
+	}
+	if (s->failure == SERVICE_REFUSED)
+		return refusal(s->code, name, s->name);
 	bool known = node_peer_info(a->cfg.node, now, &s->peer, &info);
 	if (!known || info.state == PEER_UP || info.state == PEER_SUSPECT) {
 		snprintf(r.text, sizeof(r.text), "%s gave no answer for %s in time", name, s->name);

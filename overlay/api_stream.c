@@ -165,7 +165,7 @@ static void accept_stream(struct api_call *c, const char *name, bool is_inline, 
 	}
 	if (!has_room(c))
 		return;
-	int rc = services_accept(c->a->cfg.services, c->client->uid, name, &r);
+	int rc = services_accept(c->a->cfg.services, c->now, c->client->uid, name, &r);
 	if (rc == OV_ENOENT)
 		api_fail(c, "no-such-service", API_LISTEN_HINT, "nobody listens on %s", name);
 	else if (rc == OV_EPERM)

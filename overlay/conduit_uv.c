@@ -44,6 +44,7 @@ struct conduit {
 	bool out_ended : 1, in_ended : 1;
 	bool discards : 1; /* what comes is read and forgotten */
 	bool is_open : 1, is_ready : 1, is_unix : 1, was_reset : 1;
+	bool is_done : 1; /* both directions came to their end */
 };
 
 struct conduits {
@@ -139,7 +140,8 @@ static bool is_stream_socket(int fd, bool *is_unix)
 	return true;
 }
 
-/* Until both directions have ended a close is a cut, also that of a daemon which is killed. */
+/* Until both directions have ended a close is a cut, also that of a daemon which is killed. Never
+ * one that waits, as whoever passed the descriptor may have asked for since. */
 static void cut_when_closed(const struct conduit *c, bool on)
 {
 	const struct linger how = { .l_onoff = on, .l_linger = 0 };
@@ -219,6 +221,7 @@ static void discard(struct conduits *cs, struct conduit *c)
 	if (c->next)
 		c->next->previous = c->previous;
 	(void)epoll_ctl(cs->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	cut_when_closed(c, !c->is_done);
 	close(c->fd);
 	free(c->said);
 	free(c->heard);
@@ -432,8 +435,8 @@ static void end(struct conduit *c, ov_time now)
 	bool is_open = c->is_open;
 	if (c->was_reset)
 		close_by_reset(c);
-	else if (c->in_ended && c->out_ended)
-		cut_when_closed(c, false);
+	else
+		c->is_done = c->in_ended && c->out_ended;
 	if (is_open && cs->cfg.ended)
 		cs->cfg.ended(cs->cfg.context, s, c->sent, c->received, c->code);
 	discard(cs, c);

@@ -4,6 +4,7 @@
 #include "overlay/clock_os.h"
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static int on_join(void *context, struct service_stream *s, int descriptor)
@@ -41,9 +42,12 @@ static void on_cut(void *context, struct service_stream *s)
 	conduit_cut(s);
 }
 
+/* Of a client: a socket with SO_LINGER would hold us up until its bytes are through. */
 static void on_close(void *context, int descriptor)
 {
+	const struct linger never = { .l_onoff = 0 };
 	(void)context;
+	(void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &never, sizeof(never));
 	close(descriptor);
 }
 

@@ -318,7 +318,6 @@ static char *take_kept(struct overlay *o)
 		o->events = e->next;
 		if (!o->events)
 			o->events_tail = &o->events;
-		o->line_fd = -1;
 		o->event_count--;
 		free(e);
 	} else if (o->events_lost) {

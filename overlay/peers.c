@@ -13,6 +13,7 @@
 #include "overlay/probing.h"
 #include "overlay/reach.h"
 #include "overlay/registration.h"
+#include "overlay/streams.h"
 #include "overlay/watch.h"
 
 #include <sodium.h>
@@ -205,6 +206,16 @@ int node_contact_put(struct node *n, ov_time now, const struct contact *c, bool 
 	return OV_OK;
 }
 
+/* It stays as a facilitator, which has no streams. Another half of the id: to the peer they end
+ * with the next keys. */
+static void end_streams(struct node *n, struct association *a)
+{
+	if (!a || !a->streams)
+		return;
+	streams_close(n, a, STREAM_CANCELLED);
+	a->half = rng_u64(&n->rng);
+}
+
 int node_contact_remove(struct node *n, const struct peer_id *id)
 {
 	struct peer *p = node_peer(n, id);
@@ -223,6 +234,7 @@ int node_contact_remove(struct node *n, const struct peer_id *id)
 		plain = (struct contact){ .id = p->contact.id };
 	plain.source = CONTACT_FACILITATOR;
 	replace_contact(n, p, &plain);
+	end_streams(n, p->association);
 	p->wanted_at = OV_NEVER;
 	return OV_OK;
 }

@@ -58,6 +58,24 @@ static void enter(
 	heap_set(&v->timers, &s->timer, deadline);
 }
 
+/* ---- grants ---- */
+
+/* Who has no grant at all need not say a name. */
+static bool may_ask(const struct services *v, const struct peer_id *peer, const char *name)
+{
+	if (peer_id_equal(peer, &v->self))
+		return true;
+	const struct contact *c = node_contact(v->node, peer);
+	if (!c || !contact_is_known(c->source) || c->grants.service_count == 0)
+		return false;
+	return !name || grants_service(&c->grants, name);
+}
+
+bool service_stream_is_allowed(const struct services *v, const struct service_stream *s)
+{
+	return may_ask(v, &s->peer, s->name);
+}
+
 /* ---- life ---- */
 
 /* In `state` at once. */
@@ -117,7 +135,8 @@ const struct service_stream *services_find_open(const struct services *v, uint64
 
 struct service_stream *services_held(const struct services *v, uint64_t client, uint64_t number)
 {
-	return find_number(&v->held, client, number);
+	struct service_stream *s = find_number(&v->held, client, number);
+	return s && service_stream_is_allowed(v, s) ? s : NULL;
 }
 
 struct service_stream *services_dialed(const struct services *v, uint64_t client, uint64_t number)
@@ -206,17 +225,6 @@ static void on_answer(struct services *v, ov_time now, struct service_stream *s)
 }
 
 /* ---- from peers ---- */
-
-/* Who has no grant at all need not say a name. */
-static bool may_ask(const struct services *v, const struct peer_id *peer, const char *name)
-{
-	if (peer_id_equal(peer, &v->self))
-		return true;
-	const struct contact *c = node_contact(v->node, peer);
-	if (!c || !contact_is_known(c->source) || c->grants.service_count == 0)
-		return false;
-	return !name || grants_service(&c->grants, name);
-}
 
 static bool names_too_slowly(const struct services *v, const struct peer_id *peer)
 {

@@ -131,8 +131,17 @@ size_t services_waiting(const struct services *v, uint64_t client)
 	       count_requests(&v->told, client);
 }
 
-int services_accept(
-	struct services *v, uint32_t uid, const char *name, const struct service_request *r)
+/* Of those that wait the first whose peer still has the grant. */
+static struct service_stream *first_waiting(
+	struct services *v, ov_time now, const struct service *e)
+{
+	while (e->waiting.first && !service_stream_is_allowed(v, e->waiting.first))
+		services_drop(v, now, e->waiting.first, SERVICE_NOT_ALLOWED);
+	return e->waiting.first;
+}
+
+int services_accept(struct services *v, ov_time now, uint32_t uid, const char *name,
+	const struct service_request *r)
 {
 	struct service *e = services_find(v, name);
 	if (!e)
@@ -141,8 +150,9 @@ int services_accept(
 		return OV_EPERM;
 	if (r->is_hold && count_requests(&v->held, r->client) >= SERVICE_HELD_MAX)
 		return OV_EFULL;
-	if (e->waiting.first) {
-		service_stream_offer(v, e->waiting.first, r);
+	struct service_stream *s = first_waiting(v, now, e);
+	if (s) {
+		service_stream_offer(v, s, r);
 		return OV_OK;
 	}
 	struct accept *a = calloc(1, sizeof(*a));

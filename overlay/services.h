@@ -84,12 +84,13 @@ OV_MUST_CHECK int services_listen(
 	struct services *v, uint64_t client, uint32_t uid, const char *name);
 /* OV_ENOENT: nobody listens; OV_EPERM: another user does; OV_EFULL: it holds
  * SERVICE_HELD_MAX; OV_ENOMEM. */
-OV_MUST_CHECK int services_accept(
-	struct services *v, uint32_t uid, const char *name, const struct service_request *r);
+OV_MUST_CHECK int services_accept(struct services *v, ov_time now, uint32_t uid, const char *name,
+	const struct service_request *r);
 /* As node_stream_open; OV_EFULL: too many streams. */
 OV_MUST_CHECK int services_dial(struct services *v, ov_time now, const struct service_target *to,
 	const struct service_request *r, struct service_stream **out);
-/* The stream that this client holds; NULL: it holds none of this number. */
+/* The stream that this client holds; NULL: it holds none of this number, or its peer has lost the
+ * grant since. */
 struct service_stream *services_held(const struct services *v, uint64_t client, uint64_t number);
 /* The same of one that it dials and has no answer for. */
 struct service_stream *services_dialed(const struct services *v, uint64_t client, uint64_t number);

@@ -40,5 +40,7 @@ void services_take_accept(struct services *v, struct service *e, struct service_
 /* ---- service_stream.c ---- */
 void service_stream_offer(
 	struct services *v, struct service_stream *s, const struct service_request *r);
+/* Has its peer, as it is now, the grant for it? */
+bool service_stream_is_allowed(const struct services *v, const struct service_stream *s);
 /* Nobody waits for the answer to this dial any more. */
 void service_stream_unwanted(struct services *v, struct service_stream *s);

@@ -77,7 +77,8 @@ void streams_free(struct node *n, struct streams *s, uint32_t code)
 
 bool streams_are_open(const struct association *a)
 {
-	return a && a->streams && (a->streams->first || transport_stream_count(a->streams->t) > 0);
+	const struct streams *s = a ? a->streams : NULL;
+	return s && (s->first || transport_stream_count(s->t) > transport_spare_count(s->t));
 }
 
 void streams_close(struct node *n, struct association *a, uint32_t code)

@@ -318,6 +318,22 @@ static void closed_with_it(void **state)
 	is_closed(half);
 }
 
+/* Also one whose line was the last that was read before an event was handed out. */
+static void not_forgotten_behind_an_event(void **state)
+{
+	(void)state;
+	struct overlay_answer a;
+	char *event;
+	say(EVENT, -1);
+	int nobodys = say_with_end(ANSWER(99, 1));
+	assert_int_equal(overlay_next_answer(o, 0, &a, &why), 0);
+	assert_int_equal(overlay_next_event(o, 0, &event, &why), 1);
+	free(event);
+	overlay_close(o);
+	o = NULL;
+	is_closed(nobodys);
+}
+
 static void overlayd_ends(void **state)
 {
 	(void)state;
@@ -335,7 +351,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, connect_them, part)
 	const struct CMUnitTest tests[] = { CASE(dial), CASE(give), CASE(each_to_its_line),
 		CASE(half_a_line), CASE(given_up), CASE(becomes_the_stream), CASE(closed_with_it),
-		CASE(overlayd_ends) };
+		CASE(not_forgotten_behind_an_event), CASE(overlayd_ends) };
 #undef CASE
 	return cmocka_run_group_tests_name("liboverlay", tests, NULL, NULL);
 }

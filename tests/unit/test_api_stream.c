@@ -251,6 +251,18 @@ static void test_dial_gives_a_descriptor(void **state)
 	assert_int_equal(fake_close_code, STREAM_NO_MEMORY);
 }
 
+/* It did not restart: we sent it away. */
+static void test_contact_removed_in_a_dial(void **state)
+{
+	struct scene *s = *state;
+	const struct peer_id friend = make_peer(2);
+	feed(s, &s->c, DIAL, -1);
+	assert_int_equal(node_contact_remove(&s->node, &friend), OV_OK);
+	fake_streams[0].reset_code = STREAM_PEER_RESTARTED;
+	tell(s, &fake_streams[0], STREAM_RESET | STREAM_STOPPED);
+	expect(s, &s->c, "\"unknown-peer\"", -1);
+}
+
 static void test_dial_takes_a_descriptor(void **state)
 {
 	struct scene *s = *state;
@@ -445,6 +457,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_dial_gives_a_descriptor),
+		T(test_contact_removed_in_a_dial),
 		T(test_dial_takes_a_descriptor),
 		T(test_codes_become_errors),
 		T(test_inline_dial),

@@ -220,6 +220,37 @@ static void to_ourselves_without_a_session(void **state)
 	apps_free(a, 0);
 }
 
+/* Dials that are given up again and again, more of them than the peer allows streams, while one
+ * waits: they use nothing up, and what is dialled when the peer is there arrives. */
+static void an_away_peer_is_dialled_for_days(void **state)
+{
+	(void)state;
+	struct apps *a = apps_new(2);
+	wire_acquaint(a->w, 0, 1);
+	wire_stop(a->w, 1);
+	struct node *n = a->w->nodes[0].node;
+	struct node_streams_info info;
+	struct end *patient = open_stream(a, 0, 1, 1000);
+	for (int i = 0; i < 5000; i++) {
+		struct node_stream *s;
+		assert_int_equal(
+			node_stream_open(n, a->w->now, &a->w->nodes[1].id.id, NULL, &s), OV_OK);
+		assert_int_equal(node_stream_write(n, s, (const uint8_t *)"\4echo", 5), 5);
+		if (i % 50 == 0)
+			run(a, 10 * OV_SEC);
+		node_stream_close(n, a->w->now, s, STREAM_CANCELLED);
+	}
+	assert_true(node_streams_info(n, &a->w->nodes[1].id.id, &info));
+	assert_in_range(info.streams, 1, 3);
+	wire_start(a->w, 1);
+	wire_know(a->w, 1, 0, &a->w->nodes[0].addr, "all");
+	struct end *last = open_stream(a, 0, 1, 1000);
+	run(a, 400 * OV_SEC); /* it is called by its schedule */
+	assert_true(patient->done && last->done);
+	assert_in_range(a->in_count, 2, 3);
+	apps_free(a, 0);
+}
+
 static void a_restarted_peer_ends_them_with_code_1(void **state)
 {
 	(void)state;
@@ -459,12 +490,32 @@ static void contact_removed_in_mid_stream(void **state)
 	apps_free(a, 0);
 }
 
+/* One that stays, for it is a facilitator of ours too. */
+static void contact_removed_that_is_a_facilitator(void **state)
+{
+	(void)state;
+	struct apps *a = apps_new(2);
+	wire_acquaint(a->w, 0, 1);
+	struct contact c = { .id = a->w->nodes[1].id.id };
+	assert_int_equal(node_facilitator_put(a->w->nodes[0].node, a->w->now, &c, NULL), OV_OK);
+	struct end *e = open_without_end(a, 0, 1, 1000);
+	run(a, OV_SEC);
+	assert_int_equal(a->in[0].read, 1000);
+	assert_int_equal(node_contact_remove(a->w->nodes[0].node, &c.id), OV_OK);
+	run(a, 10 * OV_MS);
+	assert_int_equal(e->reset, STREAM_CANCELLED + 1);
+	run(a, 150 * OV_SEC); /* a rekey */
+	assert_int_equal(a->in[0].reset, STREAM_PEER_RESTARTED + 1);
+	apps_free(a, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stream_calls_and_carries),
 		cmocka_unit_test(both_call_at_one_time_and_no_stream_is_lost),
 		cmocka_unit_test(to_ourselves_without_a_session),
+		cmocka_unit_test(an_away_peer_is_dialled_for_days),
 		cmocka_unit_test(a_restarted_peer_ends_them_with_code_1),
 		cmocka_unit_test(what_came_to_its_end_is_read_after_a_restart),
 		cmocka_unit_test(a_dial_to_a_restarted_peer_arrives),
@@ -475,6 +526,7 @@ int main(void)
 		cmocka_unit_test(a_violation_makes_a_new_association),
 		cmocka_unit_test(only_contacts_open_streams),
 		cmocka_unit_test(contact_removed_in_mid_stream),
+		cmocka_unit_test(contact_removed_that_is_a_facilitator),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,11 +96,11 @@ static void test_accept_before_and_after(void **state)
 	assert_int_equal(services_listen(s->v, 5, USER, "echo"), OV_OK);
 	for (int late = 0; late < 2; late++) {
 		if (!late)
-			assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_OK);
+			assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_OK);
 		struct node_stream *n = open_by(s, &s->friend, ECHO "data", 9);
 		if (late) {
 			assert_null(services_next(s->v));
-			assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_OK);
+			assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_OK);
 		}
 		struct service_stream *one = services_next(s->v);
 		assert_non_null(one);
@@ -126,7 +126,7 @@ static void test_a_name_comes_a_byte_at_a_time(void **state)
 	struct scene *s = *state;
 	struct service_request r = from(5);
 	assert_int_equal(services_listen(s->v, 5, USER, "echo"), OV_OK);
-	assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_OK);
+	assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_OK);
 	struct node_stream *n = open_by(s, &s->friend, "", 0);
 	for (size_t i = 0; i < 4; i++)
 		says(s, n, &ECHO[i], 1);
@@ -197,7 +197,7 @@ static void test_waiting_has_an_end(void **state)
 	/* held, and then too late */
 	open_by(s, &s->friend, ECHO, 5);
 	r.is_hold = true;
-	assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_OK);
+	assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_OK);
 	struct service_stream *one = services_next(s->v);
 	services_hold(s->v, NOW, one);
 	assert_null(services_next(s->v));
@@ -207,17 +207,39 @@ static void test_waiting_has_an_end(void **state)
 	assert_int_equal(services_count(s->v), 0);
 	/* held, and its holder goes; who waits for the name is told */
 	open_by(s, &s->friend, ECHO, 5);
-	assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_OK);
+	assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_OK);
 	services_hold(s->v, NOW, services_next(s->v));
 	struct service_request other = from(6);
-	assert_int_equal(services_accept(s->v, USER, "echo", &other), OV_OK);
+	assert_int_equal(services_accept(s->v, NOW, USER, "echo", &other), OV_OK);
 	assert_int_equal(services_waiting(s->v, 6), 1);
 	services_client_gone(s->v, NOW, 5);
 	assert_int_equal(fake_close_code, STREAM_REFUSED);
 	assert_true(services_next_orphan(s->v, &other));
 	assert_int_equal(other.client, 6);
 	assert_false(services_next_orphan(s->v, &other));
-	assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_ENOENT);
+	assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_ENOENT);
+}
+
+/* A grant that goes while a stream is not open yet. */
+static void test_a_grant_is_taken_away(void **state)
+{
+	struct scene *s = *state;
+	struct service_request r = from(5);
+	struct contact without = { .name = "friend", .source = CONTACT_ADDED, .id = s->friend };
+	r.is_hold = true;
+	assert_int_equal(services_listen(s->v, 5, USER, "echo"), OV_OK);
+	open_by(s, &s->friend, ECHO, 5);
+	open_by(s, &s->friend, ECHO, 5);
+	assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_OK);
+	struct service_stream *held = services_next(s->v);
+	services_hold(s->v, NOW, held);
+	assert_ptr_equal(services_held(s->v, 5, held->number), held);
+	assert_int_equal(node_contact_put(&s->node, NOW, &without, false), OV_OK);
+	assert_null(services_held(s->v, 5, held->number));
+	assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_OK);
+	assert_null(services_next(s->v));
+	assert_int_equal(fake_stream_closed, 1);
+	assert_int_equal(fake_close_code, SERVICE_NOT_ALLOWED);
 }
 
 static void test_who_may_listen_and_accept(void **state)
@@ -228,8 +250,8 @@ static void test_who_may_listen_and_accept(void **state)
 	assert_int_equal(services_listen(s->v, 5, USER, "echo"), OV_OK);
 	assert_int_equal(services_listen(s->v, 5, USER, "echo"), OV_OK);
 	assert_int_equal(services_listen(s->v, 6, USER, "echo"), OV_EEXIST);
-	assert_int_equal(services_accept(s->v, USER + 1, "echo", &r), OV_EPERM);
-	assert_int_equal(services_accept(s->v, USER, "other", &r), OV_ENOENT);
+	assert_int_equal(services_accept(s->v, NOW, USER + 1, "echo", &r), OV_EPERM);
+	assert_int_equal(services_accept(s->v, NOW, USER, "other", &r), OV_ENOENT);
 	for (int i = 1; i < SERVICES_PER_CLIENT; i++) {
 		snprintf(name, sizeof(name), "s%d", i);
 		assert_int_equal(services_listen(s->v, 5, USER, name), OV_OK);
@@ -237,7 +259,7 @@ static void test_who_may_listen_and_accept(void **state)
 	assert_int_equal(services_listen(s->v, 5, USER, "more"), OV_EFULL);
 	for (int i = 0; i < SERVICE_REQUESTS_MAX; i++) {
 		assert_false(services_is_busy(s->v, 6));
-		assert_int_equal(services_accept(s->v, USER, "echo", &r), OV_OK);
+		assert_int_equal(services_accept(s->v, NOW, USER, "echo", &r), OV_OK);
 	}
 	assert_true(services_is_busy(s->v, 6));
 	assert_false(services_is_busy(s->v, 5));
@@ -349,6 +371,7 @@ int main(void)
 		T(test_a_name_comes_a_byte_at_a_time),
 		T(test_refusals),
 		T(test_waiting_has_an_end),
+		T(test_a_grant_is_taken_away),
 		T(test_who_may_listen_and_accept),
 		T(test_dial),
 		T(test_streams_are_bounded),

@@ -510,6 +510,30 @@ static void what_is_only_odd_changes_nothing(void **state)
 	link_free(l);
 }
 
+/* A packet for each byte, a wide window, and nobody who acknowledges: when no more records fit no
+ * packet goes, for it would count as lost at once and go again. */
+static void what_cannot_be_remembered_is_not_sent(void **state)
+{
+	(void)state;
+	struct transport *t = transport_new(0, &(struct transport_config){ .is_lower = true });
+	const struct transport_path path = { .key = 1, .datagram = 1200 };
+	uint64_t id, most = 0;
+	uint8_t packet[1200];
+	transport_use_path(t, 0, &path);
+	assert_int_equal(transport_open(t, 0, &id), OV_OK);
+	t->active->congestion.window = 1u << 30;
+	t->out_limit = transport_find(t, id)->out_limit = 1u << 30;
+	for (; most < UNDER_WAY_MAX + 100; most++) {
+		struct wr w = wr_init(packet, sizeof(packet));
+		(void)transport_write(t, id, (const uint8_t *)"x", 1);
+		if (transport_poll(t, 0, &w) == TRANSPORT_NOTHING)
+			break;
+	}
+	assert_int_equal(most, UNDER_WAY_MAX);
+	assert_true(transport_deadline(t, 0) > 0);
+	transport_free(t);
+}
+
 static void streams_without_end_are_bounded(void **state)
 {
 	(void)state;
@@ -548,6 +572,7 @@ int main(void)
 		cmocka_unit_test(violations_end_all_streams),
 		cmocka_unit_test(resets_in_every_state),
 		cmocka_unit_test(what_is_only_odd_changes_nothing),
+		cmocka_unit_test(what_cannot_be_remembered_is_not_sent),
 		cmocka_unit_test(streams_without_end_are_bounded),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
