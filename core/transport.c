@@ -17,7 +17,7 @@ struct transport *transport_new(ov_time now, const struct transport_config *c)
 	t->streams = table_new(3 * TRANSPORT_STREAMS, c->table_secret);
 	t->own.limit = t->peers.limit = TRANSPORT_STREAMS;
 	t->out_limit = t->in_limit = t->in_window = ASSOCIATION_WINDOW;
-	t->in_granted_at = now;
+	t->in_measured_at = now;
 	t->trim_at = OV_NEVER;
 	if (t->streams)
 		return t;
@@ -334,14 +334,27 @@ bool transport_at_end(const struct transport *t, uint64_t stream)
 	return !s || s->in_ended || receive_buffer_is_done(&s->in);
 }
 
+/* The window grows when half of it is taken in less than two round trips: stream_tune. */
+static void widen(struct transport *t, ov_time now)
+{
+	if (t->taken - t->in_measured < t->in_window / 2)
+		return;
+	if (now - t->in_measured_at < 2 * transport_srtt(t) && t->in_window < t->config.window_max)
+		t->in_window *= 2;
+	t->in_measured = t->taken;
+	t->in_measured_at = now;
+}
+
+/* It is granted beyond what came, not beyond what was taken: a few streams that nobody reads would
+ * stop all others. What waits to be read stays below the largest window. */
 void transport_tune(struct transport *t, ov_time now)
 {
-	if (t->in_limit - t->taken > t->in_window / 2)
+	widen(t, now);
+	uint64_t limit = t->got + t->in_window, most = t->taken + t->config.window_max;
+	limit = limit < most ? limit : most;
+	if (limit < t->in_limit + t->in_window / 2)
 		return;
-	if (now - t->in_granted_at < 2 * transport_srtt(t) && t->in_window < t->config.window_max)
-		t->in_window *= 2;
-	t->in_limit = t->taken + t->in_window;
-	t->in_granted_at = now;
+	t->in_limit = limit;
 	t->of_all |= SENT_MAX_DATA;
 }
 

@@ -51,7 +51,8 @@ struct transport {
 	/* flow control of the association, in bytes of all streams */
 	uint64_t sent, out_limit;
 	uint64_t got, taken, in_limit, in_window;
-	ov_time in_granted_at;
+	uint64_t in_measured; /* `taken` when the window was looked at last */
+	ov_time in_measured_at;
 	uint8_t of_all; /* SENT_MAX_DATA, SENT_MAX_STREAMS: due */
 	bool marks;     /* the last packet is to be marked ECT(0) */
 	bool failed;    /* the peer broke the rules: nothing of it counts any more */

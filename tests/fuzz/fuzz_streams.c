@@ -241,8 +241,9 @@ static void check_transport(const struct transport *t)
 	}
 	check(streams == table_count(t->streams), "streams in the table");
 	check(streams <= 3 * TRANSPORT_STREAMS, "streams");
-	check(held <= 4 * t->in_window + streams * BYTE_RING_LEAST + KEPT_MAX, "bytes of the peer");
-	check(t->got - t->taken <= t->in_window, "credit");
+	check(held <= 4 * (size_t)WINDOW_MAX + streams * BYTE_RING_LEAST + KEPT_MAX,
+		"bytes of the peer");
+	check(t->got - t->taken <= WINDOW_MAX, "credit");
 }
 
 static void check_node(struct wire *w, size_t i)

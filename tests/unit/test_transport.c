@@ -256,6 +256,26 @@ static void a_reader_that_does_not_read_costs_a_window(void **state)
 	link_free(l);
 }
 
+/* The windows of a few streams are as much as the association grants at first. */
+static void who_does_not_read_stops_no_other(void **state)
+{
+	(void)state;
+	struct link *l = link_new(9, &plain);
+	l->ends[1].reads_nothing = true;
+	for (int i = 0; i < 10; i++)
+		link_open(l, 0, 10000000);
+	link_run(l, 5 * OV_SEC, NULL);
+	uint64_t id = link_open(l, 0, 1000);
+	link_run(l, 5 * OV_SEC, NULL);
+	l->ends[1].reads_nothing = false;
+	link_read(l, 1, id);
+	assert_int_equal(l->ends[1].streams[id].read, 1000);
+	for (size_t other = 0; other < 20; other += 2)
+		link_read(l, 1, other);
+	assert_true(link_run(l, 100 * OV_SEC, all_gone));
+	link_free(l);
+}
+
 /* Two limits under way: the ACK of the first says nothing of the second, which is lost. */
 static void a_lost_limit_is_said_again(void **state)
 {
@@ -414,14 +434,13 @@ static void violations_end_all_streams(void **state)
 
 	l = talking(&id);
 	l->ends[1].reads_nothing = true;
-	for (uint64_t k = 1; k <= 3; k++) { /* within that of each stream, beyond the sum */
-		f.as.stream = (struct stream_frame){ .stream = 2 * k,
-			.offset = STREAM_WINDOW - 1,
-			.data = (const uint8_t *)"x",
-			.len = 1 };
+	const struct transport *t = l->ends[1].t;
+	f.as.stream = (struct stream_frame){
+		.stream = 2, .offset = STREAM_WINDOW - 1, .data = (const uint8_t *)"x", .len = 1
+	}; /* within the window of each stream, beyond the sum */
+	for (; t->got + STREAM_WINDOW <= t->in_limit; f.as.stream.stream += 2)
 		assert_int_equal(feed(l, &f), OV_OK);
-	}
-	f.as.stream.stream = 8;
+	assert_in_range(t->got - t->taken, WINDOW_MAX - ASSOCIATION_WINDOW, WINDOW_MAX);
 	expect_violation(l, id, &f);
 
 	l = talking(&id);
@@ -565,6 +584,7 @@ int main(void)
 		cmocka_unit_test(a_path_that_works_a_moment_later_is_fast),
 		cmocka_unit_test(hours_of_sleep),
 		cmocka_unit_test(a_reader_that_does_not_read_costs_a_window),
+		cmocka_unit_test(who_does_not_read_stops_no_other),
 		cmocka_unit_test(a_lost_limit_is_said_again),
 		cmocka_unit_test(a_quiet_stream_keeps_no_room),
 		cmocka_unit_test(resets_and_stops),
