@@ -75,7 +75,11 @@ if [ -x build/release/sim ]; then # as shipped; and fewer seeds as the sanitizer
 	stage "simulator, $SIM_SEEDS seeds" tests/run.sh -t 600 tests/sim.sh
 	SIM_PROGRAM=build/san/sim SIM_SEEDS=100 stage 'simulator, 100 seeds (san)' \
 		tests/run.sh -t 600 tests/sim.sh
-	stage 'mutants' tests/run.sh -t 600 tests/sim/mutants.sh
+	if [ "$scope" = all ]; then
+		stage 'mutants' tests/run.sh -t 1200 tests/sim/mutants.sh
+	else # two of the paths, two of the streams
+		stage 'mutants' tests/run.sh -t 600 tests/mutants.sh
+	fi
 fi
 if compgen -G 'tests/fuzz/fuzz_*.c' >/dev/null; then
 	stage 'fuzz corpus' tests/fuzz.sh 0

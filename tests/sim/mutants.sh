@@ -1,13 +1,14 @@
 #!/bin/bash
-# mutants.sh [-k] - proof that the simulator sees: each patch in tests/sim/mutants puts one bug into a
+# mutants.sh [-k] [NAME...] - proof that the simulator sees: each patch in tests/sim/mutants puts one bug into a
 # scratch copy of the tree, and must turn scenes or seeds red by the invariant that its line
 # "expect: TEXT" names; a line "with: ARGUMENTS" says what to run instead of seeds. The tree without a patch must be green first. Prints a table and exits with 1
-# if a mutant survives. MUTANT_SEEDS: how many seeds each gets (300); -k keeps the scratch copy.
+# if a mutant survives. NAME: only these. MUTANT_SEEDS: how many seeds each gets (300); -k keeps the scratch copy.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seeds=${MUTANT_SEEDS:-300}
 scratch=$(mktemp -d)
 if [ "${1:-}" = -k ]; then
+	shift
 	echo "scratch copy: $scratch"
 else
 	trap 'rm -rf "$scratch"' EXIT
@@ -58,6 +59,7 @@ row none green - "scenes and $seeds seeds" -
 survivors=0 killed=0
 for patch in "$PWD"/tests/sim/mutants/*.patch; do
 	name=$(basename "$patch" .patch)
+	[ $# = 0 ] || [[ " $* " = *" $name "* ]] || continue
 	expect=$(sed -n 's/^expect: //p' "$patch")
 	with=$(sed -n 's/^with: //p' "$patch")
 	rm -rf "$scratch/tree"
