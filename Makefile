@@ -43,7 +43,7 @@ DOCDIR     ?= $(PREFIX)/share/doc/overlay
 
 T             ?=
 AREA          ?= foundation
-SIM_SEEDS     ?= 2000
+SIM_SEEDS     ?= 600
 FUZZ_SECONDS  ?= 60
 SOAK_MINUTES  ?= 60
 export SIM_SEEDS FUZZ_SECONDS SOAK_MINUTES CLANG_FORMAT DEMO

@@ -127,36 +127,50 @@ static ov_time waited_since(const struct cmsghdr *c)
 	return waited > 0 && waited < WAITED_MAX ? waited : 0;
 }
 
+static void read_pktinfo4(struct cmsghdr *c, struct dgram *d)
+{
+	struct in_pktinfo info;
+	uint8_t ip[4];
+	memcpy(&info, CMSG_DATA(c), sizeof(info));
+	memcpy(ip, &info.ipi_spec_dst, 4);
+	d->local = addr_v4(ip[0], ip[1], ip[2], ip[3], 0);
+	d->interface = (uint32_t)info.ipi_ifindex;
+}
+
+static int read_int(struct cmsghdr *c)
+{
+	int value;
+	memcpy(&value, CMSG_DATA(c), sizeof(value));
+	return value;
+}
+
+static void read_ip(struct cmsghdr *c, struct dgram *d)
+{
+	if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
+		read_pktinfo4(c, d);
+	else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
+		read_pktinfo6(c, d);
+	else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)
+		d->ecn = ecn_of(*CMSG_DATA(c)); /* one byte */
+	else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS)
+		d->ecn = ecn_of(read_int(c));
+}
+
 static void read_control(struct lane *l, struct msghdr *h, struct dgram *d)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
 		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
-			int segment;
-			memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+			int segment = read_int(c);
 			if (segment > 0 && (size_t)segment < d->len)
 				d->segment = (uint16_t)segment;
-		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-			struct in_pktinfo info;
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			uint8_t ip[4];
-			memcpy(ip, &info.ipi_spec_dst, 4);
-			d->local = addr_v4(ip[0], ip[1], ip[2], ip[3], 0);
-			d->interface = (uint32_t)info.ipi_ifindex;
-		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-			read_pktinfo6(c, d);
-		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
-			d->ecn = ecn_of(*CMSG_DATA(c)); /* one byte */
-		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
-			int bits;
-			memcpy(&bits, CMSG_DATA(c), sizeof(bits));
-			d->ecn = ecn_of(bits);
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
-			uint32_t total;
-			memcpy(&total, CMSG_DATA(c), sizeof(total));
+			uint32_t total = (uint32_t)read_int(c);
 			l->owner->base.status.overflowed += (uint32_t)(total - l->overflowed);
 			l->overflowed = total;
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
 			d->waited = waited_since(c);
+		} else {
+			read_ip(c, d);
 		}
 	}
 	d->local.port = l->owner->base.status.port;

@@ -86,7 +86,7 @@ if compgen -G 'tests/fuzz/fuzz_*.c' >/dev/null; then
 fi
 mapfile -t system < <(system_tests; find build/san/tests/e2e -type f -perm -u+x -name 'test_*' 2>/dev/null | sort)
 if [ ${#system[@]} -gt 0 ]; then
-	stage 'system' tests/run.sh -t 600 "${system[@]}" # they mostly wait: JOBS at a time
+	JOBS=$((jobs + 1)) stage 'system' tests/run.sh -t 600 "${system[@]}" # they mostly wait
 fi
 
 if [ "$scope" = all ]; then
