@@ -67,7 +67,7 @@ uint64_t transport_id_of(const struct transport *t, bool own, uint64_t index);
 bool transport_is_own(const struct transport *t, uint64_t id);
 /* OV_OK, OV_ENOMEM, OV_EFULL. */
 int transport_make(struct transport *t, ov_time now, uint64_t id, struct stream **out);
-/* Grants more, once half of what was granted is taken. */
+/* Grants more beyond what came, once it is worth a frame. */
 void transport_tune(struct transport *t, ov_time now);
 /* Nobody takes the rest of the peer's direction. */
 void transport_end_in(struct transport *t, struct stream *s, uint32_t code);

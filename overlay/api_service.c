@@ -67,7 +67,7 @@ static void publish(struct api *a, ov_time now, enum api_event kind, const struc
 	line = api_event_line(a, now, kind);
 	what = api_json_stream(a, s);
 	json_object_update(line, what);
-	json_object_set_new(line, "direction", json_string(s->is_outbound ? "out" : "in"));
+	json_object_set_new(line, "direction", api_json_direction(s->is_outbound));
 	if (more)
 		json_object_update(line, more);
 	json_decref(what);

@@ -145,8 +145,8 @@ json_t *api_op_listen(struct api_call *c)
 		return NULL;
 	int rc = services_listen(c->a->cfg.services, c->client->id, c->client->uid, name);
 	if (rc == OV_EEXIST)
-		return api_fail(
-			c, "busy", "see: overlay services", "another program listens on %s", name);
+		return api_fail(c, "busy", "stop it, or choose another name",
+			"another program listens on %s", name);
 	if (rc == OV_EFULL)
 		return api_fail(c, "quota", "open another connection",
 			"a connection listens on %d services at most", SERVICES_PER_CLIENT);

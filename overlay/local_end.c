@@ -85,18 +85,6 @@ const char *local_end_text(const struct local_end *e, char out[LOCAL_TEXT_MAX])
 	return out;
 }
 
-bool service_name_is_good(const char *name)
-{
-	char word[GRANT_TEXT_MAX];
-	struct grants g = { .bits = 0 };
-	if (strlen(name) >= GRANT_SERVICE_LEN)
-		return false;
-	snprintf(word, sizeof(word), "service:%s", name);
-	bool good = grants_add(&g, word) == OV_OK;
-	grants_fini(&g);
-	return good;
-}
-
 const char *service_at_parse(const char *text, struct service_at *out)
 {
 	const char *colon = strrchr(text, ':');
@@ -107,7 +95,7 @@ const char *service_at_parse(const char *text, struct service_at *out)
 		return "names no peer: write PEER:SERVICE";
 	if (len >= sizeof(out->peer))
 		return "has a peer's name that is too long";
-	if (!service_name_is_good(colon + 1))
+	if (!grant_service_ok(colon + 1, strlen(colon + 1)))
 		return "names no service behind its last colon (1 to 63 printable characters, no "
 		       "blank, comma, quote or backslash)";
 	memcpy(out->peer, text, len);

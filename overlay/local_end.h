@@ -33,5 +33,3 @@ struct service_at { /* "PEER:SERVICE" */
 };
 /* The service stands behind the last colon. As local_end_parse. */
 const char *service_at_parse(const char *text, struct service_at *out);
-/* Can it be the name of a service? */
-bool service_name_is_good(const char *name);

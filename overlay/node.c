@@ -344,7 +344,6 @@ static void peer_tick(struct node *n, ov_time now, struct peer *p)
 		if (a->call && now >= a->call->next_at)
 			call_step(n, now, p);
 		dial_tick(n, now, p);
-		streams_tick(now, a);
 		if (a->reassembly)
 			for (size_t lost = reassembly_expire(a->reassembly, now); lost > 0; lost--)
 				node_drop(n, DROP_FRAGMENT);

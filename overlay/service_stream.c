@@ -8,7 +8,7 @@
 
 /* ---- lists ---- */
 
-static void list_add(struct stream_list *l, struct service_stream *s)
+static void list_add(struct service_list *l, struct service_stream *s)
 {
 	s->next = NULL;
 	s->previous = l->last;
@@ -20,7 +20,7 @@ static void list_add(struct stream_list *l, struct service_stream *s)
 	l->count++;
 }
 
-static void list_remove(struct stream_list *l, struct service_stream *s)
+static void list_remove(struct service_list *l, struct service_stream *s)
 {
 	if (s->previous)
 		s->previous->next = s->next;
@@ -34,7 +34,7 @@ static void list_remove(struct stream_list *l, struct service_stream *s)
 	l->count--;
 }
 
-static struct stream_list *list_of(struct services *v, const struct service_stream *s)
+static struct service_list *list_of(struct services *v, const struct service_stream *s)
 {
 	switch ((enum service_state)s->state) {
 	case SERVICE_DIALING: return &v->dialing;
@@ -117,7 +117,7 @@ void service_stream_offer(
 }
 
 static struct service_stream *find_number(
-	const struct stream_list *l, uint64_t client, uint64_t number)
+	const struct service_list *l, uint64_t client, uint64_t number)
 {
 	for (struct service_stream *s = l->last; s; s = s->previous)
 		if (s->number == number)
@@ -194,11 +194,6 @@ static void dial_failed(
 	s->code = code;
 	s->failure = (uint8_t)why;
 	enter(v, s, SERVICE_FAILED, OV_NEVER);
-}
-
-void service_stream_unwanted(struct services *v, struct service_stream *s)
-{
-	dial_failed(v, s, SERVICE_LOCAL_GONE, 0);
 }
 
 void services_local_failed(struct services *v, struct service_stream *s)

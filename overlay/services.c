@@ -23,7 +23,7 @@ size_t services_count(const struct services *v)
 	return v->count;
 }
 
-static void drop_all(struct services *v, ov_time now, const struct stream_list *l)
+static void drop_all(struct services *v, ov_time now, const struct service_list *l)
 {
 	while (l->first)
 		services_drop(v, now, l->first, STREAM_CANCELLED);
@@ -102,7 +102,7 @@ int services_listen(struct services *v, uint64_t client, uint32_t uid, const cha
 	return OV_OK;
 }
 
-static size_t count_requests(const struct stream_list *l, uint64_t client)
+static size_t count_requests(const struct service_list *l, uint64_t client)
 {
 	size_t count = 0;
 	for (const struct service_stream *s = l->first; s; s = s->next)
@@ -226,6 +226,6 @@ void services_client_gone(struct services *v, ov_time now, uint64_t client)
 	for (struct service_stream *s = v->dialing.first, *next; s; s = next) {
 		next = s->next;
 		if (s->request.client == client)
-			service_stream_unwanted(v, s);
+			services_local_failed(v, s);
 	}
 }

@@ -2,7 +2,7 @@
 /* services_impl - what the two files of services share; nobody else includes it. */
 #include "overlay/services.h"
 
-struct stream_list {
+struct service_list {
 	struct service_stream *first, *last;
 	size_t count;
 };
@@ -16,7 +16,7 @@ struct service {
 	struct service *next;
 	uint64_t client;
 	uint32_t uid;
-	struct stream_list waiting;
+	struct service_list waiting;
 	struct accept *accepts, **accepts_tail;
 	char name[SERVICE_NAME_MAX];
 };
@@ -26,7 +26,7 @@ struct services {
 	struct peer_id self;
 	struct service *services;
 	struct accept *orphans;
-	struct stream_list dialing, naming, held, open, told;
+	struct service_list dialing, naming, held, open, told;
 	struct heap timers;
 	size_t count, max, accept_count;
 	uint64_t next_number;
@@ -42,5 +42,3 @@ void service_stream_offer(
 	struct services *v, struct service_stream *s, const struct service_request *r);
 /* Has its peer, as it is now, the grant for it? */
 bool service_stream_is_allowed(const struct services *v, const struct service_stream *s);
-/* Nobody waits for the answer to this dial any more. */
-void service_stream_unwanted(struct services *v, struct service_stream *s);

@@ -263,27 +263,35 @@ static void seal(struct node *n, ov_time now, struct outlet *o, struct wr *w, ui
 	o->bytes += len;
 }
 
-/* While the path is doubtful what goes by it goes by another too, as IP packets do. */
-static void send_copy(struct node *n, ov_time now, struct peer *p, const uint8_t *plain, size_t len)
+static void send_copy(struct node *n, ov_time now, struct peer *p, struct wr *plain)
 {
 	struct association *a = p->association;
 	struct path *second = route_second(a, now);
 	struct outlet o = { .keys = keys_sending(a, now), .path = second };
-	uint8_t copy[PMTU_MAX];
-	if (!second || len > a->duplicate_bytes || len + PACKET_OVERHEAD > path_mtu(second))
+	size_t len = wr_len(plain) + PACKET_OVERHEAD;
+	if (!second || wr_len(plain) > a->duplicate_bytes || len > path_mtu(second))
 		return;
 	struct dgram where = route_where(second);
-	memcpy(copy, plain, len);
-	struct wr w = wr_init(copy, len);
-	(void)wr_take(&w, len);
 	uint8_t *room = envelope_open(n, &where, &o.envelope)
-				? envelope_room(n, &o.envelope, len + PACKET_OVERHEAD, true)
+				? envelope_room(n, &o.envelope, len, true)
 				: NULL;
 	if (!room)
 		return;
-	seal(n, now, &o, &w, room);
-	a->duplicate_bytes -= len;
+	seal(n, now, &o, plain, room);
+	a->duplicate_bytes -= wr_len(plain);
 	path_on_sent(second, now, o.bytes, (uint16_t)o.bytes);
+}
+
+/* While the path is doubtful what goes by it goes by another too, as IP packets do. Sealing takes
+ * the plaintext where it lies, so the copy is made before. */
+static void send_twice(
+	struct node *n, ov_time now, struct peer *p, struct outlet *o, struct wr *w, uint8_t *room)
+{
+	uint8_t copy[PMTU_MAX];
+	struct wr plain = wr_init(copy, sizeof(copy));
+	wr_copy(&plain, w->start, wr_len(w));
+	seal(n, now, o, w, room);
+	send_copy(n, now, p, &plain);
 }
 
 static uint8_t *room_for_packet(struct node *n, const struct outlet *o)
@@ -299,7 +307,6 @@ static bool send_packets(struct node *n, ov_time now, struct peer *p, struct out
 	struct transport *t = p->association->streams->t;
 	bool doubtful = route_second(p->association, now) != NULL;
 	for (;;) {
-		uint8_t plain[PMTU_MAX];
 		uint8_t *room = room_for_packet(n, o);
 		size_t budget = path_budget(o->path), most = path_mtu(o->path);
 		if (budget < o->bytes + LEAST_ROOM + PACKET_OVERHEAD)
@@ -308,8 +315,7 @@ static bool send_packets(struct node *n, ov_time now, struct peer *p, struct out
 			most = budget - o->bytes;
 		if (!room)
 			return transport_deadline(t, now) <= now;
-		struct wr w = doubtful ? wr_init(plain, most - PACKET_OVERHEAD)
-				       : wr_init(room + HEADER_LEN, most - PACKET_OVERHEAD);
+		struct wr w = wr_init(room + HEADER_LEN, most - PACKET_OVERHEAD);
 		enum transport_packet kind = transport_poll(t, now, &w);
 		if (kind == TRANSPORT_NOTHING)
 			return false;
@@ -318,9 +324,10 @@ static bool send_packets(struct node *n, ov_time now, struct peer *p, struct out
 		p->sent_packets++;
 		n->counters.numbered += kind == TRANSPORT_NUMBERED;
 		o->envelope.where.ecn = transport_marks(t) ? ECN_ECT0 : ECN_NONE;
-		seal(n, now, o, &w, room);
 		if (doubtful && kind == TRANSPORT_NUMBERED)
-			send_copy(n, now, p, plain, wr_len(&w));
+			send_twice(n, now, p, o, &w, room);
+		else
+			seal(n, now, o, &w, room);
 	}
 }
 
@@ -366,12 +373,6 @@ bool streams_flush(struct node *n, ov_time now, struct peer *p)
 	s->was_moved = false;
 	streams_tell(n, s);
 	return more;
-}
-
-void streams_tick(ov_time now, const struct association *a)
-{
-	if (a->streams && transport_deadline(a->streams->t, now) <= now)
-		transport_tick(a->streams->t, now);
 }
 
 /* What is due could not go: its path has not answered, its relay is gone, the sockets are full.

@@ -52,7 +52,6 @@ void streams_on_packet(struct node *n, ov_time now, struct peer *p, const struct
 
 /* Sends what may go. True: more could, but for room in the output. */
 bool streams_flush(struct node *n, ov_time now, struct peer *p);
-void streams_tick(ov_time now, const struct association *a);
 ov_time streams_deadline(const struct association *a, ov_time now);
 bool streams_are_open(const struct association *a); /* a may be NULL */
 /* The peer answered there. */

@@ -317,7 +317,7 @@ int cmd_pipe(struct cli *cli)
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	if (!cli_number(cli, 0, 0.1, 600, &timeout_s))
 		return EXIT_USAGE;
-	if (!service_name_is_good(cli->argv[1]))
+	if (!grant_service_ok(cli->argv[1], strlen(cli->argv[1])))
 		return cli_fail(cli, EXIT_USAGE, "overlay pipe laptop ssh",
 			"\"%.80s\" cannot be the name of a service", cli->argv[1]);
 	struct piping *p = calloc(1, sizeof(*p));

@@ -373,7 +373,7 @@ int cmd_serve(struct cli *cli)
 	int rc = EXIT_USAGE;
 	if (!why && s->target.kind == LOCAL_TCP && s->target.port == 0)
 		why = "has port 0, to which nobody can connect";
-	if (!service_name_is_good(s->service))
+	if (!grant_service_ok(s->service, strlen(s->service)))
 		cli_fail(cli, EXIT_USAGE,
 			"1 to 63 printable characters, no blank, comma, quote or backslash",
 			"\"%.80s\" cannot be the name of a service", s->service);

@@ -124,10 +124,10 @@ static void services_of_peers(void **state)
 	char name[80];
 	memset(name, 'a', sizeof(name));
 	name[64] = '\0';
-	assert_false(service_name_is_good(name));
+	assert_false(grant_service_ok(name, strlen(name)));
 	name[63] = '\0';
-	assert_true(service_name_is_good(name));
-	assert_false(service_name_is_good(""));
+	assert_true(grant_service_ok(name, strlen(name)));
+	assert_false(grant_service_ok("", 0));
 }
 
 int main(void)
