@@ -44,6 +44,7 @@ void config_default(struct config *c)
 		.limits_clients = 256,
 		.limits_clients_per_uid = 64,
 		.limits_streams = 8192,
+		.limits_stream_days = 7,
 		.log_level = LOG_LEVEL_INFO,
 		.log_format = LOG_FORMAT_TEXT,
 	};

@@ -44,6 +44,7 @@ enum config_key { /* index into the table; file keys first */
 	CONFIG_LIMITS_CLIENTS,
 	CONFIG_LIMITS_CLIENTS_PER_UID,
 	CONFIG_LIMITS_STREAMS,
+	CONFIG_LIMITS_STREAM_DAYS,
 	CONFIG_LOG_LEVEL,
 	CONFIG_LOG_FORMAT,
 	CONFIG_STATE,
@@ -72,7 +73,7 @@ struct config {
 	char tun_name[CONFIG_TUN_NAME_MAX];
 	char aead[CONFIG_WORD_MAX]; /* as aead_load takes it */
 	uint32_t limits_contacts, limits_handshakes, limits_flows, limits_requests;
-	uint32_t limits_clients, limits_clients_per_uid, limits_streams;
+	uint32_t limits_clients, limits_clients_per_uid, limits_streams, limits_stream_days;
 	uint8_t log_level, log_format; /* enum log_level, enum log_format */
 	char state[CONFIG_PATH_MAX], file[CONFIG_PATH_MAX], socket[CONFIG_PATH_MAX];
 	struct config_contact *contacts; /* owned */

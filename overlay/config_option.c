@@ -45,6 +45,7 @@ const struct config_option config_options[CONFIG_KEYS] = {
 	[CONFIG_LIMITS_CLIENTS]       = { "limits.clients",     CONFIG_U32,    false, FIELD(limits_clients),        8,   65536, NULL, "N",       "clients on the overlay socket (256)" },
 	[CONFIG_LIMITS_CLIENTS_PER_UID] = { "limits.clients_per_uid", CONFIG_U32, false, FIELD(limits_clients_per_uid), 1, 65536, NULL, "N",      "of which one user may have (64)" },
 	[CONFIG_LIMITS_STREAMS]       = { "limits.streams",     CONFIG_U32,    false, FIELD(limits_streams),        1,   65536, NULL, "N",       "streams of local programs, from and to peers (8192)" },
+	[CONFIG_LIMITS_STREAM_DAYS]   = { "limits.stream_days", CONFIG_U32,    false, FIELD(limits_stream_days),    1,     365, NULL, "N",       "days that open streams wait for a peer that is away (7)" },
 	[CONFIG_LOG_LEVEL]            = { "log.level",          CONFIG_CHOICE, false, FIELD(log_level),             0,       3, log_levels, "LEVEL", "error, warn, info or debug (info)" },
 	[CONFIG_LOG_FORMAT]           = { "log.format",         CONFIG_CHOICE, false, FIELD(log_format),            0,       1, log_formats, "FORMAT", "text or json (text)" },
 	[CONFIG_STATE]                = { "state",              CONFIG_TEXT,   true,  FIELD(state),                 1,    1023, NULL, "DIR",     "directory of key and database (/var/lib/overlay; not root: $XDG_STATE_HOME/overlay)" },

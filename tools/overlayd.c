@@ -123,6 +123,7 @@ static struct daemon_config daemon_config_from(const struct overlayd *o)
 	d.node.max_pending_handshakes = c->limits_handshakes;
 	d.node.max_flows = c->limits_flows;
 	d.node.max_requests = c->limits_requests;
+	d.node.streams_outlive = c->limits_stream_days * 24 * 3600 * OV_SEC;
 	d.node.pairing = c->pairing;
 	d.node.lan_only = c->lan_only;
 	d.node.facilitator = c->facilitator_policy;

@@ -55,7 +55,7 @@ static void test_every_key_of_the_file(void **state)
 		" \"aead\": \"openssl:aes-256-gcm\",\n"
 		" \"limits\": {\"contacts\": 10, \"handshakes\": 20, \"flows\": 128,"
 		" \"requests\": 5, \"clients\": 16, \"clients_per_uid\": 8,"
-		" \"streams\": 100},\n"
+		" \"streams\": 100, \"stream_days\": 30},\n"
 		" \"log\": {\"level\": \"debug\", \"format\": \"json\"},\n"
 		" \"contacts\": [\n  {\"name\": \"laptop\", \"peer\": \"%s\"},\n"
 		"  {\"name\": \"nas\", \"peer\": \"%s\",\n"
@@ -78,6 +78,7 @@ static void test_every_key_of_the_file(void **state)
 	assert_int_equal(c.limits_contacts, 10);
 	assert_int_equal(c.limits_clients_per_uid, 8);
 	assert_int_equal(c.limits_streams, 100);
+	assert_int_equal(c.limits_stream_days, 30);
 	assert_int_equal(c.log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(c.log_format, LOG_FORMAT_JSON);
 	assert_int_equal(c.contact_count, 2);
