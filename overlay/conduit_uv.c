@@ -20,7 +20,7 @@
 #define TURN_BYTES     (256u << 10)
 #define TURN_BYTES_ALL (1u << 20)
 #define READ_LEAST     512         /* the stream's buffer grows with what is asked for */
-#define PAIR_BUFFER    (256 << 10) /* more would leave the cache */
+#define PAIR_BUFFER    (512 << 10) /* more would leave the cache */
 #define EVENTS         128
 #define DRAIN_MAX      (256u << 10)
 

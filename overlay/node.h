@@ -7,9 +7,9 @@
  *   node_tick     a deadline passed           node_event     something for the local side
  *   node_deadline when to tick next
  *
- * One node_input takes at most NODE_INPUT_BYTES of runs. After any verb that changes state, drain
- * node_poll, node_inbound and node_event. Output buffers stay valid until the next node_input,
- * node_submit or node_tick. */
+ * After any verb that changes state, drain node_inbound, node_poll and node_event; after node_input
+ * node_poll may wait for more runs, NODE_INPUT_BYTES of them in all. Output buffers stay valid
+ * until the next node_input, node_submit or node_tick. */
 #include "core/aead.h"
 #include "core/blocks.h"
 #include "core/dgram.h"

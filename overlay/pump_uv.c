@@ -34,19 +34,19 @@ static void write_ready(struct pump *p)
 		(void)tun_write(p->tun, s); /* what the kernel does not take is counted there */
 }
 
-/* What the node opened goes to the interface; without one it has nowhere to go. */
-static void deliver(struct pump *p)
+/* What the node opened goes to the interface; without one it has nowhere to go. False: nothing. */
+static bool deliver(struct pump *p)
 {
 	const struct ip_packet *packets;
 	size_t count = node_inbound(p->node, &packets);
-	if (!p->tun)
-		return;
+	if (!p->tun || count == 0)
+		return false;
 	if (count == 1) { /* nothing to join with */
 		p->alone.meta = packets[0];
 		p->alone.slices[0] = (struct slice){ packets[0].data, packets[0].len };
 		p->alone.slice_count = 1;
 		(void)tun_write(p->tun, &p->alone);
-		return;
+		return true;
 	}
 	for (size_t i = 0; i < count; i++) {
 		coalesce_add(p->coalesce, &packets[i]);
@@ -54,6 +54,7 @@ static void deliver(struct pump *p)
 	}
 	coalesce_flush(p->coalesce);
 	write_ready(p);
+	return true;
 }
 
 /* Sends what goes by connections; what is left goes by UDP. */
@@ -125,27 +126,38 @@ void pump_send(struct pump *p, ov_time now)
 				     time */
 }
 
-void pump_input(struct pump *p, ov_time now, const struct dgram *runs, size_t count)
+static void hand_on(struct pump *p, ov_time now)
 {
-	node_input(p->node, now, runs, count);
-	deliver(p);
 	if (p->to_programs)
 		p->to_programs(p->context, now);
 	pump_send(p, now);
 }
 
+void pump_input(struct pump *p, ov_time now, const struct dgram *runs, size_t count)
+{
+	node_input(p->node, now, runs, count);
+	(void)deliver(p);
+	hand_on(p, now);
+}
+
+/* Bytes of streams are handed on for as many runs as the node takes at once: each time wakes a
+ * program, which costs more than all else that is done for them. */
 static void from_udp(struct pump *p, ov_time now)
 {
 	const struct dgram *runs = p->received;
-	bool alone = now - p->udp_at > PUMP_PAUSE && !p->gather.is_quiet;
-	size_t max = alone ? 1 : UDP_BATCH;
-	size_t count = udp_receive(p->udp, p->received, max);
+	bool after_pause = now - p->udp_at > PUMP_PAUSE && !p->gather.is_quiet;
+	size_t count = udp_receive(p->udp, p->received, after_pause), waiting = 0;
 	p->udp_at = now;
 	for (size_t i = 0; i < count;) {
 		size_t bytes = 0, first = i;
 		while (i < count && (bytes == 0 || bytes + runs[i].len <= PUMP_INPUT_BYTES))
 			bytes += runs[i++].len;
-		pump_input(p, now, runs + first, i - first);
+		node_input(p->node, now, runs + first, i - first);
+		waiting += bytes;
+		if (!deliver(p) && i < count && waiting + PUMP_INPUT_BYTES <= NODE_INPUT_BYTES)
+			continue;
+		hand_on(p, now);
+		waiting = 0;
 	}
 }
 
@@ -158,7 +170,7 @@ static void take_each(struct pump *p, ov_time now, const struct dgram *runs, siz
 static void from_other_ports(struct pump *p, ov_time now)
 {
 	if (p->second_readable) /* a few questions of clients */
-		take_each(p, now, p->received, udp_receive(p->second, p->received, UDP_BATCH));
+		take_each(p, now, p->received, udp_receive(p->second, p->received, false));
 	if (p->ports_readable)
 		take_each(p, now, p->received, ports_receive(p->ports, p->received));
 	p->second_readable = p->ports_readable = false;
@@ -174,7 +186,7 @@ static void from_tun(struct pump *p, ov_time now)
 		p->tun_at = now;
 	for (size_t done = 0; done < count;) {
 		size_t taken = node_submit(p->node, now, packets + done, count - done);
-		deliver(p); /* ICMPv6 errors to the local stack */
+		(void)deliver(p); /* ICMPv6 errors to the local stack */
 		pump_send(p, now);
 		done += taken;
 		if (taken == 0)

@@ -9,9 +9,8 @@
 #include "overlay/tun_os.h"
 #include "overlay/udp_uv.h"
 
-#define PUMP_SEND_RUNS 64
-#define PUMP_INPUT_BYTES \
-	(128u << 10)         /* opened before anything of it is delivered; < NODE_INPUT_BYTES */
+#define PUMP_SEND_RUNS   64
+#define PUMP_INPUT_BYTES (128u << 10) /* opened before anything of it goes to the interface */
 #define PUMP_TUN_PACKETS 128 /* per round, small ones; of large ones TUN_QUANTUM of each queue */
 
 struct pump {

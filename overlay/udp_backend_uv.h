@@ -14,7 +14,7 @@ struct udp_ops {
 	 * then fds are closed and u is freed. */
 	int (*start)(struct udp *u, const int fds[UDP_FAMILIES]);
 	void (*stop)(struct udp *u); /* frees u when its handles are closed */
-	size_t (*receive)(struct udp *u, struct dgram *out, size_t max);
+	size_t (*receive)(struct udp *u, struct dgram *out, bool after_pause);
 	void (*send)(struct udp *u, const struct dgram *runs, size_t count);
 	void (*tell_waited)(struct udp *u, bool on); /* NULL: cannot */
 	bool (*blocked)(const struct udp *u);

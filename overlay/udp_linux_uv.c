@@ -237,14 +237,31 @@ static size_t lane_receive(
 	return kept;
 }
 
-static size_t linux_receive(struct udp *u, struct dgram *out, size_t max)
+/* After a pause a datagram comes alone: it is not worth another call to learn that. A long run does
+ * not. */
+static size_t receive_first(struct linux_udp *f, struct dgram *out, size_t *used)
+{
+	for (int i = 0; i < UDP_FAMILIES; i++) {
+		struct lane *l = &f->lanes[(f->turn + i) % UDP_FAMILIES];
+		if (!l->readable)
+			continue;
+		size_t kept = lane_receive(f, l, out, used, 1);
+		if (f->big)
+			kept += lane_receive(f, l, out + kept, used, BIG_BATCH - 1);
+		if (kept > 0)
+			return kept;
+	}
+	return 0;
+}
+
+static size_t linux_receive(struct udp *u, struct dgram *out, bool after_pause)
 {
 	struct linux_udp *f = (struct linux_udp *)u;
-	size_t batch = f->big ? BIG_BATCH : UDP_BATCH, used = 0, kept = 0;
-	if (max > UDP_BATCH)
-		max = UDP_BATCH;
+	size_t batch = f->big ? BIG_BATCH : UDP_BATCH, used = 0, kept = 0, max = UDP_BATCH;
 	f->big = false;
 	f->turn = !f->turn;
+	if (after_pause)
+		return receive_first(f, out, &used);
 	for (int i = 0; i < UDP_FAMILIES; i++) {
 		struct lane *l = &f->lanes[(f->turn + i) % UDP_FAMILIES];
 		size_t room = max - used;

@@ -54,12 +54,13 @@ static void on_receive(uv_udp_t *handle, ssize_t len, const uv_buf_t *buf,
 		f->base.options.on_readable(f->base.options.context);
 }
 
-static size_t portable_receive(struct udp *u, struct dgram *out, size_t max)
+static size_t portable_receive(struct udp *u, struct dgram *out, bool after_pause)
 {
+	(void)after_pause; /* nothing to spare: they are here already */
 	struct portable_udp *f = (struct portable_udp *)u;
 	size_t n = f->pending_count - f->pending_first;
-	if (n > max)
-		n = max;
+	if (n > UDP_BATCH)
+		n = UDP_BATCH;
 	memcpy(out, f->pending + f->pending_first, n * sizeof(*out));
 	f->pending_first += n;
 	u->status.calls_in += n > 0;

@@ -275,9 +275,9 @@ const struct udp_status *udp_status(const struct udp *u)
 	return &u->status;
 }
 
-size_t udp_receive(struct udp *u, struct dgram *out, size_t max)
+size_t udp_receive(struct udp *u, struct dgram *out, bool after_pause)
 {
-	return u->ops->receive(u, out, max);
+	return u->ops->receive(u, out, after_pause);
 }
 
 void udp_tell_waited(struct udp *u, bool on)

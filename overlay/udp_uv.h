@@ -58,10 +58,10 @@ struct udp *udp_open(uv_loop_t *loop, const struct udp_options *o, char *why, si
 void udp_close(struct udp *u);
 const struct udp_status *udp_status(const struct udp *u);
 
-/* Received runs, at most max, at most one system call per socket; 0: nothing more now. Their data
- * may be overwritten, and is valid until the next call. Only sockets that the loop found readable
- * are asked. */
-size_t udp_receive(struct udp *u, struct dgram *out, size_t max);
+/* Received runs, at most UDP_BATCH; 0: nothing more now. Their data may be overwritten, and is
+ * valid until the next call. Only sockets that the loop found readable are asked. after_pause: it
+ * is likely that one datagram came alone. */
+size_t udp_receive(struct udp *u, struct dgram *out, bool after_pause);
 /* From now on, should received runs tell how long they waited? Off at first: it costs. */
 void udp_tell_waited(struct udp *u, bool on);
 /* Sends runs in order (each at most UDP_RUN_SEGMENTS and UDP_RUN_BYTES). Takes all of them: what a

@@ -136,7 +136,7 @@ static void on_readable(void *context)
 	e->readable++;
 	if (e->only_note)
 		return;
-	size_t n = udp_receive(e->udp, in, UDP_BATCH);
+	size_t n = udp_receive(e->udp, in, false);
 	for (size_t i = 0; i < n; i++) {
 		for (size_t at = 0; at < in[i].len; at += in[i].segment) {
 			assert_true(in[i].len - at >= 4);
@@ -352,8 +352,41 @@ static void one_call_reads_both_families(void **state)
 		clock_sleep(2 * OV_MS);
 		for (b.readable = 0; b.readable < 2;)
 			uv_run(&loop, UV_RUN_NOWAIT);
-		assert_int_equal(udp_receive(b.udp, in, UDP_BATCH), 2);
+		assert_int_equal(udp_receive(b.udp, in, false), 2);
 	}
+	close_end(&a);
+	close_end(&b);
+}
+
+static size_t received_after_pause(struct end *from, struct end *to, size_t len, size_t segment)
+{
+	static uint8_t payload[16000];
+	struct dgram in[UDP_BATCH];
+	struct dgram run = { .data = payload,
+		.len = len,
+		.segment = (uint16_t)segment,
+		.carrier = CARRIER_UDP,
+		.remote = at("127.0.0.1", to) };
+	for (unsigned i = 0; i < 3; i++)
+		udp_send(from->udp, &run, 1);
+	for (to->readable = 0; to->readable < 1;)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	size_t first = udp_receive(to->udp, in, true);
+	while (udp_receive(to->udp, in, false) > 0)
+		continue;
+	return first;
+}
+
+static void after_a_pause_what_is_short_comes_alone(void **state)
+{
+	(void)state;
+	struct end a, b;
+	open_end(&a, UDP_AUTO, NULL);
+	open_end(&b, UDP_AUTO, NULL);
+	b.only_note = true;
+	assert_int_equal(received_after_pause(&a, &b, 100, 100), 1);
+	if (udp_status(a.udp)->gso && udp_status(b.udp)->gro)
+		assert_int_equal(received_after_pause(&a, &b, 16000, 1000), 3);
 	close_end(&a);
 	close_end(&b);
 }
@@ -859,6 +892,7 @@ int main(void)
 		edge_test(runs_tell_how_long_they_waited),
 		edge_test(marks_arrive),
 		edge_test(one_call_reads_both_families),
+		edge_test(after_a_pause_what_is_short_comes_alone),
 		edge_test(batches_arrive_over_loopback),
 		edge_test(a_missing_family_is_no_error),
 		edge_test(a_taken_port_says_what_to_do),
