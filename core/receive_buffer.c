@@ -74,13 +74,28 @@ int receive_buffer_add(struct receive_buffer *b, const struct stream_frame *f, u
 	return OV_OK;
 }
 
+static size_t readable(const struct receive_buffer *b)
+{
+	if (b->have.count == 0 || b->have.list[0].first != b->base)
+		return 0;
+	return (size_t)(b->have.list[0].end - b->base);
+}
+
 const uint8_t *receive_buffer_peek(const struct receive_buffer *b, size_t *len)
 {
-	*len = 0;
-	if (b->have.count == 0 || b->have.list[0].first != b->base)
+	*len = readable(b);
+	return *len > 0 ? byte_ring_at(&b->ring, b->base, len) : NULL;
+}
+
+const uint8_t *receive_buffer_peek_rest(const struct receive_buffer *b, size_t *len)
+{
+	size_t first;
+	if (!receive_buffer_peek(b, &first) || first == readable(b)) {
+		*len = 0;
 		return NULL;
-	*len = (size_t)(b->have.list[0].end - b->base);
-	return byte_ring_at(&b->ring, b->base, len);
+	}
+	*len = readable(b) - first;
+	return byte_ring_at(&b->ring, b->base + first, len);
 }
 
 void receive_buffer_consume(struct receive_buffer *b, size_t len)

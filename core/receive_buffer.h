@@ -26,6 +26,8 @@ OV_MUST_CHECK int receive_buffer_add(
 OV_MUST_CHECK int receive_buffer_end(struct receive_buffer *b, uint64_t size, uint64_t limit);
 /* What can be read in place; *len 0: nothing now. */
 const uint8_t *receive_buffer_peek(const struct receive_buffer *b, size_t *len);
+/* What follows that, elsewhere in memory. */
+const uint8_t *receive_buffer_peek_rest(const struct receive_buffer *b, size_t *len);
 void receive_buffer_consume(struct receive_buffer *b, size_t len);
 /* The app has taken all there will be. */
 bool receive_buffer_is_done(const struct receive_buffer *b);

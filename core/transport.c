@@ -328,6 +328,13 @@ const uint8_t *transport_peek(const struct transport *t, uint64_t stream, size_t
 	return s && !s->in_ended ? receive_buffer_peek(&s->in, len) : NULL;
 }
 
+const uint8_t *transport_peek_rest(const struct transport *t, uint64_t stream, size_t *len)
+{
+	const struct stream *s = transport_find(t, stream);
+	*len = 0;
+	return s && !s->in_ended ? receive_buffer_peek_rest(&s->in, len) : NULL;
+}
+
 bool transport_at_end(const struct transport *t, uint64_t stream)
 {
 	const struct stream *s = transport_find(t, stream);

@@ -41,6 +41,8 @@ void transport_commit(struct transport *t, uint64_t stream, size_t len);
 void transport_finish(struct transport *t, uint64_t stream); /* our direction ends */
 /* In place; *len 0: nothing now. Then transport_consume. */
 const uint8_t *transport_peek(const struct transport *t, uint64_t stream, size_t *len);
+/* What follows that, elsewhere in memory. */
+const uint8_t *transport_peek_rest(const struct transport *t, uint64_t stream, size_t *len);
 void transport_consume(struct transport *t, ov_time now, uint64_t stream, size_t len);
 bool transport_at_end(const struct transport *t, uint64_t stream); /* the peer's direction ended */
 void transport_reset(struct transport *t, uint64_t stream, uint32_t code); /* our direction */

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define TURN_BYTES     (256u << 10)
@@ -358,12 +359,14 @@ static void watch(struct conduit *c, bool out)
 	(void)epoll_ctl(c->owner->epoll, EPOLL_CTL_MOD, c->fd, &e);
 }
 
-/* Returns how many bytes the descriptor took; 0: no more now. */
-static size_t write_some(struct conduit *c, ov_time now, const uint8_t *bytes, size_t len)
+/* In one call: each wakes who reads. Returns how many bytes the descriptor took; 0: no more now. */
+static size_t write_some(struct conduit *c, ov_time now, struct iovec parts[2])
 {
+	size_t len = parts[0].iov_len + parts[1].iov_len;
+	const struct msghdr m = { .msg_iov = parts, .msg_iovlen = parts[1].iov_len > 0 ? 2 : 1 };
 	ssize_t put;
 	do
-		put = send(c->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		put = sendmsg(c->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (put < 0 && errno == EINTR);
 	if (put < 0 && errno != EAGAIN) {
 		give_up_in(c, now);
@@ -377,17 +380,28 @@ static size_t write_some(struct conduit *c, ov_time now, const uint8_t *bytes, s
 	return put < 0 ? 0 : (size_t)put;
 }
 
+static struct iovec part(const uint8_t *bytes, size_t len, size_t most)
+{
+	return (struct iovec){ (void *)(uintptr_t)bytes, len < most ? len : most };
+}
+
+static size_t write_words(struct conduit *c, ov_time now)
+{
+	struct words *w = c->said;
+	struct iovec parts[2] = { { w->bytes + w->at, w->len - w->at }, { NULL, 0 } };
+	size_t put = write_some(c, now, parts);
+	if (put > 0)
+		use_up(&c->said, put);
+	return put;
+}
+
 static size_t write_next(struct conduit *c, ov_time now, size_t budget)
 {
-	if (c->said) {
-		size_t put = write_some(
-			c, now, c->said->bytes + c->said->at, c->said->len - c->said->at);
-		if (put > 0)
-			use_up(&c->said, put);
-		return put;
-	}
-	size_t len;
+	if (c->said)
+		return write_words(c, now);
+	size_t len, more;
 	const uint8_t *bytes = node_stream_peek(c->s->stream, &len);
+	const uint8_t *rest = node_stream_peek_rest(c->s->stream, &more);
 	if (len == 0) {
 		c->has_bytes = false;
 		if (node_stream_at_end(c->s->stream)) {
@@ -396,7 +410,9 @@ static size_t write_next(struct conduit *c, ov_time now, size_t budget)
 		}
 		return 0;
 	}
-	size_t put = write_some(c, now, bytes, len < budget ? len : budget);
+	struct iovec parts[2] = { part(bytes, len, budget), { NULL, 0 } };
+	parts[1] = part(rest, more, budget - parts[0].iov_len);
+	size_t put = write_some(c, now, parts);
 	if (put > 0) {
 		c->received += put;
 		node_stream_consume(c->owner->cfg.node, now, c->s->stream, put);

@@ -163,7 +163,7 @@ enum drop frames_input(struct node *n, ov_time now, struct peer *p, const struct
 	const uint8_t *plain, size_t len)
 {
 	struct rd r = rd_init(plain, len);
-	struct frame f;
+	struct frame f __attribute__((uninitialized)); /* as in frame_next: large, and set there */
 	struct reliable packet = { .has_number = false };
 	bool of_streams = len > 0;
 	int more;

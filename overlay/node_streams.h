@@ -32,6 +32,8 @@ size_t node_stream_write(struct node *n, struct node_stream *s, const uint8_t *d
 void node_stream_finish(struct node *n, struct node_stream *s); /* our direction ends */
 /* What came, in place; *len 0: nothing now. Then consume. */
 const uint8_t *node_stream_peek(const struct node_stream *s, size_t *len);
+/* What follows that, elsewhere in memory. */
+const uint8_t *node_stream_peek_rest(const struct node_stream *s, size_t *len);
 void node_stream_consume(struct node *n, ov_time now, struct node_stream *s, size_t len);
 /* The peer's direction has ended, and all of it was consumed. */
 bool node_stream_at_end(const struct node_stream *s);

@@ -165,6 +165,14 @@ const uint8_t *node_stream_peek(const struct node_stream *s, size_t *len)
 	return s->rest ? receive_buffer_peek(s->rest, len) : NULL;
 }
 
+const uint8_t *node_stream_peek_rest(const struct node_stream *s, size_t *len)
+{
+	*len = 0;
+	if (s->of)
+		return transport_peek_rest(s->of->t, s->id, len);
+	return s->rest ? receive_buffer_peek_rest(s->rest, len) : NULL;
+}
+
 void node_stream_consume(struct node *n, ov_time now, struct node_stream *s, size_t len)
 {
 	if (s->rest)

@@ -415,6 +415,13 @@ const uint8_t *node_stream_peek(const struct node_stream *s, size_t *len)
 	return *len > 0 ? s->in + s->in_at : NULL;
 }
 
+const uint8_t *node_stream_peek_rest(const struct node_stream *s, size_t *len)
+{
+	(void)s;
+	*len = 0;
+	return NULL;
+}
+
 void node_stream_consume(struct node *n, ov_time now, struct node_stream *s, size_t len)
 {
 	(void)n;

@@ -278,6 +278,28 @@ static void an_empty_frame_leaves_a_hole(void **state)
 	receive_buffer_fini(&b);
 }
 
+static void what_wraps_has_two_parts(void **state)
+{
+	(void)state;
+	struct receive_buffer b = { 0 };
+	uint64_t at = 0;
+	size_t len, more;
+	for (; at + 10 < BYTE_RING_LEAST; at += 10) {
+		assert_int_equal(add(&b, at, "0123456789", false, UINT64_MAX), OV_OK);
+		assert_null(receive_buffer_peek_rest(&b, &more));
+		receive_buffer_consume(&b, 10);
+	}
+	assert_null(receive_buffer_peek_rest(&b, &more));
+	assert_int_equal(add(&b, at, "0123456789", false, UINT64_MAX), OV_OK);
+	const uint8_t *first = receive_buffer_peek(&b, &len);
+	const uint8_t *rest = receive_buffer_peek_rest(&b, &more);
+	assert_int_equal(len, BYTE_RING_LEAST - at);
+	assert_int_equal(more, 10 - len);
+	assert_memory_equal(first, "0123456789", len);
+	assert_memory_equal(rest, "0123456789" + len, more);
+	receive_buffer_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +311,7 @@ int main(void)
 		cmocka_unit_test(an_empty_frame_leaves_a_hole),
 		cmocka_unit_test(acks_name_what_came),
 		cmocka_unit_test(old_gaps_are_forgotten),
+		cmocka_unit_test(what_wraps_has_two_parts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
