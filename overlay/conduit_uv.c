@@ -3,7 +3,7 @@
  * edge; what is known of the stream: `has_bytes` until peek finds none, `has_room` until reserve
  * finds none, and come back with its events.
  *
- * Fairness: each turn a conduit moves TURN_BYTES at most, all together TURN_BYTES_ALL; who has more
+ * Fairness: each turn a conduit moves TURN_TO or TURN_FROM at most, all TURN_ALL; who has more
  * waits behind the others, and behind the packets of the next turn.
  *
  * A descriptor that a client passed may be shared with it: it is never made non-blocking (that
@@ -18,12 +18,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define TURN_BYTES     (256u << 10)
-#define TURN_BYTES_ALL (1u << 20)
-#define READ_LEAST     512         /* the stream's buffer grows with what is asked for */
-#define PAIR_BUFFER    (512 << 10) /* more would leave the cache */
-#define EVENTS         128
-#define DRAIN_MAX      (256u << 10)
+#define TURN_TO     (512u << 10) /* its program: as much as comes in one turn of the pump */
+#define TURN_FROM   (256u << 10)
+#define TURN_ALL    (1u << 20)
+#define READ_LEAST  512         /* the stream's buffer grows with what is asked for */
+#define PAIR_BUFFER (512 << 10) /* more would leave the cache */
+#define EVENTS      128
+#define DRAIN_MAX   (256u << 10)
 
 struct words {
 	size_t at, len;
@@ -305,7 +306,7 @@ static void give_up_in(struct conduit *c, ov_time now)
 
 static void tune_read(struct conduit *c, size_t asked, size_t got)
 {
-	if (got == asked && asked >= c->read_size && c->read_size < TURN_BYTES)
+	if (got == asked && asked >= c->read_size && c->read_size < TURN_FROM)
 		c->read_size *= 2;
 	else if (got < c->read_size / 4 && c->read_size > READ_LEAST)
 		c->read_size /= 2;
@@ -465,7 +466,7 @@ static void end(struct conduit *c, ov_time now)
 /* Budgeted as what is moved is. */
 static void discard_some(struct conduit *c)
 {
-	ssize_t got = recv(c->fd, NULL, TURN_BYTES, MSG_DONTWAIT | MSG_TRUNC);
+	ssize_t got = recv(c->fd, NULL, TURN_FROM, MSG_DONTWAIT | MSG_TRUNC);
 	if (got < 0 && errno == EAGAIN)
 		c->readable = false;
 	else if (got <= 0)
@@ -517,20 +518,20 @@ void conduit_on_event(struct service_stream *s, const struct node_stream_event *
 /* False: it is gone. */
 static bool take_turn(struct conduit *c, ov_time now, size_t *moved)
 {
-	size_t budget = TURN_BYTES, done;
+	size_t budget = TURN_TO, done;
 	if (c->was_reset) { /* what has not gone yet goes no more */
 		end(c, now);
 		return false;
 	}
 	while (wants_in(c) && budget > 0 && (done = write_next(c, now, budget)) > 0)
 		budget -= done < budget ? done : budget;
-	*moved += TURN_BYTES - budget;
+	*moved += TURN_TO - budget;
 	if (c->is_gone && !c->in_ended)
 		give_up_in(c, now);
-	budget = TURN_BYTES;
+	budget = TURN_FROM;
 	while (wants_out(c) && budget > 0 && (done = read_some(c, budget)) > 0)
 		budget -= done;
-	*moved += TURN_BYTES - budget;
+	*moved += TURN_FROM - budget;
 	if (c->discards && c->readable)
 		discard_some(c);
 	if (!c->in_ended || !c->out_ended)
@@ -571,7 +572,7 @@ bool conduits_run(struct conduits *cs, ov_time now)
 			note_edge(found[i].data.ptr, found[i].events);
 	}
 	size_t moved = 0; /* who comes back to the list waits for the next turn */
-	for (size_t left = cs->ready_count; left > 0 && moved < TURN_BYTES_ALL; left--) {
+	for (size_t left = cs->ready_count; left > 0 && moved < TURN_ALL; left--) {
 		struct conduit *c = pop_ready(cs);
 		if (take_turn(c, now, &moved) && wants_turn(c))
 			add_ready(c);
