@@ -296,7 +296,7 @@ static void what_wraps_has_two_parts(void **state)
 	assert_int_equal(len, BYTE_RING_LEAST - at);
 	assert_int_equal(more, 10 - len);
 	assert_memory_equal(first, "0123456789", len);
-	assert_memory_equal(rest, "0123456789" + len, more);
+	assert_memory_equal(rest, &"0123456789"[len], more);
 	receive_buffer_fini(&b);
 }
 
