@@ -9,6 +9,7 @@
 #include "overlay/node_streams.h"
 
 static_assert(PORTS_READ <= UDP_BATCH, "they share a list");
+static_assert(PUMP_INPUT_BYTES <= NODE_INPUT_BYTES, "else a batch is more than the node takes");
 
 #define PUMP_PAUSE (500 * OV_US)
 

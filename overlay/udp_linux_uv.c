@@ -257,14 +257,14 @@ static size_t receive_first(struct linux_udp *f, struct dgram *out, size_t *used
 static size_t linux_receive(struct udp *u, struct dgram *out, bool after_pause)
 {
 	struct linux_udp *f = (struct linux_udp *)u;
-	size_t batch = f->big ? BIG_BATCH : UDP_BATCH, used = 0, kept = 0, max = UDP_BATCH;
+	size_t batch = f->big ? BIG_BATCH : UDP_BATCH, used = 0, kept = 0;
 	f->big = false;
 	f->turn = !f->turn;
 	if (after_pause)
 		return receive_first(f, out, &used);
 	for (int i = 0; i < UDP_FAMILIES; i++) {
 		struct lane *l = &f->lanes[(f->turn + i) % UDP_FAMILIES];
-		size_t room = max - used;
+		size_t room = UDP_BATCH - used;
 		if (!l->readable || room == 0)
 			continue;
 		size_t count = room < batch ? room : batch;
